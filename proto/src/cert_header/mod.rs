@@ -1,0 +1,1 @@
+//! How proxies forward the client certificate: the grammars of every format.

@@ -1,0 +1,1 @@
+//! The agent protocol of Sentinel and Zentinel, on Unix sockets and gRPC.
