@@ -1,1 +1,3 @@
 //! verdict
+pub mod id;
+pub mod lists;
