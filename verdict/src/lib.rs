@@ -9,8 +9,15 @@
 //! ([`time::Now`]). So every promise about verdicts is a claim about code that the compiler
 //! keeps pure, that a simulator can run a million times a minute and a model checker can explore.
 
+pub mod availability;
+pub mod decide;
+pub mod evidence;
 pub mod headers;
+pub mod id;
 pub mod limits;
+pub mod lists;
+pub mod policy;
 pub mod reason;
 pub mod time;
-
+pub mod trust;
+pub mod upstream;
