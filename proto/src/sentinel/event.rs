@@ -4,14 +4,17 @@
 //! walked once, in place, and a [`HeaderSink`] picks what it wants. No map is built, and what a map
 //! would hide, one name given twice, stays visible.
 
+mod headers;
+mod salvage;
+
 use std::borrow::Cow;
 
-use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use headers::HeaderMap;
+pub use salvage::salvage_correlation_id;
 
 use super::Encoding;
 use super::error::{About, PayloadError, Rule};
 use super::frame::MessageType;
-use super::limits::{MAX_DEPTH, MAX_ID_BYTES};
 use super::object::{Field, Message, Object, Trace, Value, parse};
 use super::text::{Id, OptionalId};
 
@@ -36,7 +39,7 @@ pub trait HeaderSink<'a> {
 /// What a RequestHeaders event says beside its headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestHeaders<'a> {
-    /// The answer's address; 1 to [`MAX_ID_BYTES`] bytes, to be echoed byte for byte.
+    /// The answer's address; 1 to [`MAX_ID_BYTES`](super::limits::MAX_ID_BYTES) bytes, to be echoed byte for byte.
     pub correlation_id: Cow<'a, str>,
     /// The proxy's id of the request.
     pub request_id: Option<Cow<'a, str>>,
@@ -288,105 +291,6 @@ impl<'a> Message<'a> for Metadata<'a> {
     }
 }
 
-struct HeaderMap<'s, S>(&'s mut S);
-
-impl<'de, S: HeaderSink<'de>> DeserializeSeed<'de> for HeaderMap<'_, S> {
-    type Value = ();
-
-    fn deserialize<D: de::Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
-        input.deserialize_map(self)
-    }
-}
-
-impl<'de, S: HeaderSink<'de>> Visitor<'de> for HeaderMap<'_, S> {
-    type Value = ();
-
-    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("an object of arrays of strings")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(()) = map.next_key_seed(HeaderName(&mut *self.0))? {
-            map.next_value_seed(HeaderValues(&mut *self.0))?;
-        }
-        Ok(())
-    }
-}
-
-struct HeaderName<'s, S>(&'s mut S);
-
-impl<'de, S: HeaderSink<'de>> DeserializeSeed<'de> for HeaderName<'_, S> {
-    type Value = ();
-
-    fn deserialize<D: de::Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
-        input.deserialize_str(self)
-    }
-}
-
-impl<'de, S: HeaderSink<'de>> Visitor<'de> for HeaderName<'_, S> {
-    type Value = ();
-
-    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("a header name")
-    }
-
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<(), E> {
-        self.0.begin(name);
-        Ok(())
-    }
-}
-
-struct HeaderValues<'s, S>(&'s mut S);
-
-impl<'de, S: HeaderSink<'de>> DeserializeSeed<'de> for HeaderValues<'_, S> {
-    type Value = ();
-
-    fn deserialize<D: de::Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
-        input.deserialize_seq(self)
-    }
-}
-
-impl<'de, S: HeaderSink<'de>> Visitor<'de> for HeaderValues<'_, S> {
-    type Value = ();
-
-    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("an array of strings")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(()) = seq.next_element_seed(HeaderValue(&mut *self.0))? {}
-        Ok(())
-    }
-}
-
-struct HeaderValue<'s, S>(&'s mut S);
-
-impl<'de, S: HeaderSink<'de>> DeserializeSeed<'de> for HeaderValue<'_, S> {
-    type Value = ();
-
-    fn deserialize<D: de::Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
-        input.deserialize_str(self)
-    }
-}
-
-impl<'de, S: HeaderSink<'de>> Visitor<'de> for HeaderValue<'_, S> {
-    type Value = ();
-
-    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("a string")
-    }
-
-    fn visit_borrowed_str<E: de::Error>(self, value: &'de str) -> Result<(), E> {
-        self.0.value_in_place(value);
-        Ok(())
-    }
-
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<(), E> {
-        self.0.value(value);
-        Ok(())
-    }
-}
-
 /// Any other event: only its address matters.
 struct OtherEvent<'a>(Option<Cow<'a, str>>);
 
@@ -401,167 +305,5 @@ impl<'a> Message<'a> for OtherEvent<'a> {
 
     fn field<V: Value<'a>>(&mut self, _: usize, value: V, trace: &Trace) -> Result<(), V::Error> {
         take_correlation_id(&mut self.0, value, trace)
-    }
-}
-
-/// Looks for the correlation id of a payload that could not be read, so that its refusal arrives.
-///
-/// Best effort: the id at the top level (which is what clients wait for), else the metadata's, if it
-/// stands before the first byte that is no JSON or MessagePack. `None`: the proxy has to time out.
-#[must_use]
-pub fn salvage_correlation_id(encoding: Encoding, payload: &[u8]) -> Option<Cow<'_, str>> {
-    let mut found = Found::default();
-    // What fails here failed before; what was found until then is the result.
-    let _ = match encoding {
-        Encoding::Json => {
-            let mut reader = serde_json::Deserializer::from_slice(payload);
-            Search::Top(&mut found).deserialize(&mut reader).is_ok()
-        }
-        Encoding::MsgPack => {
-            let mut reader = rmp_serde::Deserializer::from_read_ref(payload);
-            reader.set_max_depth(MAX_DEPTH);
-            Search::Top(&mut found).deserialize(&mut reader).is_ok()
-        }
-    };
-    found
-        .top
-        .or(found.metadata)
-        .filter(|id| !id.is_empty() && id.len() <= MAX_ID_BYTES)
-}
-
-#[derive(Default)]
-struct Found<'a> {
-    top: Option<Cow<'a, str>>,
-    metadata: Option<Cow<'a, str>>,
-}
-
-/// Takes whatever stands at a place of the payload, and remembers ids on the way.
-enum Search<'f, 'a> {
-    Top(&'f mut Found<'a>),
-    Metadata(&'f mut Found<'a>),
-    TopId(&'f mut Found<'a>),
-    MetadataId(&'f mut Found<'a>),
-}
-
-/// The keys on the way to an id.
-enum Step {
-    Id,
-    Metadata,
-    Other,
-}
-
-impl<'de> Search<'_, 'de> {
-    /// The search behind `step`, or `None` where no id can be.
-    fn below(&mut self, step: &Step) -> Option<Search<'_, 'de>> {
-        match (self, step) {
-            (Search::Top(found), Step::Id) => Some(Search::TopId(found)),
-            (Search::Top(found), Step::Metadata) => Some(Search::Metadata(found)),
-            (Search::Metadata(found), Step::Id) => Some(Search::MetadataId(found)),
-            _ => None,
-        }
-    }
-
-    fn keep(self, text: Cow<'de, str>) {
-        match self {
-            Search::TopId(found) => _ = found.top.get_or_insert(text),
-            Search::MetadataId(found) => _ = found.metadata.get_or_insert(text),
-            Search::Top(_) | Search::Metadata(_) => {}
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Search<'_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: de::Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
-        input.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Search<'_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("anything")
-    }
-
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bytes<E: de::Error>(self, _: &[u8]) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
-        // Longer than any id we echo: not worth a copy.
-        if text.len() <= MAX_ID_BYTES {
-            self.keep(Cow::Owned(text.to_owned()));
-        }
-        Ok(())
-    }
-
-    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<(), E> {
-        self.keep(Cow::Borrowed(text));
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(step) = map.next_key::<Step>()? {
-            match self.below(&step) {
-                Some(search) => map.next_value_seed(search)?,
-                None => map.next_value::<IgnoredAny>().map(drop)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Positional metadata and events begin with the id, positional headers with the metadata.
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        if let Some(search) = self.below(&Step::Id) {
-            seq.next_element_seed(search)?;
-        }
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(())
-    }
-}
-
-impl<'de> de::Deserialize<'de> for Step {
-    fn deserialize<D: de::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        input.deserialize_identifier(StepKey)
-    }
-}
-
-struct StepKey;
-
-impl Visitor<'_> for StepKey {
-    type Value = Step;
-
-    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("a field's name")
-    }
-
-    fn visit_str<E: de::Error>(self, key: &str) -> Result<Step, E> {
-        Ok(match key {
-            "correlation_id" => Step::Id,
-            "metadata" => Step::Metadata,
-            _ => Step::Other,
-        })
     }
 }
