@@ -9,10 +9,12 @@
 //! ([`time::Now`]). So every promise about verdicts is a claim about code that the compiler
 //! keeps pure, that a simulator can run a million times a minute and a model checker can explore.
 
+pub mod anchors;
 pub mod headers;
 pub mod id;
 pub mod limits;
 pub mod lists;
 pub mod reason;
+pub mod svid;
 pub mod time;
 
