@@ -17,4 +17,3 @@ pub mod lists;
 pub mod reason;
 pub mod svid;
 pub mod time;
-

@@ -9,6 +9,8 @@
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     dead_code,
+    unreachable_pub,
+    missing_docs,
     reason = "a test may panic, and each test file uses a part of this"
 )]
 
@@ -37,7 +39,12 @@ pub fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
         0..=0x7f => out.push(length as u8),
         0x80..=0xff => out.extend([0x81, length as u8]),
         0x100..=0xffff => out.extend([0x82, (length >> 8) as u8, length as u8]),
-        _ => out.extend([0x83, (length >> 16) as u8, (length >> 8) as u8, length as u8]),
+        _ => out.extend([
+            0x83,
+            (length >> 16) as u8,
+            (length >> 8) as u8,
+            length as u8,
+        ]),
     }
     out.extend_from_slice(value);
     out
@@ -89,7 +96,10 @@ pub fn key_usage(bits: u8) -> Vec<u8> {
 }
 
 pub fn extended_key_usage(purposes: &[&[u8]]) -> Vec<u8> {
-    tlv(0x30, &purposes.iter().flat_map(|p| oid(p)).collect::<Vec<_>>())
+    tlv(
+        0x30,
+        &purposes.iter().flat_map(|p| oid(p)).collect::<Vec<_>>(),
+    )
 }
 
 pub fn authority(path_len: Option<u8>) -> Vec<u8> {
@@ -125,7 +135,10 @@ pub fn generalized_time(at: UnixSeconds) -> Vec<u8> {
         month += 1;
     }
     let (h, m, s) = (second / 3600, second / 60 % 60, second % 60);
-    tlv(0x18, format!("{year:04}{month:02}{:02}{h:02}{m:02}{s:02}Z", rest + 1).as_bytes())
+    tlv(
+        0x18,
+        format!("{year:04}{month:02}{:02}{h:02}{m:02}{s:02}Z", rest + 1).as_bytes(),
+    )
 }
 
 fn utc_time(at: UnixSeconds) -> Vec<u8> {
@@ -175,7 +188,11 @@ impl Key {
             Signer::Ed25519(key) => spki(key.public_key().as_der().unwrap()),
             Signer::Rsa(key) => spki(key.public_key().as_der().unwrap()),
         };
-        Self { signer, algorithm, spki }
+        Self {
+            signer,
+            algorithm,
+            spki,
+        }
     }
 
     pub fn algorithm_id(&self) -> Vec<u8> {
@@ -185,9 +202,10 @@ impl Key {
             Algorithm::P384 => ecdsa(3),
             Algorithm::P521 => ecdsa(4),
             Algorithm::Ed25519 => sequence(&[&oid(&[0x2b, 0x65, 0x70])]),
-            Algorithm::Rsa2048 => {
-                sequence(&[&oid(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11]), &[5, 0]])
-            }
+            Algorithm::Rsa2048 => sequence(&[
+                &oid(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11]),
+                &[5, 0],
+            ]),
         }
     }
 
@@ -198,7 +216,8 @@ impl Key {
             Signer::Ed25519(key) => key.sign(message).as_ref().to_vec(),
             Signer::Rsa(key) => {
                 let mut signature = vec![0; key.public_modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).unwrap();
+                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                    .unwrap();
                 signature
             }
         }
@@ -257,7 +276,11 @@ impl Certificate {
     pub fn leaf(id: &str, key: &Key) -> Self {
         let subject = sequence(&[]);
         Self::new(subject, key)
-            .with(KEY_USAGE, true, key_usage(DIGITAL_SIGNATURE | KEY_ENCIPHERMENT))
+            .with(
+                KEY_USAGE,
+                true,
+                key_usage(DIGITAL_SIGNATURE | KEY_ENCIPHERMENT),
+            )
             .with(EKU, false, extended_key_usage(&[SERVER_AUTH, CLIENT_AUTH]))
             .with(BASIC_CONSTRAINTS, true, sequence(&[]))
             .with(SAN, true, tlv(0x30, &uri(id)))
@@ -270,19 +293,29 @@ impl Certificate {
             .with(BASIC_CONSTRAINTS, true, authority(None))
             .with(SAN, false, tlv(0x30, &uri("spiffe://example.org")));
         let key_id = key_id(&certificate.spki);
-        certificate.with(SKI, false, tlv(4, &key_id)).valid(-86_400, 86_400)
+        certificate
+            .with(SKI, false, tlv(4, &key_id))
+            .valid(-86_400, 86_400)
     }
 
     /// Sets an extension, in place of any of the same OID.
     pub fn with(mut self, oid: &[u8], critical: bool, value: Vec<u8>) -> Self {
         self.extensions.retain(|e| e.oid != oid);
-        self.extensions.push(Extension { oid: oid.to_vec(), critical, value });
+        self.extensions.push(Extension {
+            oid: oid.to_vec(),
+            critical,
+            value,
+        });
         self
     }
 
     /// Adds an extension, even a second of the same OID.
     pub fn and(mut self, oid: &[u8], critical: bool, value: Vec<u8>) -> Self {
-        self.extensions.push(Extension { oid: oid.to_vec(), critical, value });
+        self.extensions.push(Extension {
+            oid: oid.to_vec(),
+            critical,
+            value,
+        });
         self
     }
 
@@ -316,8 +349,15 @@ impl Certificate {
     }
 
     fn tbs(&self, issuer: &[u8], issuer_key: &Key) -> Vec<u8> {
-        let version = self.version.as_ref().map(|v| tlv(0xa0, v)).unwrap_or_default();
-        let algorithm = self.inner_algorithm.clone().unwrap_or_else(|| issuer_key.algorithm_id());
+        let version = self
+            .version
+            .as_ref()
+            .map(|v| tlv(0xa0, v))
+            .unwrap_or_default();
+        let algorithm = self
+            .inner_algorithm
+            .clone()
+            .unwrap_or_else(|| issuer_key.algorithm_id());
         let mut extensions = self.extensions.clone();
         let key_id = match &self.issuer_key_id {
             Some(given) => given.clone(),
@@ -325,7 +365,11 @@ impl Certificate {
         };
         if let Some(key_id) = key_id {
             let value = tlv(0x30, &tlv(0x80, &key_id));
-            extensions.push(Extension { oid: AKI.to_vec(), critical: false, value });
+            extensions.push(Extension {
+                oid: AKI.to_vec(),
+                critical: false,
+                value,
+            });
         }
         let extensions: Vec<u8> = extensions.iter().flat_map(encode_extension).collect();
         let extensions = match extensions.is_empty() || self.version.is_none() {
@@ -348,13 +392,19 @@ impl Certificate {
 }
 
 fn encode_extension(extension: &Extension) -> Vec<u8> {
-    let critical: &[u8] = if extension.critical { &[1, 1, 0xff] } else { &[] };
+    let critical: &[u8] = if extension.critical {
+        &[1, 1, 0xff]
+    } else {
+        &[]
+    };
     sequence(&[&oid(&extension.oid), critical, &tlv(4, &extension.value)])
 }
 
 /// A key identifier as SPIRE writes it: 20 octets made from the key.
 pub fn key_id(spki: &[u8]) -> Vec<u8> {
-    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, spki).as_ref().to_vec()
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, spki)
+        .as_ref()
+        .to_vec()
 }
 
 /// An authority ready to sign: its name, its key, its certificate.
@@ -370,10 +420,18 @@ impl Issuer {
         Self::root_with(Key::p256(), common_name, |c| c)
     }
 
-    pub fn root_with(key: Key, common_name: &str, edit: impl FnOnce(Certificate) -> Certificate) -> Self {
+    pub fn root_with(
+        key: Key,
+        common_name: &str,
+        edit: impl FnOnce(Certificate) -> Certificate,
+    ) -> Self {
         let certificate = edit(Certificate::authority(common_name, &key));
         let der = certificate.sign(&certificate.subject, &key);
-        Self { name: certificate.subject, key, der }
+        Self {
+            name: certificate.subject,
+            key,
+            der,
+        }
     }
 
     /// An authority below this one.
@@ -381,11 +439,19 @@ impl Issuer {
         self.below_with(common_name, |c| c)
     }
 
-    pub fn below_with(&self, common_name: &str, edit: impl FnOnce(Certificate) -> Certificate) -> Self {
+    pub fn below_with(
+        &self,
+        common_name: &str,
+        edit: impl FnOnce(Certificate) -> Certificate,
+    ) -> Self {
         let key = Key::p256();
         let certificate = edit(Certificate::authority(common_name, &key));
         let der = self.sign(&certificate);
-        Self { name: certificate.subject, key, der }
+        Self {
+            name: certificate.subject,
+            key,
+            der,
+        }
     }
 
     pub fn sign(&self, certificate: &Certificate) -> Vec<u8> {
