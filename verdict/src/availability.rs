@@ -134,7 +134,9 @@ impl Blame {
     const fn with(self, cause: Loss) -> Self {
         match cause {
             Loss::OurFault => Self::Ours,
-            Loss::Refused | Loss::Ended | Loss::Transport | Loss::TimedOut | Loss::Unreadable => self,
+            Loss::Refused | Loss::Ended | Loss::Transport | Loss::TimedOut | Loss::Unreadable => {
+                self
+            }
         }
     }
 }
@@ -279,10 +281,12 @@ impl State {
             Found::Nothing => starting(Shelf::Empty),
             Found::Material(contact) => match contact.age(now) {
                 crate::time::Age::InTheFuture => starting(Shelf::Empty),
-                crate::time::Age::Ms(age_ms) if age_ms < timing.unavailable_after_ms => Self::Interrupted {
-                    since_ms: since_ms.saturating_sub_unsigned(age_ms),
-                    trouble: Trouble::NONE,
-                },
+                crate::time::Age::Ms(age_ms) if age_ms < timing.unavailable_after_ms => {
+                    Self::Interrupted {
+                        since_ms: since_ms.saturating_sub_unsigned(age_ms),
+                        trouble: Trouble::NONE,
+                    }
+                }
                 crate::time::Age::Ms(_) => starting(Shelf::Older),
             },
         }
@@ -317,9 +321,9 @@ impl State {
     pub const fn blame(&self) -> Blame {
         match self {
             Self::Live { .. } => Blame::Theirs,
-            Self::Starting { trouble, .. } | Self::Interrupted { trouble, .. } | Self::Outage { trouble, .. } => {
-                trouble.blame
-            }
+            Self::Starting { trouble, .. }
+            | Self::Interrupted { trouble, .. }
+            | Self::Outage { trouble, .. } => trouble.blame,
             Self::Withdrawn { blame, .. } => *blame,
         }
     }
@@ -329,16 +333,17 @@ impl State {
     pub const fn settled(self, timing: Timing, now: Now) -> Self {
         match self {
             Self::Live { .. } | Self::Withdrawn { .. } => self,
-            Self::Starting { since_ms, trouble, .. } | Self::Interrupted { since_ms, trouble } => {
-                match trouble.withdrawn(timing, now) {
-                    Some(withdrawn) => withdrawn,
-                    None if elapsed(since_ms, timing.unavailable_after_ms, now) => Self::Outage {
-                        since_ms: since_ms.saturating_add_unsigned(timing.unavailable_after_ms),
-                        trouble,
-                    },
-                    None => self,
-                }
+            Self::Starting {
+                since_ms, trouble, ..
             }
+            | Self::Interrupted { since_ms, trouble } => match trouble.withdrawn(timing, now) {
+                Some(withdrawn) => withdrawn,
+                None if elapsed(since_ms, timing.unavailable_after_ms, now) => Self::Outage {
+                    since_ms: since_ms.saturating_add_unsigned(timing.unavailable_after_ms),
+                    trouble,
+                },
+                None => self,
+            },
             Self::Outage { trouble, .. } => match trouble.withdrawn(timing, now) {
                 Some(withdrawn) => withdrawn,
                 None => self,
@@ -349,7 +354,10 @@ impl State {
     /// Takes one event; the effects are for the actor to carry out.
     #[must_use]
     pub fn step(self, event: Event, timing: Timing, now: Now) -> (Self, Vec<Effect>) {
-        let next = self.settled(timing, now).after(event, now).settled(timing, now);
+        let next = self
+            .settled(timing, now)
+            .after(event, now)
+            .settled(timing, now);
         (next, Self::effects(self.phase(), next.phase(), event))
     }
 
@@ -358,7 +366,10 @@ impl State {
         match (self, event) {
             (_, Event::Tick) | (Self::Live { .. }, Event::FullUpdate) => self,
             (
-                Self::Starting { .. } | Self::Interrupted { .. } | Self::Outage { .. } | Self::Withdrawn { .. },
+                Self::Starting { .. }
+                | Self::Interrupted { .. }
+                | Self::Outage { .. }
+                | Self::Withdrawn { .. },
                 Event::FullUpdate,
             ) => Self::Live { since_ms },
             (Self::Live { .. }, Event::Lost(cause)) => Self::Interrupted {
@@ -436,10 +447,12 @@ impl State {
 impl Trouble {
     const fn withdrawn(self, timing: Timing, now: Now) -> Option<State> {
         match self.refusal {
-            Refusal::Since(first_ms) if elapsed(first_ms, timing.withdrawal_grace_ms, now) => Some(State::Withdrawn {
-                since_ms: first_ms.saturating_add_unsigned(timing.withdrawal_grace_ms),
-                blame: self.blame,
-            }),
+            Refusal::Since(first_ms) if elapsed(first_ms, timing.withdrawal_grace_ms, now) => {
+                Some(State::Withdrawn {
+                    since_ms: first_ms.saturating_add_unsigned(timing.withdrawal_grace_ms),
+                    blame: self.blame,
+                })
+            }
             Refusal::Since(_) | Refusal::Never => None,
         }
     }
@@ -486,14 +499,24 @@ impl Stance {
 
 /// State × mode, judged at this moment; `contact` is that of the material at hand, if any.
 #[must_use]
-pub fn stance(state: State, timing: Timing, contact: Option<Contact>, failure: &Failure, now: Now) -> Stance {
+pub fn stance(
+    state: State,
+    timing: Timing,
+    contact: Option<Contact>,
+    failure: &Failure,
+    now: Now,
+) -> Stance {
     let settled = state.settled(timing, now);
     match settled.phase() {
         Phase::Starting | Phase::Withdrawn => Stance::Refuse,
         Phase::Live | Phase::Interrupted => Stance::Verify,
         Phase::Outage => {
-            let usable = contact.is_some_and(|contact| contact.age(now).within(failure.cache_ttl_ms()));
-            in_outage(mode_in_force(failure.spire_unavailable, settled.blame()), usable)
+            let usable =
+                contact.is_some_and(|contact| contact.age(now).within(failure.cache_ttl_ms()));
+            in_outage(
+                mode_in_force(failure.spire_unavailable, settled.blame()),
+                usable,
+            )
         }
     }
 }
@@ -530,7 +553,8 @@ pub fn retry_wait_ms(failures: u32, cap_ms: u64, blame: Blame, random: u64) -> u
     match blame {
         Blame::Ours => RETRY_OUR_FAULT_MS,
         Blame::Theirs => {
-            let doubled = RETRY_MIN_MS.saturating_mul(1_u64.checked_shl(failures).unwrap_or(u64::MAX));
+            let doubled =
+                RETRY_MIN_MS.saturating_mul(1_u64.checked_shl(failures).unwrap_or(u64::MAX));
             let ceiling = doubled.min(cap_ms).max(RETRY_MIN_MS);
             RETRY_MIN_MS + random % (ceiling - RETRY_MIN_MS + 1)
         }

@@ -183,7 +183,10 @@ impl Intake {
 #[must_use]
 pub fn refuse(intake: Intake, rule: &impl ToString) -> Decision<'static> {
     let reason = intake.reason();
-    Course::new().deny(Fault::new(Check::Intake, reason, rule), reason.class().status())
+    Course::new().deny(
+        Fault::new(Check::Intake, reason, rule),
+        reason.class().status(),
+    )
 }
 
 /// Decides.
@@ -227,14 +230,18 @@ impl Course {
     }
 
     fn pass_before(&mut self, check: Check) {
-        for earlier in Check::ALL.into_iter().take_while(|earlier| *earlier < check) {
+        for earlier in Check::ALL
+            .into_iter()
+            .take_while(|earlier| *earlier < check)
+        {
             self.pass(earlier);
         }
     }
 
     fn absent<'p>(self, policy: &'p Policy) -> Decision<'p> {
         if policy.spec().tls.require_mtls {
-            let rule = "no credential was presented and tls.require-mtls is true (decisions, check 1)";
+            let rule =
+                "no credential was presented and tls.require-mtls is true (decisions, check 1)";
             let fault = Fault::new(Check::Presence, Reason::NoCredential, &rule);
             return self.fail(fault, policy);
         }
@@ -245,14 +252,27 @@ impl Course {
 
     fn faulty<'p>(mut self, fault: &Fault, basis: &Basis, policy: &'p Policy) -> Decision<'p> {
         self.pass_before(fault.check());
-        let tolerated = matches!(policy.failure().validation_failure, ValidationFailure::LogAndAllow);
+        let tolerated = matches!(
+            policy.failure().validation_failure,
+            ValidationFailure::LogAndAllow
+        );
         match basis.stance {
-            Stance::Verify | Stance::OpenMaterial | Stance::Open if tolerated => self.tolerate(fault.clone()),
-            Stance::Verify | Stance::OpenMaterial | Stance::Open | Stance::Refuse => self.fail(fault.clone(), policy),
+            Stance::Verify | Stance::OpenMaterial | Stance::Open if tolerated => {
+                self.tolerate(fault.clone())
+            }
+            Stance::Verify | Stance::OpenMaterial | Stance::Open | Stance::Refuse => {
+                self.fail(fault.clone(), policy)
+            }
         }
     }
 
-    fn sound<'p>(mut self, claim: &WorkloadId, trust: &Trust, basis: &Basis, policy: &'p Policy) -> Decision<'p> {
+    fn sound<'p>(
+        mut self,
+        claim: &WorkloadId,
+        trust: &Trust,
+        basis: &Basis,
+        policy: &'p Policy,
+    ) -> Decision<'p> {
         self.pass_before(Check::Basis);
         match basis.stance {
             Stance::Refuse => {
@@ -272,7 +292,12 @@ impl Course {
                 self.pass(Check::Basis);
                 self.mark(Check::Bundle, Outcome::Skipped);
                 self.mark(Check::Path, Outcome::Skipped);
-                self.lists(claim, Passage::Unverified(Unverified::FailOpen), None, policy)
+                self.lists(
+                    claim,
+                    Passage::Unverified(Unverified::FailOpen),
+                    None,
+                    policy,
+                )
             }
         }
     }
@@ -288,20 +313,36 @@ impl Course {
         }
     }
 
-    fn open_with_material<'p>(mut self, claim: &WorkloadId, trust: &Trust, policy: &'p Policy) -> Decision<'p> {
+    fn open_with_material<'p>(
+        mut self,
+        claim: &WorkloadId,
+        trust: &Trust,
+        policy: &'p Policy,
+    ) -> Decision<'p> {
         match self.judge(trust) {
             Err(decision) => decision,
             Ok(Ok(identity)) => self.lists(claim, Passage::Verified(identity), None, policy),
             Ok(Err(fault)) => {
                 self.mark(fault.check(), Outcome::Failed);
-                self.lists(claim, Passage::Unverified(Unverified::FailOpen), Some(fault), policy)
+                self.lists(
+                    claim,
+                    Passage::Unverified(Unverified::FailOpen),
+                    Some(fault),
+                    policy,
+                )
             }
         }
     }
 
     /// Checks 8 and 9; the outer error is a defect of ours.
-    #[expect(clippy::result_large_err, reason = "a decision is what is returned in the end; it is moved once")]
-    fn judge(&mut self, trust: &Trust) -> Result<Result<VerifiedIdentity, Fault>, Decision<'static>> {
+    #[expect(
+        clippy::result_large_err,
+        reason = "a decision is what is returned in the end; it is moved once"
+    )]
+    fn judge(
+        &mut self,
+        trust: &Trust,
+    ) -> Result<Result<VerifiedIdentity, Fault>, Decision<'static>> {
         match trust {
             Trust::NotJudged => Err(refuse(
                 Intake::Internal,
@@ -309,7 +350,11 @@ impl Course {
             )),
             Trust::NoBundle => {
                 let rule = "there is no bundle for the trust domain of the ID (SPIFFE Federation, 7.3; X.509-SVID, 5)";
-                Ok(Err(Fault::new(Check::Bundle, Reason::UnknownTrustDomain, &rule)))
+                Ok(Err(Fault::new(
+                    Check::Bundle,
+                    Reason::UnknownTrustDomain,
+                    &rule,
+                )))
             }
             Trust::Failed(fault) => {
                 self.pass(Check::Bundle);
@@ -346,7 +391,11 @@ impl Course {
 
     fn tolerate<'p>(mut self, fault: Fault) -> Decision<'p> {
         self.mark(fault.check(), Outcome::Failed);
-        self.allow(Passage::Unverified(Unverified::LogAndAllow), Some(fault), None)
+        self.allow(
+            Passage::Unverified(Unverified::LogAndAllow),
+            Some(fault),
+            None,
+        )
     }
 
     /// What a failed check from 1 to 10 leads to.
@@ -354,7 +403,11 @@ impl Course {
         self.pass(Check::Intake);
         if !policy.failure().enforce {
             self.mark(fault.check(), Outcome::Failed);
-            return self.allow(Passage::Unverified(Unverified::NotEnforced), Some(fault), None);
+            return self.allow(
+                Passage::Unverified(Unverified::NotEnforced),
+                Some(fault),
+                None,
+            );
         }
         let status = match fault.reason() {
             Reason::TrustUnavailable => policy.failure().unavailable_status.get(),

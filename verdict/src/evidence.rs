@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::id::WorkloadId;
 use crate::policy::Failure;
 use crate::reason::Reason;
-use crate::svid::{self, Leaf, Presented, VerifiedIdentity};
+use crate::svid::{self, Leaf, Presented, Refusal, VerifiedIdentity};
 use crate::time::Now;
 use crate::trust::{Basis, Generation, World};
 
@@ -88,6 +88,23 @@ impl Fault {
             reason,
             rule: Arc::from(rule.to_string()),
         }
+    }
+
+    fn of_examination(refusal: &Refusal) -> Self {
+        let check = match refusal.reason() {
+            Reason::NoSpiffeId | Reason::InvalidSpiffeId => Check::Id,
+            Reason::NotAnSvid => Check::Leaf,
+            _ => Check::Parse,
+        };
+        Self::new(check, refusal.reason(), refusal)
+    }
+
+    fn of_validity(refusal: &Refusal) -> Self {
+        Self::new(Check::Validity, refusal.reason(), refusal)
+    }
+
+    fn of_path(refusal: &Refusal) -> Self {
+        Self::new(Check::Path, refusal.reason(), refusal)
     }
 
     /// Which check failed.
@@ -178,9 +195,15 @@ impl Evidence {
 
     /// Judges a chain in this world: checks 2 to 5, and 8 and 9 where the basis asks for them.
     #[must_use]
-    pub fn judge(chain: &[Vec<u8>], world: &World, basis: &Basis, failure: &Failure, now: Now) -> Self {
+    pub fn judge(
+        chain: &[Vec<u8>],
+        world: &World,
+        basis: &Basis,
+        failure: &Failure,
+        now: Now,
+    ) -> Self {
         let finding = match svid::examine(chain) {
-            Err(refusal) => Finding::Faulty(refusal.fault(), None),
+            Err(refusal) => Finding::Faulty(Fault::of_examination(&refusal), None),
             Ok(presented) => Self::judge_presented(&presented, world, basis, failure, now),
         };
         Self {
@@ -198,7 +221,7 @@ impl Evidence {
     ) -> Finding {
         let leaf = Arc::clone(presented.leaf());
         if let Err(refusal) = leaf.judge_validity(now.unix_seconds()) {
-            return Finding::Faulty(refusal.fault(), Some(leaf));
+            return Finding::Faulty(Fault::of_validity(&refusal), Some(leaf));
         }
         if !basis.stance.judges_trust() {
             return Finding::sound(leaf, Trust::NotJudged, None);
@@ -209,7 +232,7 @@ impl Evidence {
         };
         let trust = match svid::validate(presented, bundle.anchors(), now.unix_seconds()) {
             Ok(identity) => Trust::Verified(identity),
-            Err(refusal) => Trust::Failed(refusal.fault()),
+            Err(refusal) => Trust::Failed(Fault::of_path(&refusal)),
         };
         Finding::sound(leaf, trust, Some(bundle.generation()))
     }
@@ -292,20 +315,30 @@ pub struct RememberedFailure {
 impl RememberedFailure {
     /// The evidence this memory gives now, or `None` when the credential must be judged anew.
     #[must_use]
-    pub fn recall(&self, world: &World, basis: &Basis, failure: &Failure, now: Now) -> Option<Evidence> {
+    pub fn recall(
+        &self,
+        world: &World,
+        basis: &Basis,
+        failure: &Failure,
+        now: Now,
+    ) -> Option<Evidence> {
         if now.boot_ms >= self.until_boot_ms {
             return None;
         }
         let finding = match &self.finding {
             Finding::Absent => None,
             faulty @ Finding::Faulty(..) => Some(faulty.clone()),
-            sound @ Finding::Sound { leaf, generation, .. } => {
+            sound @ Finding::Sound {
+                leaf, generation, ..
+            } => {
                 leaf.judge_validity(now.unix_seconds()).ok()?;
                 if !basis.stance.judges_trust() {
                     return None;
                 }
                 let domain = leaf.id().trust_domain();
-                let bundle = world.snapshot().bundle(domain, failure.cache_ttl_ms(), now)?;
+                let bundle = world
+                    .snapshot()
+                    .bundle(domain, failure.cache_ttl_ms(), now)?;
                 (Some(bundle.generation()) == *generation).then(|| sound.clone())
             }
         };
@@ -330,9 +363,15 @@ impl Remembered {
     /// The evidence this memory gives now, or `None` when the credential must be judged anew: the
     /// bundle has changed, or the remembered path (not the leaf) is past its time and another may stand.
     #[must_use]
-    pub fn recall(&self, world: &World, basis: &Basis, failure: &Failure, now: Now) -> Option<Evidence> {
+    pub fn recall(
+        &self,
+        world: &World,
+        basis: &Basis,
+        failure: &Failure,
+        now: Now,
+    ) -> Option<Evidence> {
         let finding = if let Err(refusal) = self.leaf.judge_validity(now.unix_seconds()) {
-            Finding::Faulty(refusal.fault(), Some(Arc::clone(&self.leaf)))
+            Finding::Faulty(Fault::of_validity(&refusal), Some(Arc::clone(&self.leaf)))
         } else if basis.stance.judges_trust() {
             self.recall_trust(world, failure, now)?
         } else {
@@ -350,7 +389,9 @@ impl Remembered {
         let Some(bundle) = world.snapshot().bundle(domain, failure.cache_ttl_ms(), now) else {
             return Some(Finding::sound(leaf, Trust::NoBundle, None));
         };
-        if bundle.generation() != self.generation || self.identity.judge(now.unix_seconds()).is_err() {
+        if bundle.generation() != self.generation
+            || self.identity.judge(now.unix_seconds()).is_err()
+        {
             return None;
         }
         let trust = Trust::Verified(self.identity.clone());

@@ -9,6 +9,7 @@
 //! ([`time::Now`]). So every promise about verdicts is a claim about code that the compiler
 //! keeps pure, that a simulator can run a million times a minute and a model checker can explore.
 
+pub mod anchors;
 pub mod availability;
 pub mod decide;
 pub mod evidence;
@@ -18,6 +19,7 @@ pub mod limits;
 pub mod lists;
 pub mod policy;
 pub mod reason;
+pub mod svid;
 pub mod time;
 pub mod trust;
 pub mod upstream;

@@ -181,7 +181,12 @@ impl Snapshot {
             let first = report.unreadable.into_iter().next();
             return Err(first.map_or(UpdateError::Empty, UpdateError::NoneReadable));
         }
-        report.removed = self.bundles.keys().filter(|domain| !next.bundles.contains_key(*domain)).cloned().collect();
+        report.removed = self
+            .bundles
+            .keys()
+            .filter(|domain| !next.bundles.contains_key(*domain))
+            .cloned()
+            .collect();
         Ok((next, report))
     }
 
@@ -201,7 +206,11 @@ impl Snapshot {
                 ..same.clone()
             },
             None => {
-                let list = if last.is_some() { &mut report.changed } else { &mut report.added };
+                let list = if last.is_some() {
+                    &mut report.changed
+                } else {
+                    &mut report.added
+                };
                 list.push(domain.clone());
                 self.new_bundle(anchors, contact, Standing::Confirmed)
             }
@@ -220,7 +229,8 @@ impl Snapshot {
     }
 
     fn keep(&mut self, known: Option<TrustDomain>, before: &Self) {
-        if let Some((domain, last)) = known.and_then(|domain| before.bundles.get_key_value(&domain)) {
+        if let Some((domain, last)) = known.and_then(|domain| before.bundles.get_key_value(&domain))
+        {
             let kept = Bundle {
                 standing: Standing::Kept,
                 ..last.clone()
@@ -304,12 +314,20 @@ impl Snapshot {
 /// Longest key quoted in a report, characters.
 const KEY_SHOWN_MAX_CHARS: usize = 80;
 
-fn read(key: &str, der: &[u8]) -> Result<(TrustDomain, AnchorSet), (Option<TrustDomain>, Unreadable)> {
+fn read(
+    key: &str,
+    der: &[u8],
+) -> Result<(TrustDomain, AnchorSet), (Option<TrustDomain>, Unreadable)> {
     let unreadable = |known, error| {
-        let domain = key.chars().take(KEY_SHOWN_MAX_CHARS).flat_map(char::escape_default).collect();
+        let domain = key
+            .chars()
+            .take(KEY_SHOWN_MAX_CHARS)
+            .flat_map(char::escape_default)
+            .collect();
         (known, Unreadable { domain, error })
     };
-    let id = SpiffeId::parse(key.as_bytes()).map_err(|error| unreadable(None, BundleError::Key(error)))?;
+    let id = SpiffeId::parse(key.as_bytes())
+        .map_err(|error| unreadable(None, BundleError::Key(error)))?;
     if !id.path().is_empty() {
         return Err(unreadable(None, BundleError::KeyWithPath));
     }

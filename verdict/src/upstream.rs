@@ -28,7 +28,11 @@ pub fn header_ops<'a>(
     seen: &[&'a str],
     now: Now,
 ) -> Vec<HeaderOp<'a>> {
-    let spoofed = seen.iter().copied().filter(|name| names.claims(name)).map(HeaderOp::Remove);
+    let spoofed = seen
+        .iter()
+        .copied()
+        .filter(|name| names.claims(name))
+        .map(HeaderOp::Remove);
     let mut ops: Vec<_> = spoofed.collect();
     for (slot, name) in names.iter() {
         // Removed even if not seen: what the proxy did not show us must not pass either.
@@ -40,18 +44,37 @@ pub fn header_ops<'a>(
     ops
 }
 
-fn value<'a>(slot: Slot, passage: &'a Passage, basis: Option<&Basis>, now: Now) -> Option<Cow<'a, str>> {
+fn value<'a>(
+    slot: Slot,
+    passage: &'a Passage,
+    basis: Option<&Basis>,
+    now: Now,
+) -> Option<Cow<'a, str>> {
     match (passage, slot) {
-        (Passage::Verified(identity), Slot::SpiffeId) => Some(Cow::Borrowed(identity.id().as_str())),
-        (Passage::Verified(identity), Slot::TrustDomain) => Some(Cow::Borrowed(identity.id().trust_domain().as_str())),
-        (Passage::Verified(identity), Slot::WorkloadId) => Some(Cow::Borrowed(identity.id().path())),
+        (Passage::Verified(identity), Slot::SpiffeId) => {
+            Some(Cow::Borrowed(identity.id().as_str()))
+        }
+        (Passage::Verified(identity), Slot::TrustDomain) => {
+            Some(Cow::Borrowed(identity.id().trust_domain().as_str()))
+        }
+        (Passage::Verified(identity), Slot::WorkloadId) => {
+            Some(Cow::Borrowed(identity.id().path()))
+        }
         (Passage::Verified(_), Slot::AuthMethod) => Some(Cow::Borrowed("spiffe")),
-        (Passage::Verified(_), Slot::AuthTimestamp) => Some(Cow::Owned(now.unix_seconds().0.to_string())),
-        (Passage::Verified(_), Slot::TrustBasis) => basis.map(|basis| Cow::Owned(trust_basis(basis))),
+        (Passage::Verified(_), Slot::AuthTimestamp) => {
+            Some(Cow::Owned(now.unix_seconds().0.to_string()))
+        }
+        (Passage::Verified(_), Slot::TrustBasis) => {
+            basis.map(|basis| Cow::Owned(trust_basis(basis)))
+        }
         (Passage::Unverified(why), Slot::AuthMethod) => Some(Cow::Borrowed(why.auth_method())),
         (
             Passage::Unverified(_),
-            Slot::SpiffeId | Slot::TrustDomain | Slot::WorkloadId | Slot::AuthTimestamp | Slot::TrustBasis,
+            Slot::SpiffeId
+            | Slot::TrustDomain
+            | Slot::WorkloadId
+            | Slot::AuthTimestamp
+            | Slot::TrustBasis,
         )
         | (Passage::Anonymous, _) => None,
     }

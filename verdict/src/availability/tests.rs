@@ -15,9 +15,9 @@ const fn at(boot_ms: i64) -> Now {
 
 /// Plays events at their times and gives the state afterwards.
 fn play(start: State, events: &[(i64, Event)]) -> State {
-    events
-        .iter()
-        .fold(start, |state, (ms, event)| state.step(*event, TIMING, at(*ms)).0)
+    events.iter().fold(start, |state, (ms, event)| {
+        state.step(*event, TIMING, at(*ms)).0
+    })
 }
 
 fn fresh() -> State {
@@ -30,8 +30,14 @@ const NO: Event = Event::Lost(Loss::Refused);
 
 #[test]
 fn a_start_without_material_waits_and_then_is_an_outage() {
-    assert_eq!(play(fresh(), &[(10, GONE), (59_999, GONE)]).phase(), Phase::Starting);
-    assert_eq!(play(fresh(), &[(10, GONE), (60_000, Event::Tick)]).phase(), Phase::Outage);
+    assert_eq!(
+        play(fresh(), &[(10, GONE), (59_999, GONE)]).phase(),
+        Phase::Starting
+    );
+    assert_eq!(
+        play(fresh(), &[(10, GONE), (60_000, Event::Tick)]).phase(),
+        Phase::Outage
+    );
     assert_eq!(play(fresh(), &[(10, UPDATE)]).phase(), Phase::Live);
 }
 
@@ -59,14 +65,23 @@ fn material_from_the_future_is_none() {
         boot_ms: None,
     };
     let state = State::start(Found::Material(ahead), TIMING, at(0));
-    assert!(matches!(state, State::Starting { shelf: Shelf::Empty, .. }));
+    assert!(matches!(
+        state,
+        State::Starting {
+            shelf: Shelf::Empty,
+            ..
+        }
+    ));
 }
 
 #[test]
 fn a_tombstone_starts_withdrawn() {
     let state = State::start(Found::Tombstone, TIMING, at(0));
     assert_eq!(state.phase(), Phase::Withdrawn);
-    assert_eq!(play(state, &[(1, GONE), (100_000, NO)]).phase(), Phase::Withdrawn);
+    assert_eq!(
+        play(state, &[(1, GONE), (100_000, NO)]).phase(),
+        Phase::Withdrawn
+    );
     assert_eq!(play(state, &[(1, UPDATE)]).phase(), Phase::Live);
 }
 
@@ -85,11 +100,20 @@ fn a_loss_is_an_interruption_then_an_outage_without_any_tick() {
 fn a_refusal_counts_from_the_first_whatever_lies_between() {
     let events = [(0, UPDATE), (1_000, NO), (5_000, GONE), (20_000, NO)];
     let state = play(fresh(), &events);
-    assert_eq!(state.settled(TIMING, at(30_999)).phase(), Phase::Interrupted);
+    assert_eq!(
+        state.settled(TIMING, at(30_999)).phase(),
+        Phase::Interrupted
+    );
     assert_eq!(state.settled(TIMING, at(31_000)).phase(), Phase::Withdrawn);
     // A full update in between starts the count anew.
-    let state = play(fresh(), &[(0, UPDATE), (1_000, NO), (5_000, UPDATE), (6_000, NO)]);
-    assert_eq!(state.settled(TIMING, at(35_999)).phase(), Phase::Interrupted);
+    let state = play(
+        fresh(),
+        &[(0, UPDATE), (1_000, NO), (5_000, UPDATE), (6_000, NO)],
+    );
+    assert_eq!(
+        state.settled(TIMING, at(35_999)).phase(),
+        Phase::Interrupted
+    );
     assert_eq!(state.settled(TIMING, at(36_000)).phase(), Phase::Withdrawn);
 }
 
@@ -120,9 +144,15 @@ fn each_transition_is_reported_once() {
 
 #[test]
 fn our_own_fault_marks_until_the_next_full_update() {
-    let state = play(fresh(), &[(0, UPDATE), (1, Event::Lost(Loss::OurFault)), (2, GONE)]);
+    let state = play(
+        fresh(),
+        &[(0, UPDATE), (1, Event::Lost(Loss::OurFault)), (2, GONE)],
+    );
     assert_eq!(state.blame(), Blame::Ours);
-    assert_eq!(play(state, &[(3, UPDATE), (4, GONE)]).blame(), Blame::Theirs);
+    assert_eq!(
+        play(state, &[(3, UPDATE), (4, GONE)]).blame(),
+        Blame::Theirs
+    );
 }
 
 /// The table "Basis: state × mode" of the decisions, row by row.
@@ -136,13 +166,55 @@ fn the_basis_table() {
     let fresh_contact = Some(Contact::at(at(100_000)));
     let stale_contact = Some(Contact::at(at(100_000 - 3_600_001)));
     let rows = [
-        ("Starting", fresh(), at(1), fresh_contact, [Refuse, Refuse, Refuse]),
-        ("Live", live, at(100_000), stale_contact, [Verify, Verify, Verify]),
-        ("Interrupted", lost, at(2), stale_contact, [Verify, Verify, Verify]),
-        ("Outage, within", lost, at(100_000), fresh_contact, [Refuse, Verify, OpenMaterial]),
-        ("Outage, none", lost, at(100_000), None, [Refuse, Refuse, Open]),
-        ("Outage, older", lost, at(100_000), stale_contact, [Refuse, Refuse, Open]),
-        ("Withdrawn", withdrawn, at(100_000), fresh_contact, [Refuse, Refuse, Refuse]),
+        (
+            "Starting",
+            fresh(),
+            at(1),
+            fresh_contact,
+            [Refuse, Refuse, Refuse],
+        ),
+        (
+            "Live",
+            live,
+            at(100_000),
+            stale_contact,
+            [Verify, Verify, Verify],
+        ),
+        (
+            "Interrupted",
+            lost,
+            at(2),
+            stale_contact,
+            [Verify, Verify, Verify],
+        ),
+        (
+            "Outage, within",
+            lost,
+            at(100_000),
+            fresh_contact,
+            [Refuse, Verify, OpenMaterial],
+        ),
+        (
+            "Outage, none",
+            lost,
+            at(100_000),
+            None,
+            [Refuse, Refuse, Open],
+        ),
+        (
+            "Outage, older",
+            lost,
+            at(100_000),
+            stale_contact,
+            [Refuse, Refuse, Open],
+        ),
+        (
+            "Withdrawn",
+            withdrawn,
+            at(100_000),
+            fresh_contact,
+            [Refuse, Refuse, Refuse],
+        ),
     ];
     for (name, state, now, contact, expected) in rows {
         for (mode, expected) in [FailClosed, Cache, FailOpen].into_iter().zip(expected) {
@@ -150,7 +222,11 @@ fn the_basis_table() {
                 spire_unavailable: mode,
                 ..Failure::default()
             };
-            assert_eq!(stance(state, TIMING, contact, &failure, now), expected, "{name} {mode:?}");
+            assert_eq!(
+                stance(state, TIMING, contact, &failure, now),
+                expected,
+                "{name} {mode:?}"
+            );
         }
     }
 }
@@ -163,8 +239,14 @@ fn fail_open_closes_while_the_fault_is_ours() {
     };
     let ours = play(fresh(), &[(0, UPDATE), (1, Event::Lost(Loss::OurFault))]);
     let theirs = play(fresh(), &[(0, UPDATE), (1, GONE)]);
-    assert_eq!(stance(ours, TIMING, None, &failure, at(100_000)), Stance::Refuse);
-    assert_eq!(stance(theirs, TIMING, None, &failure, at(100_000)), Stance::Open);
+    assert_eq!(
+        stance(ours, TIMING, None, &failure, at(100_000)),
+        Stance::Refuse
+    );
+    assert_eq!(
+        stance(theirs, TIMING, None, &failure, at(100_000)),
+        Stance::Open
+    );
 }
 
 #[test]
@@ -172,8 +254,15 @@ fn waits_stay_in_their_range_and_grow() {
     for failures in [0, 1, 3, 10, 63, 64, u32::MAX] {
         for random in [0, 1, u64::MAX / 2, u64::MAX] {
             let wait = retry_wait_ms(failures, RETRY_MAX_LOCAL_MS, Blame::Theirs, random);
-            let ceiling = if failures >= 4 { 1_000 } else { 100 << failures };
-            assert!((100..=ceiling).contains(&wait), "{failures} {random} {wait}");
+            let ceiling = if failures >= 4 {
+                1_000
+            } else {
+                100 << failures
+            };
+            assert!(
+                (100..=ceiling).contains(&wait),
+                "{failures} {random} {wait}"
+            );
         }
     }
     assert_eq!(retry_wait_ms(0, RETRY_MAX_LOCAL_MS, Blame::Ours, 7), 30_000);
