@@ -122,18 +122,18 @@ impl<'h, 'a> Collector<'h, 'a> {
             return Err(fault);
         }
         let several = self.cert.count > 1;
-        let chain = self.chain.present();
         let Some(value) = self.cert.present() else {
-            return match chain {
+            return match self.chain.present() {
                 Some(_) => Err(CertHeaderError::ChainWithoutCert),
                 None => Ok(None),
             };
         };
-        let grammar = self.header.format.grammar_of(&value);
-        if several && grammar != Grammar::Xfcc {
+        let chain = self.chain.present();
+        // The common case, one line and no chain, need not know the grammar yet.
+        if several && self.header.format.grammar_of(&value) != Grammar::Xfcc {
             return Err(CertHeaderError::SeveralLines);
         }
-        if chain.is_some() && grammar != Grammar::Rfc9440 {
+        if chain.is_some() && self.header.format.grammar_of(&value) != Grammar::Rfc9440 {
             return Err(CertHeaderError::ChainOfAnotherFormat);
         }
         Ok(Some(Raw { value, chain }))

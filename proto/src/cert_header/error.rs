@@ -97,7 +97,9 @@ pub enum CertHeaderError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Base64Error {
     /// Url-safe letters, white space, anything else, or `=` before the end.
-    #[error("byte {at} is not in base64's standard alphabet (RFC 4648 §4)")]
+    #[error(
+        "byte {at} is not in base64's standard alphabet, or padding before the end (RFC 4648 §4)"
+    )]
     Alphabet {
         /// Bytes from 0 of the base64 text.
         at: usize,
