@@ -208,8 +208,7 @@ fn each_defect_is_the_one_named() {
         let svid = spoiled(defect);
         assert!(is_so(&parse(svid.leaf_der())), "{defect:?}");
     };
-    let usage =
-        |leaf: &X509Certificate<'_>| leaf.key_usage().unwrap().map(|usage| usage.value.clone());
+    let usage = |leaf: &X509Certificate<'_>| leaf.key_usage().unwrap().map(|usage| *usage.value);
     check(Defect::Expired, &|leaf| {
         leaf.validity().not_after.timestamp() == NOW as i64 - 11
     });
