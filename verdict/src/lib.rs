@@ -9,6 +9,10 @@
 //! ([`time::Now`]). So every promise about verdicts is a claim about code that the compiler
 //! keeps pure, that a simulator can run a million times a minute and a model checker can explore.
 
+pub mod headers;
+pub mod limits;
+pub mod lists;
+pub mod policy;
 pub mod reason;
 pub mod time;
 
