@@ -45,7 +45,7 @@ impl HeaderName {
         }
         Ok(Self {
             written: Arc::from(text),
-            folded: text.bytes().map(|b| char::from(fold(b))).collect(),
+            folded: Arc::from(text.to_ascii_lowercase().replace('_', "-")),
         })
     }
 
@@ -86,7 +86,20 @@ const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
         )
 }
 
@@ -208,7 +221,9 @@ impl IdentityHeadersError {
     #[must_use]
     pub const fn slot(&self) -> Slot {
         match self {
-            Self::Name { slot, .. } | Self::Reserved { slot } | Self::CredentialHeader { slot } => *slot,
+            Self::Name { slot, .. } | Self::Reserved { slot } | Self::CredentialHeader { slot } => {
+                *slot
+            }
             Self::Collision { second, .. } => *second,
         }
     }
@@ -228,7 +243,8 @@ impl IdentityHeaders {
             let Some(text) = name_of(slot).or(slot.default_name()) else {
                 continue;
             };
-            let name = HeaderName::parse(text).map_err(|error| IdentityHeadersError::Name { slot, error })?;
+            let name = HeaderName::parse(text)
+                .map_err(|error| IdentityHeadersError::Name { slot, error })?;
             if RESERVED.iter().any(|reserved| name.is_spelled(reserved)) {
                 return Err(IdentityHeadersError::Reserved { slot });
             }
@@ -273,7 +289,9 @@ impl IdentityHeaders {
     /// The name for one slot.
     #[must_use]
     pub fn name(&self, wanted: Slot) -> Option<&HeaderName> {
-        self.iter().find(|(slot, _)| *slot == wanted).map(|(_, name)| name)
+        self.iter()
+            .find(|(slot, _)| *slot == wanted)
+            .map(|(_, name)| name)
     }
 }
 

@@ -15,4 +15,3 @@ pub mod lists;
 pub mod policy;
 pub mod reason;
 pub mod time;
-

@@ -10,11 +10,22 @@ pub struct ListSpec {
     pub any: bool,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryKind { Exact, Prefix, TrustDomains, Patterns, Any }
+pub enum EntryKind {
+    Exact,
+    Prefix,
+    TrustDomains,
+    Patterns,
+    Any,
+}
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EntryError { pub kind: EntryKind, pub index: usize }
+pub struct EntryError {
+    pub kind: EntryKind,
+    pub index: usize,
+}
 #[derive(Debug)]
 pub struct List;
 impl List {
-    pub fn compile(_: &ListSpec) -> Result<Self, Vec<EntryError>> { Ok(Self) }
+    pub fn compile(_: &ListSpec) -> Result<Self, Vec<EntryError>> {
+        Ok(Self)
+    }
 }
