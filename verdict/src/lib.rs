@@ -10,6 +10,7 @@
 //! keeps pure, that a simulator can run a million times a minute and a model checker can explore.
 
 pub mod headers;
+pub mod id;
 pub mod limits;
 pub mod lists;
 pub mod policy;

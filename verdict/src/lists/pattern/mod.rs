@@ -1,0 +1,134 @@
+//! A pattern: two regular expressions, one for the trust domain and one for the path.
+//!
+//! Matched against the ID as one text, `.*` in the trust domain would run over the slash and into the path of anybody's
+//! ID. Split on the parsed pattern, each half sees only its own half of the ID.
+
+mod error;
+mod split;
+mod viable;
+
+use regex::bytes::{Regex, RegexBuilder};
+use regex_syntax::hir::{Hir, HirKind};
+
+pub use error::PatternError;
+
+use super::limits::{
+    MAX_PATTERN_BYTES, MAX_PATTERN_NESTING, PATTERN_CACHE_BYTES, PATTERN_SIZE_STEPS,
+    PATTERNS_BUDGET_BYTES,
+};
+use crate::id::{TrustDomain, WorkloadId};
+use split::Split;
+use viable::Grammar;
+
+/// A compiled pattern.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    trust_domain: DomainTest,
+    path: Regex,
+}
+
+/// Most patterns name one trust domain: that is a comparison.
+#[derive(Clone, Debug)]
+enum DomainTest {
+    Is(TrustDomain),
+    Matches(Regex),
+}
+
+impl Pattern {
+    /// Compiles a pattern; none if it is `.*`, which means `any`.
+    pub(super) fn parse(entry: &str, budget: &mut Budget) -> Result<Option<Self>, PatternError> {
+        if entry.len() > MAX_PATTERN_BYTES {
+            return Err(PatternError::TooLong { bytes: entry.len() });
+        }
+        if !entry.is_ascii() {
+            return Err(PatternError::NotAscii);
+        }
+        let Some(Split { trust_domain, path }) = split::split(entry)? else {
+            return Ok(None);
+        };
+        let domain_hir = parse(trust_domain)?;
+        viable::check(&domain_hir, Grammar::TrustDomain)?;
+        viable::check(&parse(path)?, Grammar::Path)?;
+        let trust_domain = match one_domain(&domain_hir) {
+            Some(name) => DomainTest::Is(name),
+            None => DomainTest::Matches(budget.compile(trust_domain)?),
+        };
+        Ok(Some(Self {
+            trust_domain,
+            path: budget.compile(path)?,
+        }))
+    }
+
+    pub(super) fn matches(&self, id: &WorkloadId) -> bool {
+        let domain_fits = match &self.trust_domain {
+            DomainTest::Is(name) => name == id.trust_domain(),
+            DomainTest::Matches(regex) => regex.is_match(id.trust_domain().as_str().as_bytes()),
+        };
+        domain_fits && self.path.is_match(id.path().as_bytes())
+    }
+
+    /// The trust domain, if the pattern can match only one.
+    pub(super) fn trust_domain(&self) -> Option<&TrustDomain> {
+        match &self.trust_domain {
+            DomainTest::Is(name) => Some(name),
+            DomainTest::Matches(_) => None,
+        }
+    }
+}
+
+/// What compiling may still cost, in bytes.
+pub(super) struct Budget(usize);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(PATTERNS_BUDGET_BYTES)
+    }
+}
+
+impl Budget {
+    fn compile(&mut self, half: &str) -> Result<Regex, PatternError> {
+        for size_bytes in PATTERN_SIZE_STEPS {
+            self.0 = self
+                .0
+                .checked_sub(size_bytes)
+                .ok_or(PatternError::BudgetSpent)?;
+            match whole_match(half, size_bytes) {
+                Err(regex::Error::CompiledTooBig(_)) => {}
+                Ok(regex) => return Ok(regex),
+                Err(error) => {
+                    return Err(PatternError::Syntax {
+                        message: error.to_string(),
+                    });
+                }
+            }
+        }
+        Err(PatternError::TooLarge)
+    }
+}
+
+/// IDs are ASCII, so classes are too: `\w{1,63}` would otherwise be some megabytes.
+fn whole_match(half: &str, size_bytes: usize) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(&format!(r"\A(?:{half})\z"))
+        .unicode(false)
+        .nest_limit(MAX_PATTERN_NESTING + 2)
+        .size_limit(size_bytes)
+        .dfa_size_limit(PATTERN_CACHE_BYTES)
+        .build()
+}
+
+/// Parses a half as `whole_match` will.
+fn parse(half: &str) -> Result<Hir, PatternError> {
+    let mut builder = regex_syntax::ParserBuilder::new();
+    builder
+        .unicode(false)
+        .utf8(false)
+        .nest_limit(MAX_PATTERN_NESTING);
+    builder.build().parse(half).map_err(|error| error.into())
+}
+
+fn one_domain(hir: &Hir) -> Option<TrustDomain> {
+    match hir.kind() {
+        HirKind::Literal(literal) => TrustDomain::parse(&literal.0).ok(),
+        _ => None,
+    }
+}
