@@ -103,7 +103,10 @@ impl Validation {
 
     /// Puts a (re)started worker in its place.
     pub fn enlist(&self, place: usize, worker: ActorRef<Order>) {
-        let mut workers = self.workers.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut workers = self
+            .workers
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(slot) = workers.get_mut(place) {
             *slot = Some(worker);
         }
@@ -166,7 +169,10 @@ impl Validation {
     }
 
     fn next_worker(&self) -> Option<ActorRef<Order>> {
-        let workers = self.workers.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let workers = self
+            .workers
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         (0..WORKERS)
             .filter_map(|step| workers.get((turn.wrapping_add(step)) % WORKERS)?.clone())
