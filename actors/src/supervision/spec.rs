@@ -113,7 +113,7 @@ impl<M: Message> Address<M> {
         self.current.load().as_deref().cloned()
     }
 
-    fn set(&self, actor: ActorRef<M>) {
+    pub(super) fn set(&self, actor: ActorRef<M>) {
         self.current.store(Some(Arc::new(actor)));
     }
 }
