@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use config::{NamedTimings, Outcome, Settings, Timings};
+use config::{Bound, NamedTimings, Outcome, Settings, Timings};
 use tokio::sync::watch;
 use verdict::availability::Timing;
 use verdict::policy::Failure;
@@ -46,7 +46,12 @@ impl Configured {
         trust: Arc<TrustStore>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, PolicyError> {
-        let policies = Policies::new(settings.agent().bounds.count(config::Bound::Policies));
+        let bounds = &settings.agent().bounds;
+        let credential = proto::cert_header::Bounds {
+            header_bytes: bounds.count(Bound::HeaderBytes),
+            certificates: bounds.count(Bound::Certificates),
+        };
+        let policies = Policies::new(bounds.count(Bound::Policies), credential);
         let initial = settings
             .policy()
             .cloned()

@@ -88,6 +88,8 @@ pub struct Bounds {
     pub identities_bytes: u64,
     /// Failures of a usual credential's size; garbage evicts nothing but garbage.
     pub failures: u64,
+    /// How long a failure is remembered, milliseconds.
+    pub failure_ms: u64,
 }
 
 /// A usual credential, percent-encoded with one intermediate, in bytes.
@@ -97,6 +99,7 @@ const USUAL_KEY_BYTES: u64 = 2_048;
 pub struct Memory {
     identities: Cache<Key, Arc<Remembered>, ByBytes>,
     failures: Cache<Key, Arc<RememberedFailure>, ByBytes>,
+    failure_ms: u64,
 }
 
 /// Entries expected; the table grows beyond as needed.
@@ -115,6 +118,7 @@ impl Memory {
                     .saturating_mul(ENTRY_OVERHEAD_BYTES + USUAL_KEY_BYTES),
                 ByBytes,
             ),
+            failure_ms: bounds.failure_ms,
         }
     }
 
@@ -138,7 +142,7 @@ impl Memory {
     pub fn keep(&self, key: KeyRef<'_>, evidence: &Evidence, now: Now) {
         if let Some(remembered) = evidence.remembered() {
             self.identities.insert(key.to_key(), Arc::new(remembered));
-        } else if let Some(failure) = evidence.remembered_failure(now) {
+        } else if let Some(failure) = evidence.remembered_failure(now, self.failure_ms) {
             self.failures.insert(key.to_key(), Arc::new(failure));
         }
     }

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use proto::cert_header::{CertHeader, Format, Grammar, NameError, XfccElement as WireElement};
+use proto::cert_header::{
+    Bounds, CertHeader, Format, Grammar, NameError, XfccElement as WireElement,
+};
 use verdict::lists::EntryError;
 use verdict::policy::{CertFormat, ListName, Policy, PolicySpec, XfccElement};
 
@@ -43,15 +45,17 @@ fn entries(errors: &[(ListName, EntryError)]) -> String {
 pub struct Policies {
     known: Mutex<Vec<Weak<InForce>>>,
     max: usize,
+    credential: Bounds,
 }
 
 impl Policies {
-    /// None yet, and at most `max` different ones at once.
+    /// None yet, and at most `max` different ones at once; `credential` bounds what each reads.
     #[must_use]
-    pub const fn new(max: usize) -> Self {
+    pub const fn new(max: usize, credential: Bounds) -> Self {
         Self {
             known: Mutex::new(Vec::new()),
             max,
+            credential,
         }
     }
 
@@ -72,7 +76,7 @@ impl Policies {
         if known.len() >= self.max {
             return Err(PolicyError::TooMany(self.max));
         }
-        let policy = Arc::new(InForce::compile(spec)?);
+        let policy = Arc::new(InForce::compile(spec, self.credential)?);
         known.push(Arc::downgrade(&policy));
         Ok(policy)
     }
@@ -95,13 +99,14 @@ impl Policies {
 }
 
 impl InForce {
-    fn compile(spec: PolicySpec) -> Result<Self, PolicyError> {
+    fn compile(spec: PolicySpec, bounds: Bounds) -> Result<Self, PolicyError> {
         let reading = Reading {
             format: spec.tls.client_cert_format,
             element: spec.tls.xfcc_element,
         };
         let name = spec.tls.client_cert_header.as_str();
-        let header = CertHeader::new(name, format(reading.format), element(reading.element))?;
+        let header = CertHeader::new(name, format(reading.format), element(reading.element))?
+            .bounded(bounds);
         Ok(Self {
             policy: Policy::compile(spec).map_err(PolicyError::Lists)?,
             header: Arc::new(header),

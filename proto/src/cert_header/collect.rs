@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::error::CertHeaderError;
 use super::format::{Format, Grammar};
-use super::{CertHeader, MAX_HEADER_BYTES, is_ows, trim_ows};
+use super::{CertHeader, is_ows, trim_ows};
 
 /// A credential as it stands in the request: present, within the size limit, not decoded.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -98,8 +98,9 @@ impl<'h, 'a> Collector<'h, 'a> {
             .bytes
             .saturating_add(value.len())
             .saturating_add(lines.comma());
-        if self.bytes > MAX_HEADER_BYTES {
-            self.fail(CertHeaderError::TooLarge);
+        let max = self.header.bounds.header_bytes;
+        if self.bytes > max {
+            self.fail(CertHeaderError::TooLarge { max });
         } else {
             lines.push(value);
         }
@@ -116,7 +117,7 @@ impl<'h, 'a> Collector<'h, 'a> {
     ///
     /// # Errors
     /// The name in two spellings or with `_` for `-`, a key that stood twice, more than
-    /// [`MAX_HEADER_BYTES`], several lines of a format that has one, a chain without its certificate.
+    /// the bound of bytes, several lines of a format that has one, a chain without its certificate.
     pub fn finish(self) -> Result<Option<Raw<'a>>, CertHeaderError> {
         if let Some(fault) = self.fault {
             return Err(fault);
