@@ -325,23 +325,18 @@ async fn a_start_that_always_fails_or_panics_uses_up_the_budget() {
 
 #[tokio::test(start_paused = true)]
 async fn a_start_that_hangs_keeps_no_sibling_down() {
-    let hang = Arc::new(AtomicU32::new(0));
     let hanging = {
-        let hang = Arc::clone(&hang);
-        ChildSpec::new("slow", three(), move |start| {
-            let hangs = hang.fetch_add(1, Ordering::Relaxed) == 1;
-            async move {
-                if hangs {
-                    std::future::pending::<()>().await;
-                }
-                let puppet = Puppet {
-                    name: "slow",
-                    log: Log::default(),
-                };
-                let supervisor = start.supervisor.clone();
-                let (actor, _) = Actor::spawn_linked(None, puppet, (), supervisor).await?;
-                Ok(actor.get_cell())
+        ChildSpec::new("slow", three(), move |start| async move {
+            if start.attempt == 1 {
+                std::future::pending::<()>().await;
             }
+            let puppet = Puppet {
+                name: "slow",
+                log: Log::default(),
+            };
+            let supervisor = start.supervisor.clone();
+            let (actor, _) = Actor::spawn_linked(None, puppet, (), supervisor).await?;
+            Ok(actor.get_cell())
         })
     };
     let (quick, log) = (Address::new(), Log::default());
@@ -357,6 +352,7 @@ async fn a_start_that_hangs_keeps_no_sibling_down() {
     assert_eq!(died.elapsed(), Duration::from_millis(10));
     // And the hanging start is given up in time, and tried again.
     let slow = back(root.tree(), "root/slow", 2).await;
+    assert!(died.elapsed() <= START_WITHIN + Duration::from_millis(20));
     assert_eq!(
         slow.last_failure.unwrap().cause,
         Cause::StartTimedOut(5_000)
@@ -388,6 +384,89 @@ async fn a_child_that_dies_before_its_start_is_known_is_a_failure_all_the_same()
     let cause = Cause::Failed("the strings are tangled".into());
     assert_eq!(status.last_failure.unwrap().cause, cause);
     assert_eq!((status.failures, starts.load(Ordering::Relaxed)), (3, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_death_crowded_out_by_others_is_still_noticed() {
+    let spec = ChildSpec::new("child", three(), move |start| async move {
+        let supervisor = &start.supervisor;
+        let (actor, _) = Actor::spawn_linked(None, connection(), (), supervisor.clone()).await?;
+        if start.attempt == 1 {
+            for _ in 0..200 {
+                let stranger = Actor::spawn_linked(None, connection(), (), supervisor.clone());
+                stranger.await?.0.kill();
+            }
+            // All strangers are dead before the child, and their ends are told before its own.
+            tokio::time::sleep(SECOND).await;
+            actor.kill();
+            actor.get_cell().wait(None).await.ok();
+        }
+        Ok(actor.get_cell())
+    });
+    let root = start(SupervisorSpec::new("root").child(spec)).await;
+    root.tree().kill("child");
+    let status = back(root.tree(), "root/child", 2).await;
+    assert_eq!(status.failures, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_ended_before_it_was_counted_is_not_counted() {
+    let (root, connections, _) = doors().await;
+    let actor = connections.spawn(connection(), ()).await.unwrap();
+    actor.kill();
+    root.tree()
+        .wait_until(|rows| rows.iter().any(|r| r.failures == 1))
+        .await;
+    connections.adopt_for_test(&actor.get_cell());
+    assert_eq!(root.tree().status(CONNECTIONS).unwrap().alive, 0);
+}
+
+/// Real threads, real races: whatever is killed at whatever moment comes back or stays counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_at_any_moment_lose_nobody() {
+    const KILLS: u64 = 60;
+    let eager = Restart::new(RESTARTS_MAX, 600_000, 0, 0).unwrap();
+    let (found, log) = (Arc::new(Mutex::new(None)), Log::default());
+    let (give, puppet) = (Arc::clone(&found), Puppet { name: "uds", log });
+    let listener = Address::new();
+    let uds = ChildSpec::actor("uds", eager, &listener, move |start| {
+        *give.lock().unwrap() = start.temporaries("connection");
+        (puppet.clone(), ())
+    });
+    let doors = SupervisorSpec::new("doors")
+        .child(uds)
+        .temporary("connection");
+    let root = start(SupervisorSpec::new("root").child(ChildSpec::supervisor(eager, doors))).await;
+    for n in 1..=KILLS {
+        let connections = found.lock().unwrap().clone().unwrap();
+        for _ in 0..5 {
+            if let Ok(actor) = connections.spawn(connection(), ()).await {
+                let _ = actor.send_message(Order::Err);
+            }
+        }
+        let place = if n % 3 == 0 { "doors" } else { "uds" };
+        let before = root.tree().status("root/doors/uds").unwrap();
+        while root.tree().kill(place) == 0 {
+            tokio::task::yield_now().await;
+        }
+        root.tree()
+            .wait_until(|rows| {
+                let doors = rows.iter().find(|r| &*r.path == "root/doors").unwrap();
+                let uds = rows.iter().find(|r| &*r.path == "root/doors/uds").unwrap();
+                let again = doors.failures >= n / 3 && uds.failures >= before.failures;
+                again && rows.iter().all(|r| r.state == ChildState::Running)
+            })
+            .await;
+    }
+    let none_left = |r: &ChildStatus| &*r.path == CONNECTIONS && r.alive == 0;
+    root.tree()
+        .wait_until(|rows| rows.iter().any(none_left))
+        .await;
+    root.tree()
+        .wait_until(|rows| rows.iter().all(|r| r.state == ChildState::Running))
+        .await;
+    let done = root.shutdown(SECOND).await;
+    assert_eq!(done.ended, Ended::Stopped);
 }
 
 #[tokio::test(start_paused = true)]
@@ -514,6 +593,7 @@ async fn the_kill_switch_kills_every_connection_and_their_supervisor_takes_them_
     back(root.tree(), "root/doors", 1).await;
     assert_eq!(root.tree().status(CONNECTIONS).unwrap().alive, 0);
     assert_eq!(root.tree().kill("nobody"), 0);
+    assert_eq!(root.tree().kill(CONNECTIONS), 0);
     // Whoever still holds the old way gets an error, not a connection nobody supervises.
     connections.spawn(connection(), ()).await.unwrap_err();
     assert_eq!(root.tree().status(CONNECTIONS).unwrap().alive, 0);
