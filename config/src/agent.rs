@@ -34,7 +34,7 @@ pub(crate) const AGENT: Schema = Schema {
 
 static LIMIT_KEYS: [&str; Bound::ALL.len()] = limit_keys();
 
-static LIMITS: Schema = Schema {
+pub(crate) static LIMITS: Schema = Schema {
     name: "limits",
     keys: &LIMIT_KEYS,
     repeatable: &[],
@@ -72,7 +72,7 @@ pub(crate) struct AgentBlock {
 
 pub(crate) fn read(block: &mut Block<'_, '_>) -> AgentBlock {
     AgentBlock {
-        socket: block.parsed("socket", |text| crate::blocks::socket("socket", text)),
+        socket: block.parsed("socket", |text| crate::blocks::socket("agent.socket", text)),
         socket_mode: block.parsed("socket-mode", |text| {
             complaining("socket-mode", SocketMode::parse(text))
         }),
@@ -174,17 +174,13 @@ pub(crate) fn sinks(block: &mut Block<'_, '_>) -> Option<Vec<Sink>> {
     Some(sinks)
 }
 
-fn sink(block: &mut Block<'_, '_>, node: &Node) -> Option<Sink> {
+fn sink<'n>(block: &mut Block<'n, '_>, node: &'n Node) -> Option<Sink> {
     let key = "sink";
     if node.children.is_some() {
         block.problem(&node.at, Rule::BlockOnKey(key));
         return None;
     }
-    let [value] = node.args.as_slice() else {
-        let found = node.args.len();
-        block.problem(&node.at, Rule::OneValue { key, found });
-        return None;
-    };
+    let value = block.one_value(node, key)?;
     let path = sink_path(block, node)?;
     let Scalar::Text(kind) = &value.scalar else {
         return block.wrong_type(key, "a text", value);

@@ -1,6 +1,6 @@
 //! The blocks, as a file or a push names them: `None` is a block that is not named.
 
-use verdict::headers::{HeaderName, IdentityHeaders, Slot};
+use verdict::headers::{HeaderName, IdentityHeaders, IdentityHeadersError, Slot};
 use verdict::lists::{EntryError, EntryKind, List, ListError, ListSpec};
 use verdict::policy::{
     Audit, CertFormat, DenyStatus, Failure, Mode, PolicySpec, Tls, ValidationFailure, XfccElement,
@@ -188,7 +188,7 @@ fn unknown_block(node: &Node) -> Problem {
 
 fn spire(block: &mut Block<'_, '_>) -> SpireBlock {
     let mut spire = SpireBlock {
-        socket: block.parsed("socket", |text| socket("socket", text)),
+        socket: block.parsed("socket", |text| socket("spire.socket", text)),
         ..SpireBlock::default()
     };
     for timing in Timing::ALL {
@@ -198,10 +198,16 @@ fn spire(block: &mut Block<'_, '_>) -> SpireBlock {
     spire
 }
 
-/// A socket's path, the complaint naming the key.
+/// A socket's path, the complaint naming the key with its block.
 pub(crate) fn socket(key: &'static str, text: &str) -> Result<SocketPath, Complaint> {
-    SocketPath::parse(text)
-        .map_err(|error| Complaint::new(Rule::Socket { key, error }, Some(error.advice())))
+    let example = match key {
+        "spire.socket" => "for example \"/run/spire/sockets/agent.sock\"",
+        _ => "for example \"/run/sentinel-spiffe/agent.sock\"",
+    };
+    SocketPath::parse(text).map_err(|error| {
+        let advice = error.advice().unwrap_or(example);
+        Complaint::new(Rule::Socket { key, error }, Some(advice))
+    })
 }
 
 /// The block without any key.
@@ -249,10 +255,7 @@ fn credential_header(text: &str) -> Result<HeaderName, Complaint> {
 fn is_reserved(name: &str) -> bool {
     let as_identity = |slot| (slot == Slot::SpiffeId).then_some(name);
     let outcome = IdentityHeaders::new(as_identity, &default_tls().client_cert_header);
-    matches!(
-        outcome,
-        Err(verdict::headers::IdentityHeadersError::Reserved { .. })
-    )
+    matches!(outcome, Err(IdentityHeadersError::Reserved { .. }))
 }
 
 fn list(block: &mut Block<'_, '_>) -> ListSpec {
@@ -393,10 +396,20 @@ impl PolicyBlocks {
         let names = self.headers.clone().unwrap_or_default();
         let headers = IdentityHeaders::new(|slot| names.name_of(slot), &tls.client_cert_header)
             .map_err(|error| {
-                let key = format!("headers.{}", error.slot().as_str());
-                let at = [key.as_str(), "tls.client-cert-header", "headers", "tls"]
-                    .into_iter()
-                    .find_map(|key| places.get(key));
+                let other = match &error {
+                    IdentityHeadersError::Collision { first, .. } => *first,
+                    _ => error.slot(),
+                };
+                let key = |slot: Slot| format!("headers.{}", slot.as_str());
+                let at = [
+                    key(error.slot()).as_str(),
+                    key(other).as_str(),
+                    "tls.client-cert-header",
+                    "headers",
+                    "tls",
+                ]
+                .into_iter()
+                .find_map(|key| places.get(key));
                 Problem::new(at.cloned().unwrap_or(Place::Whole), Rule::Headers(error))
             })?;
         Ok(PolicySpec {

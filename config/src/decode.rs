@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::agent::LIMITS;
 use crate::blocks::SCHEMAS;
 use crate::problem::{Problem, Problems, Rule, Shown};
 use crate::suggest::nearest;
@@ -85,8 +86,9 @@ fn unknown_key(node: &Node, schema: &'static Schema) -> Problem {
     let key = Shown::new(&node.name);
     let block = schema.name;
     let problem = Problem::new(node.at.clone(), Rule::UnknownKey { key, block });
-    let home = SCHEMAS
-        .iter()
+    let homes = SCHEMAS.iter().copied().chain([&LIMITS]);
+    let home = homes
+        .into_iter()
         .find(|other| other.keys.contains(&node.name.as_str()));
     if let Some(near) = nearest(&node.name, schema.keys.iter().copied()) {
         return problem.advise(format!("did you mean `{near}`?"));
@@ -124,6 +126,21 @@ impl<'n> Block<'n, '_> {
     fn value(&mut self, key: &'static str) -> Option<&'n Value> {
         let node = self.node(key)?;
         if !self.is_plain(node, key) {
+            return None;
+        }
+        self.one_value(node, key)
+    }
+
+    /// The value of a node that has just one.
+    pub(crate) fn one_value(&mut self, node: &'n Node, key: &'static str) -> Option<&'n Value> {
+        if let Some(at) = &node.listed {
+            let (expected, found) = ("one value", "a list");
+            let rule = Rule::WrongType {
+                key,
+                expected,
+                found,
+            };
+            self.problem(at, rule);
             return None;
         }
         if let [value] = node.args.as_slice() {
@@ -267,8 +284,11 @@ impl<'n> Block<'n, '_> {
         };
         let mut problem = Problem::new(value.at.clone(), rule);
         problem.advice = match (&value.scalar, expected) {
-            (Scalar::Text(_), "true or false" | "a whole number") => {
-                Some("write it without quotes".to_owned())
+            (_, "true or false") => {
+                Some("write #true or #false; in JSON and KDL 1 true or false".to_owned())
+            }
+            (Scalar::Text(_), "a whole number") => {
+                Some("write the number alone, without quotes or unit".to_owned())
             }
             (Scalar::Integer(_) | Scalar::Fraction | Scalar::Bool(_), "a text" | "texts") => {
                 Some("put it in quotes".to_owned())

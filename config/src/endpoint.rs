@@ -44,13 +44,13 @@ pub enum SocketPathError {
 }
 
 impl SocketPathError {
-    /// What to write instead.
+    /// What to do about it, where an example does not say it.
     #[must_use]
-    pub const fn advice(self) -> &'static str {
+    pub const fn advice(self) -> Option<&'static str> {
         match self {
-            Self::Tcp => "SPIRE agents listen on a Unix socket: use its path",
-            Self::TooLong => "choose a shorter directory",
-            _ => "for example \"/run/spire/sockets/agent.sock\"",
+            Self::Tcp => Some("SPIRE agents listen on a Unix socket: use its path"),
+            Self::TooLong => Some("choose a shorter directory"),
+            _ => None,
         }
     }
 }

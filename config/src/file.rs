@@ -7,7 +7,7 @@ use verdict::policy::PolicySpec;
 use crate::blocks::{self, Blocks};
 use crate::decode::Decoder;
 use crate::kdl;
-use crate::problem::{ConfigErrors, Input, Problem, Problems, Rule, Shown};
+use crate::problem::{ConfigErrors, Input, Problem, Problems, Rule, Shown, line_column};
 use crate::tree::{Node, Place, Scalar};
 
 /// Size of a file or a push: a hundred times the largest policy anybody described.
@@ -47,7 +47,7 @@ impl FileConfig {
             text: Arc::clone(&text),
         };
         let fatal = |problem| ConfigErrors::fatal(problem, input.clone());
-        let root = kdl::read(&text).map_err(syntax_problem).map_err(fatal)?;
+        let root = kdl::read(&text).map_err(|error| fatal(syntax_problem(error, &text)))?;
         let mut decoder = Decoder::default();
         let nodes = locate(&root, &mut decoder.problems).map_err(fatal)?;
         let blocks = blocks::read(nodes, &mut decoder);
@@ -74,15 +74,18 @@ impl FileConfig {
     }
 }
 
-fn syntax_problem(error: kdl::SyntaxError) -> Problem {
+fn syntax_problem(error: kdl::SyntaxError, text: &str) -> Problem {
     let advice = match error.string_from {
-        Some(Place::Span { .. }) => {
-            Some("an earlier string runs over several lines: is its closing quote missing?")
+        Some(Place::Span { start, .. }) => {
+            let (line, _) = line_column(text, start);
+            Some(format!(
+                "a string that begins on line {line} runs over several lines: is its closing quote missing?"
+            ))
         }
-        _ => error.what.advice(),
+        _ => error.what.advice().map(str::to_owned),
     };
     let mut problem = Problem::new(error.at, Rule::Syntax(error.what));
-    problem.advice = advice.map(str::to_owned);
+    problem.advice = advice;
     problem
 }
 

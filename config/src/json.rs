@@ -64,6 +64,7 @@ fn nodes(parent: &str, members: Vec<(String, Json)>) -> Vec<Node> {
         } else {
             format!("{parent}.{shown}")
         };
+        let listed = matches!(value.0, Kind::List(_)).then(|| Place::Json(path.clone()));
         let (args, children) = match value.0 {
             Kind::Object(members) => (Vec::new(), Some(nodes(&path, members))),
             Kind::List(items) => (values(&path, items), None),
@@ -73,6 +74,7 @@ fn nodes(parent: &str, members: Vec<(String, Json)>) -> Vec<Node> {
             name,
             at: Place::Json(path),
             args,
+            listed,
             props: Vec::new(),
             children,
             annotation: None,

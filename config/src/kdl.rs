@@ -106,6 +106,7 @@ impl<'a> Reader<'a> {
             name,
             at: Place::span(start, self.at),
             args: Vec::new(),
+            listed: None,
             props: Vec::new(),
             children: None,
             annotation,
@@ -122,16 +123,15 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
             let hidden = self.slashdash()?;
+            if !hidden && stage == Stage::AfterChildren {
+                return Err(self.unexpected(Syntax::NoTerminator));
+            }
             if self.peek() == Some('{') {
                 let children = self.children(depth)?;
-                if hidden {
-                    continue;
+                if !hidden {
+                    node.children = Some(children);
+                    stage = Stage::AfterChildren;
                 }
-                if stage == Stage::AfterChildren {
-                    return Err(self.unexpected(Syntax::NoTerminator));
-                }
-                node.children = Some(children);
-                stage = Stage::AfterChildren;
                 continue;
             }
             if stage == Stage::AfterChildren {
@@ -167,9 +167,11 @@ impl<'a> Reader<'a> {
 
     fn entry(&mut self, node: &mut Node, hidden: bool) -> Read<()> {
         if self.peek() == Some('[') {
+            let open = self.at;
             let values = self.list()?;
             if !hidden {
                 node.args.extend(values);
+                node.listed = Some(Place::span(open, self.at));
             }
             return Ok(());
         }

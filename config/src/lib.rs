@@ -17,7 +17,7 @@ mod endpoint;
 mod file;
 mod json;
 mod kdl;
-// mod lint;
+mod lint;
 mod overrides;
 mod problem;
 mod push;
@@ -32,6 +32,7 @@ pub use endpoint::{MAX_SOCKET_PATH_BYTES, SocketPath, SocketPathError};
 pub use file::{FileConfig, MAX_CONFIG_BYTES};
 pub use json::{Json, MAX_PUSH_DEPTH, MAX_PUSH_VALUES};
 pub use kdl::Syntax;
+pub use lint::{Finding, Severity, lint};
 
 pub use overrides::{Override, Overrides, Source, Sourced};
 pub use problem::{ConfigErrors, MAX_PROBLEMS, Problem, Rule, Shown, line_column};

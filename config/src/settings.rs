@@ -166,7 +166,7 @@ fn spire_socket(
     overrides: &Overrides,
     problems: &mut Problems,
 ) -> Sourced<SocketPath> {
-    let parse = |text: &str| blocks::socket("socket", text);
+    let parse = |text: &str| blocks::socket("spire.socket", text);
     let before = overrides.pick(Override::SpireSocket, parse, file, problems);
     before
         .or_else(|| overrides.pick(Override::EndpointSocket, parse, None, problems))
@@ -187,7 +187,7 @@ fn agent(
     overrides: &Overrides,
     problems: &mut Problems,
 ) -> Agent {
-    let socket = |text: &str| blocks::socket("socket", text);
+    let socket = |text: &str| blocks::socket("agent.socket", text);
     let group = |text: &str| complaining("socket-group", values::group(text));
     let insecure_plaintext = overrides
         .pick(

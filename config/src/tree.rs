@@ -58,6 +58,8 @@ pub(crate) struct Node {
     /// Where the name stands.
     pub(crate) at: Place,
     pub(crate) args: Vec<Value>,
+    /// Where `[ … ]` stands, if the values were written so.
+    pub(crate) listed: Option<Place>,
     pub(crate) props: Vec<Prop>,
     /// `Some` when there are braces, even with nothing between them.
     pub(crate) children: Option<Vec<Node>>,

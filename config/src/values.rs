@@ -85,7 +85,7 @@ impl ValueError {
             Self::TrustedProxy => "for example \"uid:1000\" or \"spiffe://example.org/proxy\"",
             Self::OverflowId => "run the proxy as a user of its own, in a namespace that maps it",
             Self::Mode | Self::UselessMode => "for example \"0660\"",
-            Self::Path => "for example \"/var/lib/sentinel-spiffe\"",
+            Self::Path => "begin it with /",
             Self::Address => "for example \"127.0.0.1:50051\" or \"[::1]:50051\"",
             Self::NoSinkPath => "for example: sink \"file\" path=\"/var/log/spiffe-audit.jsonl\"",
             _ => return None,
