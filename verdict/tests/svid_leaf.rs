@@ -324,7 +324,7 @@ fn a_chain_is_bounded_and_every_certificate_of_it_is_read() {
         }
         .into()
     };
-    assert_eq!(refusal(&[long.clone()]), too_long(Place::Leaf));
+    assert_eq!(refusal(std::slice::from_ref(&long)), too_long(Place::Leaf));
     assert_eq!(
         refusal(&[good.clone(), good.clone(), long]),
         too_long(Place::Chain(3))

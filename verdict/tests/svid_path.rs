@@ -754,8 +754,7 @@ fn chains_written_by_rcgen_verify() {
         BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose,
         SanType,
     };
-    let time =
-        |seconds: i64| rcgen::date_time_ymd(2026, 1, 1) + Duration::from_secs(seconds as u64);
+    let time = |seconds: u64| rcgen::date_time_ymd(2026, 1, 1) + Duration::from_secs(seconds);
     let params = |names: &[&str]| {
         let mut params = CertificateParams::default();
         let uris = names
