@@ -1,1 +1,16 @@
-//! chaos
+//! What breaks it: everything the agent is tried against.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`ca`] | a certificate authority per trust domain that issues X.509-SVIDs as SPIRE does, or wrong on purpose |
+//! | [`spire`] | a simulated SPIRE agent: the Workload API on a Unix socket, with every fault it can show a client |
+//! | [`world`] | the world of the demo: `example.org`, the federated `partner.test`, and a SPIRE publishing both |
+//! | [`client`] | the proxy's side of the agent protocol, written from its description alone |
+//!
+//! Nothing here is for production: the keys live in memory and the authorities sign whatever they are asked to.
+//! Scenarios (timelines of faults with promises) and the deterministic simulator stand on these four.
+
+pub mod ca;
+pub mod client;
+pub mod spire;
+pub mod world;

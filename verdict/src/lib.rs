@@ -10,10 +10,16 @@
 //! keeps pure, that a simulator can run a million times a minute and a model checker can explore.
 
 pub mod anchors;
+pub mod availability;
+pub mod decide;
+pub mod evidence;
 pub mod headers;
 pub mod id;
 pub mod limits;
 pub mod lists;
+pub mod policy;
 pub mod reason;
 pub mod svid;
 pub mod time;
+pub mod trust;
+pub mod upstream;

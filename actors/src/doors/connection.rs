@@ -1,0 +1,374 @@
+//! One actor per connection: reads frames, answers them, and ends with its socket.
+//!
+//! The actor is a shell around one task. A connection that fails is closed and forgotten: it is
+//! temporary, and nothing it does uses up anybody's restart budget.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::sentinel::control::{self, Counter, HealthState, MetricsReport};
+use proto::sentinel::frame::{self, FrameError, MessageType};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
+use verdict::reason::Reason;
+
+use super::Doors;
+use super::budget::FrameMemory;
+use super::reader::{Kind, Message, Next, Reader};
+use super::session::{Session, SessionError, Step};
+use crate::health::Health;
+use crate::metrics::count;
+
+/// Time until the handshake, milliseconds: the proxies bound theirs by 5 s.
+const GREETING_TIMEOUT_MS: u64 = 10_000;
+/// Time a peer may not read at all while we have something to say, milliseconds.
+const WRITE_STALL_MS: u64 = 30_000;
+/// Unwritten answers beyond which reading stops, bytes.
+const OUT_MAX_BYTES: usize = 256 * 1024;
+/// Between two metrics reports, milliseconds.
+const REPORT_INTERVAL_MS: u64 = 10_000;
+
+/// The actor.
+pub struct ConnectionActor;
+
+/// What it is started with.
+pub struct ConnectionArgs {
+    /// The socket.
+    pub stream: UnixStream,
+    /// Who is at the other end.
+    pub peer: String,
+    /// What doors share.
+    pub doors: Arc<Doors>,
+    /// The connection's place among the permitted ones.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// The task ended.
+pub struct Ended;
+
+impl Actor for ConnectionActor {
+    type Msg = Ended;
+    type State = AbortOnDropHandle<()>;
+    type Arguments = ConnectionArgs;
+
+    async fn pre_start(&self, myself: ActorRef<Ended>, args: ConnectionArgs) -> Result<Self::State, ActorProcessingErr> {
+        Ok(AbortOnDropHandle::new(tokio::spawn(async move {
+            let _permit = args.permit;
+            let peer = args.peer;
+            let served = tokio::spawn(Connection::new(args.stream, args.doors, &peer).serve());
+            match AbortOnDropHandle::new(served).await {
+                Ok(Ok(())) => tracing::debug!(peer, "connection closed"),
+                Ok(Err(error)) => tracing::warn!(peer, %error, "connection closed"),
+                Err(error) => tracing::error!(peer, %error, "connection closed by a panic"),
+            }
+            let _ = myself.cast(Ended);
+        })))
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Ended>,
+        _message: Ended,
+        _state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        myself.stop(None);
+        Ok(())
+    }
+}
+
+/// Why a connection was closed by us.
+#[derive(Debug, thiserror::Error)]
+enum ConnectionError {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    #[error("{0}")]
+    Session(#[from] SessionError),
+    #[error("no handshake within {GREETING_TIMEOUT_MS} ms (agent protocol, section 2)")]
+    NoGreeting,
+    #[error("a frame did not arrive whole within {0} ms")]
+    SlowFrame(u64),
+    #[error("the peer did not read for {WRITE_STALL_MS} ms")]
+    NeverReads,
+    #[error("the connection ended inside a frame (agent protocol, section 1)")]
+    Torn,
+}
+
+/// Whether the peer may still ask.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    /// It may.
+    Open,
+    /// No more is read; what is under way is finished.
+    Finishing,
+}
+
+/// What the task works with.
+struct Connection {
+    incoming: OwnedReadHalf,
+    outgoing: OwnedWriteHalf,
+    reader: Reader,
+    session: Session,
+    doors: Arc<Doors>,
+    out: Vec<u8>,
+    written: usize,
+    pending: JoinSet<Vec<u8>>,
+    memory: Option<Pin<Box<dyn Future<Output = FrameMemory> + Send>>>,
+    health: watch::Receiver<Health>,
+    flow: Flow,
+    /// When the frame that is under way must be whole, or the handshake must have come.
+    frame_due: Option<Instant>,
+    /// When the peer must have read something.
+    write_due: Option<Instant>,
+}
+
+impl Connection {
+    fn new(stream: UnixStream, doors: Arc<Doors>, peer: &str) -> Self {
+        let (incoming, outgoing) = stream.into_split();
+        Self {
+            incoming,
+            outgoing,
+            reader: Reader::new(),
+            session: Session::new(Arc::clone(&doors), peer),
+            health: doors.health.subscribe(),
+            doors,
+            out: Vec::new(),
+            written: 0,
+            pending: JoinSet::new(),
+            memory: None,
+            flow: Flow::Open,
+            frame_due: Some(Instant::now() + Duration::from_millis(GREETING_TIMEOUT_MS)),
+            write_due: None,
+        }
+    }
+
+    async fn serve(mut self) -> Result<(), ConnectionError> {
+        let mut reports = interval(Duration::from_millis(REPORT_INTERVAL_MS));
+        reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        reports.reset();
+        if self.health_now() == Health::Draining {
+            return Ok(());
+        }
+        loop {
+            let result = self.process();
+            self.flush_now()?;
+            if let Err(error) = result {
+                // What was answered so far, a refusal of the handshake above all, goes out first.
+                self.finish_writing().await?;
+                return Err(error);
+            }
+            if self.is_finished() {
+                return self.finish_writing().await;
+            }
+            tokio::select! {
+                ready = self.outgoing.writable(), if !self.out.is_empty() => ready?,
+                Some(answer) = self.pending.join_next(), if !self.pending.is_empty() => {
+                    // A panic in there was the validation's, and is contained there; an abort is ours.
+                    self.out.extend_from_slice(&answer.unwrap_or_default());
+                }
+                memory = async { match &mut self.memory { Some(memory) => memory.await, None => std::future::pending().await } } => {
+                    self.memory = None;
+                    self.reader.grant(memory);
+                }
+                read = self.incoming.read_buf(self.reader.space()), if self.wants_more() => {
+                    if read? == 0 {
+                        self.ended()?;
+                    }
+                }
+                changed = self.health.changed() => {
+                    if changed.is_err() || self.health_now() == Health::Draining {
+                        self.flow = Flow::Finishing;
+                    }
+                    self.report_health();
+                }
+                _ = reports.tick() => self.report_metrics(),
+                () = until(self.frame_due) => return Err(self.too_slow()),
+                () = until(self.write_due) => return Err(ConnectionError::NeverReads),
+            }
+        }
+    }
+
+    /// Deals with every whole frame for which there is room.
+    fn process(&mut self) -> Result<(), ConnectionError> {
+        while self.flow == Flow::Open && self.has_room() {
+            match self.reader.next().inspect_err(|_| count(&self.doors.metrics.malformed_messages))? {
+                Next::Message(message) => self.take(&message)?,
+                Next::Memory(bytes) => {
+                    if self.memory.is_none() {
+                        let frames = self.doors.frames.clone();
+                        self.memory = Some(Box::pin(async move { frames.take(bytes).await }));
+                    }
+                    break;
+                }
+                Next::More => break,
+            }
+        }
+        self.frame_due = match (self.session.is_greeted(), self.reader.is_amid()) {
+            (true, false) => None,
+            (true, true) => self.frame_due.or_else(|| Some(self.in_ms(self.doors.bounds.frame_timeout_ms))),
+            (false, _) => self.frame_due,
+        };
+        Ok(())
+    }
+
+    fn take(&mut self, message: &Message) -> Result<(), ConnectionError> {
+        let was_greeted = self.session.is_greeted();
+        let step = match message.kind {
+            Kind::V2(MessageType::HandshakeRequest) if !was_greeted => self.session.greet(&message.payload, &mut self.out)?,
+            Kind::V2(kind) => self.session.frame(kind, &message.payload, &mut self.out)?,
+            Kind::V1 => self.session.message_v1(&message.payload, &mut self.out)?,
+        };
+        // The next frame's time begins with its first byte.
+        self.frame_due = None;
+        match step {
+            Step::Done => {}
+            Step::Later(pending) => {
+                self.pending.spawn(pending.answer());
+            }
+            Step::Close => self.flow = Flow::Finishing,
+        }
+        if !was_greeted {
+            self.report_health();
+        }
+        Ok(())
+    }
+
+    /// A connection's own limit stops reading; it never refuses.
+    fn has_room(&self) -> bool {
+        let in_flight = match self.session.reports_in() {
+            Some(_) => self.doors.bounds.in_flight,
+            // Version 1 answers in turn.
+            None => 1,
+        };
+        self.pending.len() < in_flight && self.out.len().saturating_sub(self.written) < OUT_MAX_BYTES
+    }
+
+    fn wants_more(&self) -> bool {
+        self.flow == Flow::Open && self.memory.is_none() && self.has_room()
+    }
+
+    fn is_finished(&self) -> bool {
+        self.flow == Flow::Finishing && self.pending.is_empty()
+    }
+
+    fn ended(&mut self) -> Result<(), ConnectionError> {
+        self.flow = Flow::Finishing;
+        match self.reader.is_amid() {
+            true => Err(ConnectionError::Torn),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes what the socket takes without waiting.
+    fn flush_now(&mut self) -> Result<(), ConnectionError> {
+        while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
+            match self.outgoing.try_write(rest) {
+                Ok(bytes) => {
+                    self.written += bytes;
+                    self.write_due = None;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    self.write_due = self.write_due.or_else(|| Some(self.in_ms(WRITE_STALL_MS)));
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.written = 0;
+        self.out.clear();
+        // A burst's memory is given back.
+        self.out.shrink_to(OUT_MAX_BYTES);
+        Ok(())
+    }
+
+    async fn finish_writing(&mut self) -> Result<(), ConnectionError> {
+        let rest = self.out.get(self.written..).unwrap_or_default();
+        let stall = Duration::from_millis(WRITE_STALL_MS);
+        match tokio::time::timeout(stall, self.outgoing.write_all(rest)).await {
+            Ok(written) => Ok(written?),
+            Err(_) => Err(ConnectionError::NeverReads),
+        }
+    }
+
+    fn too_slow(&self) -> ConnectionError {
+        match self.session.is_greeted() {
+            true => ConnectionError::SlowFrame(self.doors.bounds.frame_timeout_ms),
+            false => ConnectionError::NoGreeting,
+        }
+    }
+
+    fn in_ms(&self, ms: u64) -> Instant {
+        Instant::now() + Duration::from_millis(ms)
+    }
+
+    fn health_now(&self) -> Health {
+        *self.health.borrow()
+    }
+
+    fn report_health(&mut self) {
+        let state = match *self.health.borrow_and_update() {
+            Health::Healthy => HealthState::Healthy,
+            Health::Degraded => HealthState::Degraded,
+            Health::Draining => HealthState::Draining,
+            Health::Unhealthy => HealthState::Unhealthy,
+        };
+        let Some(encoding) = self.session.reports_in() else {
+            return;
+        };
+        let at_ms = self.doors.clock.now().wall_ms.unsigned_abs();
+        let fill = |out: &mut Vec<u8>| control::health(out, encoding, "spiffe", state, at_ms);
+        if let Err(error) = frame::append(&mut self.out, MessageType::HealthStatus, fill) {
+            tracing::error!(%error, "health report left out");
+        }
+    }
+
+    fn report_metrics(&mut self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let Some(encoding) = self.session.reports_in() else {
+            return;
+        };
+        let metrics = &self.doors.metrics;
+        let of = |name, help, labels, value| Counter {
+            name,
+            help,
+            labels,
+            value,
+        };
+        let by_reason = Reason::ALL.map(|reason| [("reason", reason.as_str())]);
+        let mut counters = vec![
+            of("spiffe_agent_authentications_succeeded_total", "Requests allowed as a verified identity.", &[], metrics.verified.load(Relaxed)),
+            of("spiffe_agent_authentications_failed_total", "Requests denied.", &[], metrics.denied_total()),
+        ];
+        for (reason, labels) in Reason::ALL.into_iter().zip(&by_reason) {
+            counters.push(of("spiffe_agent_denials_total", "Requests denied, by reason.", labels, metrics.denied_for(reason)));
+        }
+        let report = MetricsReport {
+            agent_id: "spiffe",
+            timestamp_ms: self.doors.clock.now().wall_ms.unsigned_abs(),
+            interval_ms: REPORT_INTERVAL_MS,
+            counters: &counters,
+            gauges: &[],
+            histograms: &[],
+        };
+        let fill = |out: &mut Vec<u8>| report.render(out, encoding);
+        if let Err(error) = frame::append(&mut self.out, MessageType::MetricsReport, fill) {
+            tracing::error!(%error, "metrics report left out");
+        }
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,103 @@
+//! Accepts connections. The listening socket is owned above: a successor serves who waits in its queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::net::UnixListener;
+use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::peer::{TrustedPeer, admit};
+use super::{ConnectionArgs, Doors};
+use crate::health::Health;
+use crate::metrics::count;
+
+/// Wait after a failed accept, milliseconds: out of descriptors, trying harder makes it worse.
+const ACCEPT_PAUSE_MS: u64 = 50;
+
+/// Starts the actor of an accepted connection, under the supervisor of connections.
+pub type Welcome = Arc<dyn Fn(ConnectionArgs) + Send + Sync>;
+
+/// What the actor is started with.
+#[derive(Clone)]
+pub struct ListenerArgs {
+    /// The socket, owned above.
+    pub listener: Arc<UnixListener>,
+    /// What doors share.
+    pub doors: Arc<Doors>,
+    /// One permit per connection, owned above.
+    pub permits: Arc<Semaphore>,
+    /// Who may ask.
+    pub trusted: Arc<[TrustedPeer]>,
+    /// What becomes of a connection.
+    pub welcome: Welcome,
+}
+
+/// The actor.
+pub struct ListenerActor;
+
+/// The accept loop ended by a panic.
+pub struct Stopped(String);
+
+impl Actor for ListenerActor {
+    type Msg = Stopped;
+    type State = AbortOnDropHandle<()>;
+    type Arguments = ListenerArgs;
+
+    async fn pre_start(&self, myself: ActorRef<Stopped>, args: ListenerArgs) -> Result<Self::State, ActorProcessingErr> {
+        Ok(AbortOnDropHandle::new(tokio::spawn(async move {
+            let accepting = AbortOnDropHandle::new(tokio::spawn(accept(args)));
+            if let Err(error) = accepting.await {
+                let _ = myself.cast(Stopped(error.to_string()));
+            }
+        })))
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Stopped>,
+        Stopped(why): Stopped,
+        _state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        Err(why.into())
+    }
+}
+
+/// Accepts until draining. A permit first: who finds none free waits in the socket's own queue.
+async fn accept(args: ListenerArgs) {
+    let mut health = args.doors.health.subscribe();
+    loop {
+        let accepted = async {
+            // The semaphore is never closed.
+            let permit = Arc::clone(&args.permits).acquire_owned().await;
+            (permit, args.listener.accept().await)
+        };
+        let (permit, stream) = tokio::select! {
+            accepted = accepted => accepted,
+            _ = health.wait_for(|health| *health == Health::Draining) => return,
+        };
+        match (permit, stream) {
+            (Ok(permit), Ok((stream, _))) => match admit(&stream, &args.trusted) {
+                Ok(peer) => {
+                    count(&args.doors.metrics.connections);
+                    (args.welcome)(ConnectionArgs {
+                        stream,
+                        peer,
+                        doors: Arc::clone(&args.doors),
+                        permit,
+                    });
+                }
+                Err(error) => {
+                    count(&args.doors.metrics.untrusted_proxy);
+                    tracing::warn!(%error, "UNTRUSTED_PROXY: connection closed before its request was read");
+                }
+            },
+            (_, Err(error)) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+            }
+            (Err(_), Ok(_)) => return,
+        }
+    }
+}

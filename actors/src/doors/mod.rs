@@ -1,0 +1,57 @@
+//! Doors: where proxies ask. One file per dialect; every dialect reaches the same decision.
+
+pub mod answer;
+pub mod budget;
+mod connection;
+mod listener;
+pub mod peer;
+mod reader;
+mod session;
+pub mod socket;
+
+use std::sync::Arc;
+
+pub use self::connection::{ConnectionActor, ConnectionArgs};
+pub use self::listener::{ListenerActor, ListenerArgs};
+
+use crate::audit::AuditQueue;
+use crate::clock::Clock;
+use crate::configured::Configured;
+use crate::health::HealthBoard;
+use crate::judge::Judge;
+use crate::metrics::Metrics;
+
+use self::budget::FrameBudget;
+
+/// What every door shares.
+pub struct Doors {
+    /// From credential to evidence.
+    pub judge: Judge,
+    /// Policies, and what a push does to them.
+    pub configured: Configured,
+    /// Where records go.
+    pub audit: AuditQueue,
+    /// How we are.
+    pub health: HealthBoard,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// The clock.
+    pub clock: Clock,
+    /// Memory for large frames.
+    pub frames: FrameBudget,
+    /// Bounds in force.
+    pub bounds: Bounds,
+}
+
+/// Bounds of doors, from `agent.limits`.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// A reply is written within this time of the complete frame, milliseconds.
+    pub decision_deadline_ms: u64,
+    /// Connections at once.
+    pub connections: usize,
+    /// Requests under way on one connection; beyond it, reading stops.
+    pub in_flight: usize,
+    /// Time a started frame may take to arrive, milliseconds.
+    pub frame_timeout_ms: u64,
+}

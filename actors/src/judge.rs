@@ -1,0 +1,104 @@
+//! From a credential to evidence: the memory if it knows, else a validation.
+
+use std::sync::Arc;
+
+use proto::cert_header::{CertHeaderError, Raw};
+use verdict::decide::Intake;
+use verdict::evidence::{Check, Evidence, Fault};
+use verdict::reason::Reason;
+use verdict::time::Now;
+use verdict::trust::{Basis, World};
+
+use crate::memory::{KeyRef, Memory};
+use crate::metrics::{Metrics, count};
+use crate::policies::InForce;
+use crate::trust::TrustStore;
+use crate::validation::{Job, NoEvidence, Validation};
+
+/// Everything evidence is made from.
+pub struct Judge {
+    /// The world.
+    pub trust: Arc<TrustStore>,
+    /// What is remembered.
+    pub memory: Arc<Memory>,
+    /// Where new certificates go.
+    pub validation: Arc<Validation>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// One request's circumstances: read once, used for everything about it.
+#[derive(Clone)]
+pub struct Scene {
+    /// The policy of its connection.
+    pub policy: Arc<InForce>,
+    /// The world as it was loaded.
+    pub world: Arc<World>,
+    /// What may be concluded in it.
+    pub basis: Basis,
+    /// The clock as it was read.
+    pub now: Now,
+}
+
+/// Evidence, or what must be done to have it.
+pub enum Prompt {
+    /// It is there.
+    Ready(Evidence),
+    /// The credential is new.
+    Judge(Box<Job>),
+}
+
+impl Judge {
+    /// Sets the scene for a request.
+    #[must_use]
+    pub fn scene(&self, policy: Arc<InForce>, now: Now) -> Scene {
+        let world = Arc::clone(&self.trust.load());
+        let basis = world.basis(policy.policy.failure(), now);
+        Scene {
+            policy,
+            world,
+            basis,
+            now,
+        }
+    }
+
+    /// Evidence without waiting, where there is nothing to wait for.
+    #[must_use]
+    pub fn prompt(&self, credential: Result<Option<Raw<'_>>, CertHeaderError>, scene: &Scene) -> Prompt {
+        let raw = match credential {
+            Err(error) => {
+                let fault = Fault::new(Check::Parse, Reason::Malformed, &error);
+                return Prompt::Ready(Evidence::faulty(fault, &scene.world));
+            }
+            Ok(None) => return Prompt::Ready(Evidence::absent(&scene.world)),
+            Ok(Some(raw)) => raw,
+        };
+        let failure = scene.policy.policy.failure();
+        let key = KeyRef::new(scene.policy.reading, &raw);
+        if let Some(evidence) = self.memory.recall(key, &scene.world, &scene.basis, failure, scene.now) {
+            count(&self.metrics.memory_hits);
+            return Prompt::Ready(evidence);
+        }
+        count(&self.metrics.memory_misses);
+        Prompt::Judge(Box::new(Job {
+            header: Arc::clone(&scene.policy.header),
+            reading: scene.policy.reading,
+            raw: raw.into_owned(),
+            world: Arc::clone(&scene.world),
+            basis: scene.basis,
+            failure: *failure,
+            now: scene.now,
+        }))
+    }
+
+    /// Has a new credential judged.
+    ///
+    /// # Errors
+    /// The intake refusal to answer with.
+    pub async fn judge(&self, job: Job) -> Result<Evidence, (Intake, NoEvidence)> {
+        self.validation.judge(job).await.map_err(|error| match error {
+            NoEvidence::Overloaded => (Intake::Overloaded, error),
+            NoEvidence::Internal => (Intake::Internal, error),
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! Policies in force: compiled once, shared by the connections that say the same.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use proto::cert_header::{CertHeader, Format, Grammar, NameError, XfccElement as WireElement};
+use verdict::lists::EntryError;
+use verdict::policy::{CertFormat, ListName, Policy, PolicySpec, XfccElement};
+
+use crate::memory::Reading;
+
+/// Distinct policies in force at once. A proxy pushes one per agent block; this leaves room for
+/// many proxies, and bounds what pushes can make us compile and hold.
+pub const POLICIES_MAX: usize = 64;
+
+/// A policy, and the reader of its credential header.
+pub struct InForce {
+    /// The policy.
+    pub policy: Policy,
+    /// The reader.
+    pub header: Arc<CertHeader>,
+    /// The settings that the memory's key depends on.
+    pub reading: Reading,
+}
+
+/// Why a policy cannot be put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// Entries of the lists are refused.
+    #[error("{}", entries(.0))]
+    Lists(Vec<(ListName, EntryError)>),
+    /// The credential header's name is refused.
+    #[error("tls.client-cert-header: {0}")]
+    Header(#[from] NameError),
+    /// The bound of [`POLICIES_MAX`].
+    #[error("{POLICIES_MAX} different policies are in force; push one of them, or close connections")]
+    TooMany,
+}
+
+fn entries(errors: &[(ListName, EntryError)]) -> String {
+    let texts = errors.iter().map(|(list, error)| format!("{}.{error}", list.as_str()));
+    texts.collect::<Vec<_>>().join("; ")
+}
+
+/// The policies in force.
+#[derive(Default)]
+pub struct Policies {
+    known: Mutex<Vec<Weak<InForce>>>,
+}
+
+impl Policies {
+    /// The policy of this specification: the one in force if there is one, else a new one.
+    ///
+    /// # Errors
+    /// It does not compile, or too many are in force.
+    pub fn share(&self, spec: PolicySpec) -> Result<Arc<InForce>, PolicyError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|policy| policy.strong_count() > 0);
+        let same = known.iter().filter_map(Weak::upgrade).find(|policy| *policy.policy.spec() == spec);
+        if let Some(policy) = same {
+            return Ok(policy);
+        }
+        if known.len() >= POLICIES_MAX {
+            return Err(PolicyError::TooMany);
+        }
+        let policy = Arc::new(InForce::compile(spec)?);
+        known.push(Arc::downgrade(&policy));
+        Ok(policy)
+    }
+
+    /// How many different policies are in force.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().filter(|policy| policy.strong_count() > 0).count()
+    }
+
+    /// Whether no policy is in force.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl InForce {
+    fn compile(spec: PolicySpec) -> Result<Self, PolicyError> {
+        let reading = Reading {
+            format: spec.tls.client_cert_format,
+            element: spec.tls.xfcc_element,
+        };
+        let name = spec.tls.client_cert_header.as_str();
+        let header = CertHeader::new(name, format(reading.format), element(reading.element))?;
+        Ok(Self {
+            policy: Policy::compile(spec).map_err(PolicyError::Lists)?,
+            header: Arc::new(header),
+            reading,
+        })
+    }
+}
+
+const fn format(format: CertFormat) -> Format {
+    match format {
+        CertFormat::Auto => Format::Auto,
+        CertFormat::Xfcc => Format::Named(Grammar::Xfcc),
+        CertFormat::PemUrlencoded => Format::Named(Grammar::PemUrlencoded),
+        CertFormat::PemSpaces => Format::Named(Grammar::PemSpaces),
+        CertFormat::DerBase64 => Format::Named(Grammar::DerBase64),
+        CertFormat::DerBase64Concatenated => Format::Named(Grammar::DerBase64Concatenated),
+        CertFormat::DerBase64List => Format::Named(Grammar::DerBase64List),
+        CertFormat::Rfc9440 => Format::Named(Grammar::Rfc9440),
+    }
+}
+
+const fn element(element: XfccElement) -> WireElement {
+    match element {
+        XfccElement::Last => WireElement::Last,
+        XfccElement::Only => WireElement::Only,
+    }
+}

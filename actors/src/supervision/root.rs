@@ -1,0 +1,103 @@
+//! The tree from outside: start it, wait for its end, stop it in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorCell, SpawnErr};
+
+use super::cause::{Cause, Escalation};
+use super::shutdown::{KILL_WITHIN, deadline};
+use super::spec::SupervisorSpec;
+use super::supervisor::{Arguments, OnGiveUp, Supervisor};
+use super::tree::{Place, Role, Tree};
+
+/// A running tree. Dropping it leaves the tree running; end it with [`Root::shutdown`].
+#[derive(Debug)]
+pub struct Root {
+    cell: ActorCell,
+    place: Place,
+    tree: Arc<Tree>,
+}
+
+/// How a tree ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was stopped.
+    Stopped,
+    /// A restart budget was used up, all the way to the root.
+    GaveUp(Escalation),
+    /// The root itself was killed or panicked; nobody below it was stopped in order.
+    Died,
+}
+
+/// What a shutdown came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How the tree ended.
+    pub ended: Ended,
+    /// Where somebody did not stop in time and was killed.
+    pub killed: Vec<Arc<str>>,
+}
+
+/// The tree could not be started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the supervision tree did not start: {0}")]
+pub struct StartError(Cause);
+
+impl Root {
+    /// Starts the tree; once this returns, every child was tried once. When the root gives up, the
+    /// rest is stopped in order within `drain_within`.
+    ///
+    /// # Errors
+    /// When a spec breaks a rule, or a budget is used up by first starts alone.
+    pub async fn start(spec: SupervisorSpec, drain_within: Duration) -> Result<Self, StartError> {
+        let tree = Tree::new();
+        let place = tree.place(None, &spec.name, Role::Supervisor);
+        let arguments = Arguments {
+            spec,
+            tree: Arc::clone(&tree),
+            place,
+            on_give_up: OnGiveUp::Drain(drain_within),
+        };
+        let started = Actor::spawn(None, Supervisor, arguments).await;
+        let (actor, _) = started.map_err(|err: SpawnErr| StartError(Cause::of_start(&err)))?;
+        let cell = actor.get_cell();
+        tree.running(place, cell.clone());
+        Ok(Self { cell, place, tree })
+    }
+
+    /// The live view.
+    #[must_use]
+    pub fn tree(&self) -> &Arc<Tree> {
+        &self.tree
+    }
+
+    /// Waits until the tree has ended, by whatever cause.
+    pub async fn ended(&self) -> Ended {
+        // Without a timeout there is nothing to fail.
+        let _ = self.cell.wait(None).await;
+        self.tree.stopped(self.place);
+        self.tree.ended()
+    }
+
+    /// Stops all children, last-started first, each awaited; who is not done in time is killed.
+    /// Returns after `within` at the latest, and a moment for the killed.
+    pub async fn shutdown(&self, within: Duration) -> Shutdown {
+        let stop_by = deadline(within);
+        self.tree.set_stop_by(self.place, stop_by);
+        self.cell.stop(None);
+        if tokio::time::timeout_at(stop_by, self.cell.wait(None))
+            .await
+            .is_err()
+        {
+            self.tree.overdue(self.place);
+            self.cell.kill();
+            let _ = self.cell.wait(Some(KILL_WITHIN)).await;
+        }
+        self.tree.stopped(self.place);
+        Shutdown {
+            ended: self.tree.ended(),
+            killed: self.tree.all_overdue(),
+        }
+    }
+}

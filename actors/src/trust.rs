@@ -1,0 +1,179 @@
+//! The trust source's machine and material, owned above the actors that drive them.
+//!
+//! Readers load one immutable [`World`]; writers step the machine under a lock that is held for the
+//! step alone, never across an await. So an actor that dies takes nothing with it, and a successor
+//! finds things as they are.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::watch;
+use verdict::availability::{Effect, Event, Loss, Phase, State, Timing, Transition};
+use verdict::time::Now;
+use verdict::trust::{Snapshot, UpdateError, UpdateReport, World};
+
+use crate::clock::Clock;
+use crate::metrics::{Metrics, count};
+
+/// The world, and the only way to change it.
+pub struct TrustStore {
+    world: ArcSwap<World>,
+    writer: Mutex<()>,
+    changed: watch::Sender<()>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    advice: Advice,
+}
+
+/// What an operator must do when SPIRE refuses the agent; printed with the withdrawal.
+#[derive(Clone, Debug, Default)]
+pub struct Advice {
+    /// User id of this process, for the registration's selector.
+    pub uid: u32,
+}
+
+impl TrustStore {
+    /// The store at the start of the process.
+    #[must_use]
+    pub fn new(world: World, clock: Clock, metrics: Arc<Metrics>, advice: Advice) -> Self {
+        Self {
+            world: ArcSwap::from_pointee(world),
+            writer: Mutex::new(()),
+            changed: watch::Sender::new(()),
+            clock,
+            metrics,
+            advice,
+        }
+    }
+
+    /// The world now: one atomic load.
+    #[must_use]
+    pub fn load(&self) -> Guard<Arc<World>> {
+        self.world.load()
+    }
+
+    /// Told after every change of state or material.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Where the machine stands at this moment, whoever last stepped it.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        let world = self.load();
+        world.state().settled(world.timing(), self.clock.now()).phase()
+    }
+
+    /// Takes a message of the source.
+    ///
+    /// # Errors
+    /// The message was discarded whole; the last good one stays, and contact is not renewed.
+    pub fn update<'a>(
+        &self,
+        bundles: impl ExactSizeIterator<Item = (&'a str, &'a [u8])>,
+    ) -> Result<UpdateReport, UpdateError> {
+        let _writing = self.write();
+        let now = self.clock.now();
+        let world = self.world.load_full();
+        let (snapshot, report) = world.snapshot().updated(bundles, now).inspect_err(|error| {
+            count(&self.metrics.updates_discarded);
+            tracing::warn!(%error, "update discarded, the last good one stays");
+        })?;
+        count(&self.metrics.updates);
+        self.report_update(&report);
+        self.step(&world, Arc::new(snapshot), Event::FullUpdate, now);
+        Ok(report)
+    }
+
+    /// Notes that the source was lost, or that an attempt failed.
+    pub fn lost(&self, cause: Loss) {
+        self.event(Event::Lost(cause));
+    }
+
+    /// Lets time pass: the transitions that nobody else brings about are made, and reported.
+    pub fn tick(&self) {
+        self.event(Event::Tick);
+    }
+
+    /// Puts other deadlines in force.
+    pub fn set_timing(&self, timing: Timing) {
+        let _writing = self.write();
+        let world = self.world.load_full();
+        if world.timing() != timing {
+            self.publish(world.next(world.state(), timing, Arc::clone(world.snapshot())));
+        }
+    }
+
+    fn event(&self, event: Event) {
+        let _writing = self.write();
+        let world = self.world.load_full();
+        let snapshot = Arc::clone(world.snapshot());
+        self.step(&world, snapshot, event, self.clock.now());
+    }
+
+    fn step(&self, world: &World, snapshot: Arc<Snapshot>, event: Event, now: Now) {
+        let (state, effects) = world.state().step(event, world.timing(), now);
+        let mut snapshot = snapshot;
+        for effect in effects {
+            match effect {
+                Effect::Report(transition) => self.report(transition, state),
+                Effect::Withdraw => snapshot = Arc::new(snapshot.withdrawn()),
+            }
+        }
+        if state != world.state() || !Arc::ptr_eq(&snapshot, world.snapshot()) {
+            self.publish(world.next(state, world.timing(), snapshot));
+        }
+    }
+
+    fn publish(&self, world: World) {
+        self.world.store(Arc::new(world));
+        self.changed.send_replace(());
+    }
+
+    /// A poisoned lock guards nothing but the order of writers: the world itself is replaced whole.
+    fn write(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn report(&self, transition: Transition, state: State) {
+        count(&self.metrics.transitions);
+        let (from, to) = (transition.from.as_str(), transition.to.as_str());
+        let cause = match transition.trigger {
+            Event::FullUpdate => "full_update",
+            Event::Lost(loss) => loss.as_str(),
+            Event::Tick => "time",
+        };
+        match transition.to {
+            Phase::Live => tracing::info!(from, to, cause, "trust source availability changed"),
+            Phase::Starting | Phase::Interrupted | Phase::Outage => {
+                tracing::warn!(from, to, cause, fault = ?state.blame(), "trust source availability changed");
+            }
+            Phase::Withdrawn => {
+                let uid = self.advice.uid;
+                tracing::error!(from, to, cause, "trust source availability changed: SPIRE refuses this agent, every request with a credential is refused");
+                tracing::error!(
+                    "register it: spire-server entry create -spiffeID spiffe://TRUST_DOMAIN/sentinel-spiffe-agent \
+                     -parentID spiffe://TRUST_DOMAIN/NODE -selector unix:uid:{uid}; or set \
+                     allow_unauthenticated_verifiers = true in the SPIRE agent (then without federated bundles)"
+                );
+            }
+        }
+    }
+
+    fn report_update(&self, report: &UpdateReport) {
+        let domains = |list: &[verdict::id::TrustDomain]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        if !(report.added.is_empty() && report.changed.is_empty() && report.removed.is_empty()) {
+            tracing::info!(
+                added = domains(&report.added),
+                changed = domains(&report.changed),
+                removed = domains(&report.removed),
+                "trust bundles updated"
+            );
+        }
+        for unreadable in &report.unreadable {
+            count(&self.metrics.bundles_unreadable);
+            tracing::warn!(%unreadable, "bundle cannot be read, the domain keeps its last one for cache-ttl");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A validation worker: decodes the header, examines the leaf, verifies the path.
+//!
+//! A certificate can crash at most its own decision: the work runs on a blocking thread, a panic
+//! there is caught, counted, and answered as `INTERNAL`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use verdict::evidence::{Check, Evidence, Fault};
+use verdict::reason::Reason;
+
+use super::{Job, NoEvidence, Order, Validation};
+use crate::metrics::count;
+
+/// The actor; its state is the intake it serves.
+pub struct Worker;
+
+/// What a worker is started with.
+pub struct WorkerArgs {
+    /// The intake.
+    pub validation: Arc<Validation>,
+    /// Its place among the workers.
+    pub place: usize,
+}
+
+impl Actor for Worker {
+    type Msg = Order;
+    type State = Arc<Validation>;
+    type Arguments = WorkerArgs;
+
+    async fn pre_start(&self, myself: ActorRef<Order>, args: WorkerArgs) -> Result<Self::State, ActorProcessingErr> {
+        args.validation.enlist(args.place, myself);
+        Ok(args.validation)
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Order>,
+        order: Order,
+        validation: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let Order { job, reply } = order;
+        if reply.is_closed() {
+            return Ok(());
+        }
+        let work = tokio::task::spawn_blocking(move || catch_unwind(AssertUnwindSafe(|| judge(&job))));
+        let result = match work.await {
+            Ok(Ok(evidence)) => Ok(evidence),
+            Ok(Err(_)) | Err(_) => {
+                count(&validation.metrics().panics_contained);
+                Err(NoEvidence::Internal)
+            }
+        };
+        // The asker may be gone; nobody else wants the answer.
+        let _ = reply.send(result);
+        Ok(())
+    }
+}
+
+fn judge(job: &Job) -> Evidence {
+    match job.header.decode(&job.raw) {
+        Err(error) => Evidence::faulty(Fault::new(Check::Parse, Reason::Malformed, &error), &job.world),
+        Ok(chain) => Evidence::judge(&chain.into_vec(), &job.world, &job.basis, &job.failure, job.now),
+    }
+}
