@@ -1,1 +1,26 @@
-fn main() {}
+//! `sentinel-spiffe-agent`: authenticates workloads by their SPIFFE identity for a reverse proxy.
+
+mod check_config;
+mod cli;
+#[cfg(feature = "demo")]
+mod demo;
+mod exit;
+mod logging;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use self::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        None => serve::run(&cli.serve),
+        Some(Command::CheckConfig(args)) => check_config::run(args, &cli.serve),
+        #[cfg(feature = "demo")]
+        Some(Command::Demo(args)) => demo::run(args),
+    };
+    exit::code(result)
+}

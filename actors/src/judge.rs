@@ -64,7 +64,11 @@ impl Judge {
 
     /// Evidence without waiting, where there is nothing to wait for.
     #[must_use]
-    pub fn prompt(&self, credential: Result<Option<Raw<'_>>, CertHeaderError>, scene: &Scene) -> Prompt {
+    pub fn prompt(
+        &self,
+        credential: Result<Option<Raw<'_>>, CertHeaderError>,
+        scene: &Scene,
+    ) -> Prompt {
         let raw = match credential {
             Err(error) => {
                 let fault = Fault::new(Check::Parse, Reason::Malformed, &error);
@@ -75,7 +79,10 @@ impl Judge {
         };
         let failure = scene.policy.policy.failure();
         let key = KeyRef::new(scene.policy.reading, &raw);
-        if let Some(evidence) = self.memory.recall(key, &scene.world, &scene.basis, failure, scene.now) {
+        if let Some(evidence) =
+            self.memory
+                .recall(key, &scene.world, &scene.basis, failure, scene.now)
+        {
             count(&self.metrics.memory_hits);
             return Prompt::Ready(evidence);
         }
@@ -96,9 +103,12 @@ impl Judge {
     /// # Errors
     /// The intake refusal to answer with.
     pub async fn judge(&self, job: Job) -> Result<Evidence, (Intake, NoEvidence)> {
-        self.validation.judge(job).await.map_err(|error| match error {
-            NoEvidence::Overloaded => (Intake::Overloaded, error),
-            NoEvidence::Internal => (Intake::Internal, error),
-        })
+        self.validation
+            .judge(job)
+            .await
+            .map_err(|error| match error {
+                NoEvidence::Overloaded => (Intake::Overloaded, error),
+                NoEvidence::Internal => (Intake::Internal, error),
+            })
     }
 }

@@ -1,4 +1,19 @@
 //! What lives: the supervision tree and its actors. An actor acts, it never decides.
+//!
+//! [`agent`] draws the tree and puts it together. On the way of a request no actor stands: a
+//! connection's task reads the frame, loads the world once, looks the credential up in the
+//! [`memory`], decides, and writes. Actors own what lasts: they watch SPIRE, keep the snapshot on
+//! disk, validate what was not seen before, record decisions, and start again when they fail.
 
+pub mod audit;
 pub mod clock;
+pub mod configured;
+pub mod doors;
+pub mod health;
+pub mod judge;
+pub mod memory;
+pub mod metrics;
+pub mod policies;
 pub mod supervision;
+pub mod trust;
+pub mod validation;

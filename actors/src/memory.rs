@@ -62,7 +62,9 @@ impl<'a> KeyRef<'a> {
 
 impl Equivalent<Key> for KeyRef<'_> {
     fn equivalent(&self, key: &Key) -> bool {
-        self.reading == key.reading && *self.value == *key.value && self.chain == key.chain.as_deref()
+        self.reading == key.reading
+            && *self.value == *key.value
+            && self.chain == key.chain.as_deref()
     }
 }
 
@@ -79,19 +81,25 @@ impl<V> Weighter<Key, V> for ByBytes {
     }
 }
 
-/// How much is remembered, in bytes.
+/// How much is remembered.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Verified identities.
+    /// Verified identities, in bytes.
     pub identities_bytes: u64,
-    /// Failures: few, so that garbage evicts nothing but garbage.
-    pub failures_bytes: u64,
+    /// Failures of a usual credential's size; garbage evicts nothing but garbage.
+    pub failures: u64,
+    /// How long a failure is remembered, milliseconds.
+    pub failure_ms: u64,
 }
+
+/// A usual credential, percent-encoded with one intermediate, in bytes.
+const USUAL_KEY_BYTES: u64 = 2_048;
 
 /// The two memories.
 pub struct Memory {
     identities: Cache<Key, Arc<Remembered>, ByBytes>,
     failures: Cache<Key, Arc<RememberedFailure>, ByBytes>,
+    failure_ms: u64,
 }
 
 /// Entries expected; the table grows beyond as needed.
@@ -103,13 +111,27 @@ impl Memory {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             identities: Cache::with_weighter(EXPECTED_ENTRIES, bounds.identities_bytes, ByBytes),
-            failures: Cache::with_weighter(EXPECTED_ENTRIES / 4, bounds.failures_bytes, ByBytes),
+            failures: Cache::with_weighter(
+                EXPECTED_ENTRIES / 4,
+                bounds
+                    .failures
+                    .saturating_mul(ENTRY_OVERHEAD_BYTES + USUAL_KEY_BYTES),
+                ByBytes,
+            ),
+            failure_ms: bounds.failure_ms,
         }
     }
 
     /// The evidence the memory gives now, if any.
     #[must_use]
-    pub fn recall(&self, key: KeyRef<'_>, world: &World, basis: &Basis, failure: &Failure, now: Now) -> Option<Evidence> {
+    pub fn recall(
+        &self,
+        key: KeyRef<'_>,
+        world: &World,
+        basis: &Basis,
+        failure: &Failure,
+        now: Now,
+    ) -> Option<Evidence> {
         if let Some(remembered) = self.identities.get(&key) {
             return remembered.recall(world, basis, failure, now);
         }
@@ -120,7 +142,7 @@ impl Memory {
     pub fn keep(&self, key: KeyRef<'_>, evidence: &Evidence, now: Now) {
         if let Some(remembered) = evidence.remembered() {
             self.identities.insert(key.to_key(), Arc::new(remembered));
-        } else if let Some(failure) = evidence.remembered_failure(now) {
+        } else if let Some(failure) = evidence.remembered_failure(now, self.failure_ms) {
             self.failures.insert(key.to_key(), Arc::new(failure));
         }
     }

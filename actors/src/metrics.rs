@@ -92,7 +92,10 @@ impl Metrics {
     /// Requests denied, for whatever reason.
     #[must_use]
     pub fn denied_total(&self) -> u64 {
-        self.denied.iter().map(|counter| counter.load(Ordering::Relaxed)).sum()
+        self.denied
+            .iter()
+            .map(|counter| counter.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// Requests denied for this reason.

@@ -2,15 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use proto::cert_header::{CertHeader, Format, Grammar, NameError, XfccElement as WireElement};
+use proto::cert_header::{
+    Bounds, CertHeader, Format, Grammar, NameError, XfccElement as WireElement,
+};
 use verdict::lists::EntryError;
 use verdict::policy::{CertFormat, ListName, Policy, PolicySpec, XfccElement};
 
 use crate::memory::Reading;
-
-/// Distinct policies in force at once. A proxy pushes one per agent block; this leaves room for
-/// many proxies, and bounds what pushes can make us compile and hold.
-pub const POLICIES_MAX: usize = 64;
 
 /// A policy, and the reader of its credential header.
 pub struct InForce {
@@ -31,23 +29,36 @@ pub enum PolicyError {
     /// The credential header's name is refused.
     #[error("tls.client-cert-header: {0}")]
     Header(#[from] NameError),
-    /// The bound of [`POLICIES_MAX`].
-    #[error("{POLICIES_MAX} different policies are in force; push one of them, or close connections")]
-    TooMany,
+    /// The bound `limits.policies`.
+    #[error("{0} different policies are in force, as many as limits.policies permits")]
+    TooMany(usize),
 }
 
 fn entries(errors: &[(ListName, EntryError)]) -> String {
-    let texts = errors.iter().map(|(list, error)| format!("{}.{error}", list.as_str()));
+    let texts = errors
+        .iter()
+        .map(|(list, error)| format!("{}.{error}", list.as_str()));
     texts.collect::<Vec<_>>().join("; ")
 }
 
 /// The policies in force.
-#[derive(Default)]
 pub struct Policies {
     known: Mutex<Vec<Weak<InForce>>>,
+    max: usize,
+    credential: Bounds,
 }
 
 impl Policies {
+    /// None yet, and at most `max` different ones at once; `credential` bounds what each reads.
+    #[must_use]
+    pub const fn new(max: usize, credential: Bounds) -> Self {
+        Self {
+            known: Mutex::new(Vec::new()),
+            max,
+            credential,
+        }
+    }
+
     /// The policy of this specification: the one in force if there is one, else a new one.
     ///
     /// # Errors
@@ -55,14 +66,17 @@ impl Policies {
     pub fn share(&self, spec: PolicySpec) -> Result<Arc<InForce>, PolicyError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|policy| policy.strong_count() > 0);
-        let same = known.iter().filter_map(Weak::upgrade).find(|policy| *policy.policy.spec() == spec);
+        let same = known
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find(|policy| *policy.policy.spec() == spec);
         if let Some(policy) = same {
             return Ok(policy);
         }
-        if known.len() >= POLICIES_MAX {
-            return Err(PolicyError::TooMany);
+        if known.len() >= self.max {
+            return Err(PolicyError::TooMany(self.max));
         }
-        let policy = Arc::new(InForce::compile(spec)?);
+        let policy = Arc::new(InForce::compile(spec, self.credential)?);
         known.push(Arc::downgrade(&policy));
         Ok(policy)
     }
@@ -71,7 +85,10 @@ impl Policies {
     #[must_use]
     pub fn len(&self) -> usize {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().filter(|policy| policy.strong_count() > 0).count()
+        known
+            .iter()
+            .filter(|policy| policy.strong_count() > 0)
+            .count()
     }
 
     /// Whether no policy is in force.
@@ -82,13 +99,14 @@ impl Policies {
 }
 
 impl InForce {
-    fn compile(spec: PolicySpec) -> Result<Self, PolicyError> {
+    fn compile(spec: PolicySpec, bounds: Bounds) -> Result<Self, PolicyError> {
         let reading = Reading {
             format: spec.tls.client_cert_format,
             element: spec.tls.xfcc_element,
         };
         let name = spec.tls.client_cert_header.as_str();
-        let header = CertHeader::new(name, format(reading.format), element(reading.element))?;
+        let header = CertHeader::new(name, format(reading.format), element(reading.element))?
+            .bounded(bounds);
         Ok(Self {
             policy: Policy::compile(spec).map_err(PolicyError::Lists)?,
             header: Arc::new(header),

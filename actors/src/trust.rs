@@ -62,7 +62,10 @@ impl TrustStore {
     #[must_use]
     pub fn phase(&self) -> Phase {
         let world = self.load();
-        world.state().settled(world.timing(), self.clock.now()).phase()
+        world
+            .state()
+            .settled(world.timing(), self.clock.now())
+            .phase()
     }
 
     /// Takes a message of the source.
@@ -76,10 +79,13 @@ impl TrustStore {
         let _writing = self.write();
         let now = self.clock.now();
         let world = self.world.load_full();
-        let (snapshot, report) = world.snapshot().updated(bundles, now).inspect_err(|error| {
-            count(&self.metrics.updates_discarded);
-            tracing::warn!(%error, "update discarded, the last good one stays");
-        })?;
+        let (snapshot, report) = world
+            .snapshot()
+            .updated(bundles, now)
+            .inspect_err(|error| {
+                count(&self.metrics.updates_discarded);
+                tracing::warn!(%error, "update discarded, the last good one stays");
+            })?;
         count(&self.metrics.updates);
         self.report_update(&report);
         self.step(&world, Arc::new(snapshot), Event::FullUpdate, now);
@@ -151,7 +157,12 @@ impl TrustStore {
             }
             Phase::Withdrawn => {
                 let uid = self.advice.uid;
-                tracing::error!(from, to, cause, "trust source availability changed: SPIRE refuses this agent, every request with a credential is refused");
+                tracing::error!(
+                    from,
+                    to,
+                    cause,
+                    "trust source availability changed: SPIRE refuses this agent, every request with a credential is refused"
+                );
                 tracing::error!(
                     "register it: spire-server entry create -spiffeID spiffe://TRUST_DOMAIN/sentinel-spiffe-agent \
                      -parentID spiffe://TRUST_DOMAIN/NODE -selector unix:uid:{uid}; or set \
@@ -162,7 +173,12 @@ impl TrustStore {
     }
 
     fn report_update(&self, report: &UpdateReport) {
-        let domains = |list: &[verdict::id::TrustDomain]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let domains = |list: &[verdict::id::TrustDomain]| {
+            list.iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
         if !(report.added.is_empty() && report.changed.is_empty() && report.removed.is_empty()) {
             tracing::info!(
                 added = domains(&report.added),

@@ -14,11 +14,12 @@ mod common;
 use common::{Recorder, Seen, headers, unframe};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use prost::Message as _;
 use proto::sentinel::event::HeaderSink as _;
 use proto::sentinel::frame::{FrameHeader, MessageType};
 use proto::sentinel::handshake::{Capabilities, Event};
 use proto::sentinel::reply::{Audit, BlockStatus, Decision, HeaderOp, Reply, Version, WebSocket};
-use proto::sentinel::{Encoding, configure, control, event, frame, handshake, v1};
+use proto::sentinel::{Encoding, configure, control, event, frame, grpc, handshake, v1};
 use serde_json::{Map, Value, json};
 
 const ENCODINGS: [Encoding; 2] = [Encoding::Json, Encoding::MsgPack];
@@ -38,6 +39,26 @@ fn read_all(payload: &[u8]) {
     let _ = control::cancel(payload);
     if let Ok(request) = v1::parse(payload) {
         let _ = v1::configure(request.payload);
+    }
+    read_protobuf(payload);
+}
+
+fn read_protobuf(payload: &[u8]) {
+    use grpc::v1::agent_request::Event as Ask1;
+    use grpc::v2::proxy_to_agent::Message as Ask2;
+    let mut sink = Recorder::default();
+    match grpc::v2::ProxyToAgent::decode(payload).map(|ask| ask.message) {
+        Ok(Some(Ask2::RequestHeaders(event))) => _ = grpc::request_headers(&event, &mut sink),
+        Ok(Some(Ask2::Handshake(request))) => _ = grpc::handshake(&request),
+        Ok(Some(Ask2::Guardrail(event))) => _ = grpc::other_event(&event),
+        _ => {}
+    }
+    if let Ok(grpc::v1::AgentRequest {
+        event: Some(Ask1::RequestHeaders(event)),
+        ..
+    }) = grpc::v1::AgentRequest::decode(payload)
+    {
+        let _ = grpc::request_headers_v1(&event, &mut sink);
     }
 }
 
@@ -263,6 +284,13 @@ proptest! {
         prop_assert_eq!(&value["capabilities"]["agent_id"], &json!(agent_id));
         prop_assert_eq!(&value["capabilities"]["features"]["concurrent_requests"], &json!(max_concurrency));
     }
+}
+
+#[test]
+fn nested_groups_of_protobuf_do_not_overflow() {
+    // Start of group 1, without end; and fields of unknown messages in each other.
+    read_protobuf(&vec![0x0b; 200_000]);
+    read_protobuf(&vec![0x7b; 200_000]);
 }
 
 #[test]

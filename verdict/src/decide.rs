@@ -335,10 +335,6 @@ impl Course {
     }
 
     /// Checks 8 and 9; the outer error is a defect of ours.
-    #[expect(
-        clippy::result_large_err,
-        reason = "a decision is what is returned in the end; it is moved once"
-    )]
     fn judge(
         &mut self,
         trust: &Trust,
@@ -443,6 +439,3 @@ impl Course {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

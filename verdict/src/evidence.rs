@@ -281,7 +281,7 @@ impl Evidence {
 
     /// A failure worth remembering for a moment: one that neither time nor another bundle cures.
     #[must_use]
-    pub fn remembered_failure(&self, now: Now) -> Option<RememberedFailure> {
+    pub fn remembered_failure(&self, now: Now, for_ms: u64) -> Option<RememberedFailure> {
         let lasting = match &self.finding {
             Finding::Faulty(fault, _) => fault.check() < Check::Validity,
             Finding::Sound {
@@ -292,7 +292,7 @@ impl Evidence {
         };
         lasting.then(|| RememberedFailure {
             finding: self.finding.clone(),
-            until_boot_ms: now.boot_ms.saturating_add(FAILURE_REMEMBERED_MS),
+            until_boot_ms: now.boot_ms.saturating_add_unsigned(for_ms),
         })
     }
 
@@ -300,10 +300,6 @@ impl Evidence {
         self.serial
     }
 }
-
-/// How long a failure is remembered, milliseconds: long enough to blunt a flood of one bad
-/// credential, short enough that nobody waits for it.
-pub const FAILURE_REMEMBERED_MS: i64 = 2_000;
 
 /// A credential that failed a moment ago.
 #[derive(Clone, Debug)]

@@ -124,6 +124,8 @@ const VECTORS: &[(EntryKind, &str, &str, bool, &str)] = &[
     (EntryKind::Patterns, r"spiffe://a\.test/[^/]+", "spiffe://a.test/x", MATCHES, "one segment"),
     (EntryKind::Patterns, r"spiffe://a\.test/[^/]+", "spiffe://a.test/x/y", NOT, "one segment"),
     (EntryKind::Patterns, r"spiffe://a\.test/(x/)*y", "spiffe://a.test/x/x/y", MATCHES, "repeated segments"),
+    (EntryKind::Patterns, r"spiffe://a\.test/(\.|x)/y", "spiffe://a.test/x/y", MATCHES, "one alternative is enough"),
+    (EntryKind::Patterns, r"spiffe://a\.test/\.{3}/\.y\.", "spiffe://a.test/.../.y.", MATCHES, "1.6 dots in segments"),
     // Patterns: flags and classes.
     (EntryKind::Patterns, r"spiffe://a\.test/(?i:Team)", "spiffe://a.test/tEAM", MATCHES, "flag in a group"),
     (EntryKind::Patterns, r"spiffe://a\.test/(?i)team", "spiffe://a.test/TEAM", MATCHES, "flag in the path"),
@@ -259,6 +261,8 @@ const REFUSED: &[(EntryKind, &str, &str, &str)] = &[
     (EntryKind::Patterns, r"^spiffe://a\.test/services/$", "no workload's path", r"spiffe://a\.test/services/.*"),
     (EntryKind::Patterns, r"spiffe://a//b", "no workload's path", ""),
     (EntryKind::Patterns, r"spiffe://a/b/\.\./c", "no workload's path", ""),
+    (EntryKind::Patterns, r"spiffe://a/\./c", "no workload's path", ""),
+    (EntryKind::Patterns, r"spiffe://a/c/\.\.", "no workload's path", ""),
     (EntryKind::Patterns, r"spiffe://a/(b/){2}", "no workload's path", ""),
     (EntryKind::Patterns, r"spiffe://a/b\$", "'$'", ""),
     (EntryKind::Patterns, r"spiffe://a/b\$$", "'$'", ""),

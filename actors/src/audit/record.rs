@@ -50,16 +50,16 @@ struct Record<'a> {
     age_ms: Option<u64>,
     leaf_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cert: Option<Cert<'a>>,
+    cert: Option<Cert>,
     checks: Checks<'a>,
     #[serde(flatten)]
     request: Request<'a>,
 }
 
 #[derive(Serialize)]
-struct Cert<'a> {
-    serial: &'a str,
-    issuer: &'a str,
+struct Cert {
+    serial: String,
+    issuer: String,
     not_before: i64,
     not_after: i64,
 }
@@ -91,7 +91,9 @@ pub fn render(
     request: Request<'_>,
     now: Now,
 ) -> Option<Vec<u8>> {
-    let audit = policy.map(|policy| policy.policy.spec().audit).unwrap_or_default();
+    let audit = policy
+        .map(|policy| policy.policy.spec().audit)
+        .unwrap_or_default();
     let wanted = match decision.verdict() {
         Verdict::Allow(_) => audit.log_success,
         Verdict::Deny(_) => audit.log_failure,
@@ -111,14 +113,20 @@ pub fn render(
         spiffe_id: leaf.map(|leaf| leaf.id().as_str()),
         matched_list: decision.rule().map(|(list, _)| list.as_str()),
         matched_rule: decision.rule().map(|(_, rule)| rule.to_string()),
-        mode: policy.map_or("none", |policy| policy.policy.failure().spire_unavailable.as_str()),
+        mode: policy.map_or("none", |policy| {
+            policy.policy.failure().spire_unavailable.as_str()
+        }),
         enforced: policy.is_none_or(|policy| policy.policy.failure().enforce),
         state: grounds.map(|grounds| grounds.basis.phase.as_str()),
         basis: grounds.map(|grounds| grounds.basis.stance.as_str()),
-        generation: grounds.and_then(|grounds| grounds.evidence.generation()).map(verdict::trust::Generation::get),
+        generation: grounds
+            .and_then(|grounds| grounds.evidence.generation())
+            .map(verdict::trust::Generation::get),
         age_ms: grounds.and_then(|grounds| known_age(grounds.basis)),
         leaf_sha256: leaf.map(|leaf| hex(leaf.sha256())),
-        cert: leaf.filter(|_| audit.include_cert_info).map(|leaf| cert(leaf)),
+        cert: leaf
+            .filter(|_| audit.include_cert_info)
+            .map(|leaf| cert(leaf)),
         checks: Checks(decision.trail()),
         request,
     };
@@ -139,7 +147,7 @@ const fn in_words(verdict: &Verdict) -> (&'static str, &'static str, Option<u16>
     }
 }
 
-fn cert(leaf: &Leaf) -> Cert<'_> {
+fn cert(leaf: &Leaf) -> Cert {
     Cert {
         serial: leaf.serial(),
         issuer: leaf.issuer(),
@@ -156,25 +164,35 @@ fn known_age(basis: &Basis) -> Option<u64> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// RFC 3339 in UTC with milliseconds, from civil-from-days arithmetic (proleptic Gregorian).
 #[must_use]
 pub fn rfc3339(wall_ms: i64) -> String {
-    let (days, ms_of_day) = (wall_ms.div_euclid(86_400_000), wall_ms.rem_euclid(86_400_000));
+    let (days, ms_of_day) = (
+        wall_ms.div_euclid(86_400_000),
+        wall_ms.rem_euclid(86_400_000),
+    );
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let (seconds, ms) = (ms_of_day / 1000, ms_of_day % 1000);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);

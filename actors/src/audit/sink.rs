@@ -48,8 +48,8 @@ impl Sink {
 pub struct AuditArgs {
     /// The queue's receiving end.
     pub records: AuditRecords,
-    /// Where records go.
-    pub sink: Sink,
+    /// Where records go; each is written to every sink.
+    pub sinks: Vec<Sink>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -76,9 +76,13 @@ impl Actor for AuditActor {
         myself: ActorRef<AuditMessage>,
         args: AuditArgs,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let file = args.sink.open()?;
+        let sinks = args
+            .sinks
+            .iter()
+            .map(Sink::open)
+            .collect::<io::Result<Vec<_>>>()?;
         Ok(AbortOnDropHandle::new(tokio::spawn(async move {
-            let pumping = tokio::spawn(pump(args, file));
+            let pumping = tokio::spawn(pump(args, sinks));
             let pumping = AbortOnDropHandle::new(pumping);
             let ended = match pumping.await {
                 Ok(Ok(())) => return,
@@ -102,10 +106,10 @@ impl Actor for AuditActor {
 }
 
 /// Moves records from the queue to the sink until the queue is closed.
-async fn pump(args: AuditArgs, file: Box<dyn Write + Send>) -> io::Result<()> {
+async fn pump(args: AuditArgs, sinks: Vec<Box<dyn Write + Send>>) -> io::Result<()> {
     // Held for as long as this actor lives; a successor waits here until it is gone.
     let mut records = args.records.lock().await;
-    let mut file = file;
+    let mut sinks = sinks;
     let mut batch = Vec::new();
     loop {
         batch.clear();
@@ -115,11 +119,13 @@ async fn pump(args: AuditArgs, file: Box<dyn Write + Send>) -> io::Result<()> {
         }
         let lines = std::mem::take(&mut batch);
         let written = tokio::task::spawn_blocking(move || {
-            let result = file.write_all(&lines).and_then(|()| file.flush());
-            (result, file, lines)
+            let result = sinks
+                .iter_mut()
+                .try_for_each(|sink| sink.write_all(&lines).and_then(|()| sink.flush()));
+            (result, sinks, lines)
         });
         let (result, back, lines) = written.await.map_err(io::Error::other)?;
-        (file, batch) = (back, lines);
+        (sinks, batch) = (back, lines);
         if let Err(error) = result {
             for _ in 0..taken {
                 count(&args.metrics.audit_dropped);

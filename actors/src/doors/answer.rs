@@ -37,9 +37,15 @@ pub fn render(
     seen: &[&str],
     now: Now,
 ) {
-    let rule = decision.rule().map(|(list, rule)| format!("{}: {rule}", list.as_str()));
+    let rule = decision
+        .rule()
+        .map(|(list, rule)| format!("{}: {rule}", list.as_str()));
     let rules: Vec<&str> = rule.as_deref().into_iter().collect();
-    let reasons: Vec<&str> = decision.fault().map(|fault| fault.reason().as_str()).into_iter().collect();
+    let reasons: Vec<&str> = decision
+        .fault()
+        .map(|fault| fault.reason().as_str())
+        .into_iter()
+        .collect();
     match decision.verdict() {
         Verdict::Deny(denial) => {
             let reveal = policy.is_some_and(|policy| policy.policy.failure().reveal_reason);
@@ -64,19 +70,32 @@ pub fn render(
                 },
                 ..Reply::ALLOW
             };
-            reply.render(out, address.version, address.encoding, address.correlation_id);
+            reply.render(
+                out,
+                address.version,
+                address.encoding,
+                address.correlation_id,
+            );
         }
         Verdict::Allow(permit) => {
             let Some(policy) = policy else {
                 // Nothing allows without a policy; were it otherwise, this answers a refusal.
                 let refusal = Reply::block(BlockStatus::INTERNAL, "internal error");
-                return refusal.render(out, address.version, address.encoding, address.correlation_id);
+                return refusal.render(
+                    out,
+                    address.version,
+                    address.encoding,
+                    address.correlation_id,
+                );
             };
             let names = &policy.policy.spec().headers;
             let ops = header_ops(permit, basis, names, seen, now);
             let ops: Vec<HeaderOp<'_>> = ops.iter().map(wire_op).collect();
             let custom = custom(permit.passage(), basis);
-            let custom: Vec<(&str, &str)> = custom.iter().map(|(key, value)| (*key, value.as_ref())).collect();
+            let custom: Vec<(&str, &str)> = custom
+                .iter()
+                .map(|(key, value)| (*key, value.as_ref()))
+                .collect();
             let reply = Reply {
                 header_ops: &ops,
                 audit: Audit {
@@ -87,7 +106,12 @@ pub fn render(
                 },
                 ..Reply::ALLOW
             };
-            reply.render(out, address.version, address.encoding, address.correlation_id);
+            reply.render(
+                out,
+                address.version,
+                address.encoding,
+                address.correlation_id,
+            );
         }
     }
 }
@@ -123,7 +147,9 @@ fn body(denial: &Denial, request_id: Option<&str>, reveal: bool) -> String {
         body.push_str(": ");
         body.push_str(reason.as_str());
     }
-    let shown = request_id.filter(|id| id.len() <= SHOWN_ID_MAX_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic()));
+    let shown = request_id.filter(|id| {
+        id.len() <= SHOWN_ID_MAX_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic())
+    });
     if let Some(id) = shown {
         body.push_str(" (request ");
         body.push_str(id);

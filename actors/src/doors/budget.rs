@@ -23,14 +23,19 @@ pub struct FrameBudget {
 
 /// A part of the budget; given back when dropped.
 #[derive(Debug)]
-pub struct FrameMemory(#[expect(dead_code, reason = "held for its drop")] Option<OwnedSemaphorePermit>);
+pub struct FrameMemory(
+    #[expect(dead_code, reason = "held for its drop")] Option<OwnedSemaphorePermit>,
+);
 
 impl FrameBudget {
     /// A budget of this many bytes; at least one frame of the protocol's largest size fits.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
         let largest = proto::sentinel::limits::MAX_FRAME_BYTES as usize;
-        let permits = bytes.max(largest).div_ceil(PERMIT_BYTES).min(Semaphore::MAX_PERMITS);
+        let permits = bytes
+            .max(largest)
+            .div_ceil(PERMIT_BYTES)
+            .min(Semaphore::MAX_PERMITS);
         Self {
             permits: Arc::new(Semaphore::new(permits)),
             total: u32::try_from(permits).unwrap_or(u32::MAX),
@@ -42,7 +47,9 @@ impl FrameBudget {
         if bytes <= SMALL_FRAME_BYTES {
             return FrameMemory(None);
         }
-        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX).min(self.total);
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES))
+            .unwrap_or(u32::MAX)
+            .min(self.total);
         // The semaphore is never closed.
         let permit = Arc::clone(&self.permits).acquire_many_owned(permits).await;
         FrameMemory(permit.ok())

@@ -27,8 +27,6 @@ use super::session::{Session, SessionError, Step};
 use crate::health::Health;
 use crate::metrics::count;
 
-/// Time until the handshake, milliseconds: the proxies bound theirs by 5 s.
-const GREETING_TIMEOUT_MS: u64 = 10_000;
 /// Time a peer may not read at all while we have something to say, milliseconds.
 const WRITE_STALL_MS: u64 = 30_000;
 /// Unwritten answers beyond which reading stops, bytes.
@@ -59,9 +57,14 @@ impl Actor for ConnectionActor {
     type State = AbortOnDropHandle<()>;
     type Arguments = ConnectionArgs;
 
-    async fn pre_start(&self, myself: ActorRef<Ended>, args: ConnectionArgs) -> Result<Self::State, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Ended>,
+        args: ConnectionArgs,
+    ) -> Result<Self::State, ActorProcessingErr> {
         Ok(AbortOnDropHandle::new(tokio::spawn(async move {
             let _permit = args.permit;
+            let _open = args.doors.open.token();
             let peer = args.peer;
             let served = tokio::spawn(Connection::new(args.stream, args.doors, &peer).serve());
             match AbortOnDropHandle::new(served).await {
@@ -93,8 +96,8 @@ enum ConnectionError {
     Frame(#[from] FrameError),
     #[error("{0}")]
     Session(#[from] SessionError),
-    #[error("no handshake within {GREETING_TIMEOUT_MS} ms (agent protocol, section 2)")]
-    NoGreeting,
+    #[error("no handshake within {0} ms (agent protocol, section 2)")]
+    NoGreeting(u64),
     #[error("a frame did not arrive whole within {0} ms")]
     SlowFrame(u64),
     #[error("the peer did not read for {WRITE_STALL_MS} ms")]
@@ -140,14 +143,16 @@ impl Connection {
             reader: Reader::new(),
             session: Session::new(Arc::clone(&doors), peer),
             health: doors.health.subscribe(),
-            doors,
             out: Vec::new(),
             written: 0,
             pending: JoinSet::new(),
             memory: None,
             flow: Flow::Open,
-            frame_due: Some(Instant::now() + Duration::from_millis(GREETING_TIMEOUT_MS)),
+            frame_due: Some(
+                Instant::now() + Duration::from_millis(doors.bounds.handshake_timeout_ms),
+            ),
             write_due: None,
+            doors,
         }
     }
 
@@ -200,7 +205,11 @@ impl Connection {
     /// Deals with every whole frame for which there is room.
     fn process(&mut self) -> Result<(), ConnectionError> {
         while self.flow == Flow::Open && self.has_room() {
-            match self.reader.next().inspect_err(|_| count(&self.doors.metrics.malformed_messages))? {
+            match self
+                .reader
+                .next()
+                .inspect_err(|_| count(&self.doors.metrics.malformed_messages))?
+            {
                 Next::Message(message) => self.take(&message)?,
                 Next::Memory(bytes) => {
                     if self.memory.is_none() {
@@ -214,7 +223,9 @@ impl Connection {
         }
         self.frame_due = match (self.session.is_greeted(), self.reader.is_amid()) {
             (true, false) => None,
-            (true, true) => self.frame_due.or_else(|| Some(self.in_ms(self.doors.bounds.frame_timeout_ms))),
+            (true, true) => self
+                .frame_due
+                .or_else(|| Some(self.in_ms(self.doors.bounds.handshake_timeout_ms))),
             (false, _) => self.frame_due,
         };
         Ok(())
@@ -223,7 +234,9 @@ impl Connection {
     fn take(&mut self, message: &Message) -> Result<(), ConnectionError> {
         let was_greeted = self.session.is_greeted();
         let step = match message.kind {
-            Kind::V2(MessageType::HandshakeRequest) if !was_greeted => self.session.greet(&message.payload, &mut self.out)?,
+            Kind::V2(MessageType::HandshakeRequest) if !was_greeted => {
+                self.session.greet(&message.payload, &mut self.out)?
+            }
             Kind::V2(kind) => self.session.frame(kind, &message.payload, &mut self.out)?,
             Kind::V1 => self.session.message_v1(&message.payload, &mut self.out)?,
         };
@@ -249,7 +262,8 @@ impl Connection {
             // Version 1 answers in turn.
             None => 1,
         };
-        self.pending.len() < in_flight && self.out.len().saturating_sub(self.written) < OUT_MAX_BYTES
+        self.pending.len() < in_flight
+            && self.out.len().saturating_sub(self.written) < OUT_MAX_BYTES
     }
 
     fn wants_more(&self) -> bool {
@@ -300,9 +314,10 @@ impl Connection {
     }
 
     fn too_slow(&self) -> ConnectionError {
+        let within_ms = self.doors.bounds.handshake_timeout_ms;
         match self.session.is_greeted() {
-            true => ConnectionError::SlowFrame(self.doors.bounds.frame_timeout_ms),
-            false => ConnectionError::NoGreeting,
+            true => ConnectionError::SlowFrame(within_ms),
+            false => ConnectionError::NoGreeting(within_ms),
         }
     }
 
@@ -345,11 +360,26 @@ impl Connection {
         };
         let by_reason = Reason::ALL.map(|reason| [("reason", reason.as_str())]);
         let mut counters = vec![
-            of("spiffe_agent_authentications_succeeded_total", "Requests allowed as a verified identity.", &[], metrics.verified.load(Relaxed)),
-            of("spiffe_agent_authentications_failed_total", "Requests denied.", &[], metrics.denied_total()),
+            of(
+                "spiffe_agent_authentications_succeeded_total",
+                "Requests allowed as a verified identity.",
+                &[],
+                metrics.verified.load(Relaxed),
+            ),
+            of(
+                "spiffe_agent_authentications_failed_total",
+                "Requests denied.",
+                &[],
+                metrics.denied_total(),
+            ),
         ];
         for (reason, labels) in Reason::ALL.into_iter().zip(&by_reason) {
-            counters.push(of("spiffe_agent_denials_total", "Requests denied, by reason.", labels, metrics.denied_for(reason)));
+            counters.push(of(
+                "spiffe_agent_denials_total",
+                "Requests denied, by reason.",
+                labels,
+                metrics.denied_for(reason),
+            ));
         }
         let report = MetricsReport {
             agent_id: "spiffe",

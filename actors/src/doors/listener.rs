@@ -9,15 +9,13 @@ use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::peer::{TrustedPeer, admit};
-use super::{ConnectionArgs, Doors};
+use super::{ConnectionActor, ConnectionArgs, Doors};
 use crate::health::Health;
 use crate::metrics::count;
+use crate::supervision::Temporaries;
 
 /// Wait after a failed accept, milliseconds: out of descriptors, trying harder makes it worse.
 const ACCEPT_PAUSE_MS: u64 = 50;
-
-/// Starts the actor of an accepted connection, under the supervisor of connections.
-pub type Welcome = Arc<dyn Fn(ConnectionArgs) + Send + Sync>;
 
 /// What the actor is started with.
 #[derive(Clone)]
@@ -30,8 +28,8 @@ pub struct ListenerArgs {
     pub permits: Arc<Semaphore>,
     /// Who may ask.
     pub trusted: Arc<[TrustedPeer]>,
-    /// What becomes of a connection.
-    pub welcome: Welcome,
+    /// Starts the actor of a connection; absent only if the tree names no such temporaries.
+    pub connections: Option<Temporaries>,
 }
 
 /// The actor.
@@ -45,7 +43,11 @@ impl Actor for ListenerActor {
     type State = AbortOnDropHandle<()>;
     type Arguments = ListenerArgs;
 
-    async fn pre_start(&self, myself: ActorRef<Stopped>, args: ListenerArgs) -> Result<Self::State, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Stopped>,
+        args: ListenerArgs,
+    ) -> Result<Self::State, ActorProcessingErr> {
         Ok(AbortOnDropHandle::new(tokio::spawn(async move {
             let accepting = AbortOnDropHandle::new(tokio::spawn(accept(args)));
             if let Err(error) = accepting.await {
@@ -81,12 +83,17 @@ async fn accept(args: ListenerArgs) {
             (Ok(permit), Ok((stream, _))) => match admit(&stream, &args.trusted) {
                 Ok(peer) => {
                     count(&args.doors.metrics.connections);
-                    (args.welcome)(ConnectionArgs {
+                    let connection = ConnectionArgs {
                         stream,
                         peer,
                         doors: Arc::clone(&args.doors),
                         permit,
-                    });
+                    };
+                    if let Some(connections) = &args.connections
+                        && let Err(error) = connections.spawn(ConnectionActor, connection).await
+                    {
+                        tracing::error!(%error, "a connection's actor could not be started");
+                    }
                 }
                 Err(error) => {
                     count(&args.doors.metrics.untrusted_proxy);

@@ -21,6 +21,8 @@ use crate::health::HealthBoard;
 use crate::judge::Judge;
 use crate::metrics::Metrics;
 
+use tokio_util::task::TaskTracker;
+
 use self::budget::FrameBudget;
 
 /// What every door shares.
@@ -41,6 +43,16 @@ pub struct Doors {
     pub frames: FrameBudget,
     /// Bounds in force.
     pub bounds: Bounds,
+    /// The connections that are open: draining waits for them.
+    pub open: TaskTracker,
+}
+
+impl Doors {
+    /// Waits until no connection is open.
+    pub async fn drained(&self) {
+        self.open.close();
+        self.open.wait().await;
+    }
 }
 
 /// Bounds of doors, from `agent.limits`.
@@ -52,6 +64,6 @@ pub struct Bounds {
     pub connections: usize,
     /// Requests under way on one connection; beyond it, reading stops.
     pub in_flight: usize,
-    /// Time a started frame may take to arrive, milliseconds.
-    pub frame_timeout_ms: u64,
+    /// Time until the handshake, and for a started frame to arrive whole, milliseconds.
+    pub handshake_timeout_ms: u64,
 }

@@ -61,7 +61,9 @@ fn admit_ids(uid: u32, gid: u32, trusted: &[TrustedPeer]) -> Result<(), Untruste
     });
     match listed {
         true => Ok(()),
-        false if uid == OVERFLOW_ID || gid == OVERFLOW_ID => Err(UntrustedProxy::Overflow { uid, gid }),
+        false if uid == OVERFLOW_ID || gid == OVERFLOW_ID => {
+            Err(UntrustedProxy::Overflow { uid, gid })
+        }
         false => Err(UntrustedProxy::NotListed { uid, gid }),
     }
 }
@@ -77,7 +79,11 @@ mod tests {
 
     #[test]
     fn a_list_narrows_and_never_means_the_overflow_id() {
-        let list = [TrustedPeer::Uid(10), TrustedPeer::Gid(20), TrustedPeer::Uid(65_534)];
+        let list = [
+            TrustedPeer::Uid(10),
+            TrustedPeer::Gid(20),
+            TrustedPeer::Uid(65_534),
+        ];
         assert!(admit_ids(10, 99, &list).is_ok());
         assert!(admit_ids(99, 20, &list).is_ok());
         assert!(admit_ids(20, 10, &list).is_err());

@@ -1,7 +1,9 @@
 //! From bytes to frames: incremental, bounded, and never reading past what there is memory for.
 
 use bytes::{Buf as _, BytesMut};
-use proto::sentinel::frame::{Dialect, FrameError, FrameHeader, HEADER_BYTES, MessageType, sniff, v1_header};
+use proto::sentinel::frame::{
+    Dialect, FrameError, FrameHeader, HEADER_BYTES, MessageType, sniff, v1_header,
+};
 
 use super::budget::{FrameMemory, SMALL_FRAME_BYTES};
 
@@ -83,7 +85,10 @@ impl Reader {
     /// Where to read to; has room.
     pub(super) fn space(&mut self) -> &mut BytesMut {
         let wanted = match &self.stage {
-            Stage::Payload(coming, _) => coming.bytes.saturating_sub(self.buffer.len()).max(CHUNK_BYTES),
+            Stage::Payload(coming, _) => coming
+                .bytes
+                .saturating_sub(self.buffer.len())
+                .max(CHUNK_BYTES),
             Stage::Sniffing | Stage::Header(_) | Stage::Short(_) => CHUNK_BYTES,
         };
         self.buffer.reserve(wanted);
@@ -126,7 +131,9 @@ impl Reader {
                 Stage::Payload(coming, memory) if self.buffer.len() < coming.bytes => {
                     return Ok(self.wait(Stage::Payload(coming, memory)));
                 }
-                Stage::Payload(coming, memory) => return Ok(Next::Message(self.take(coming, memory))),
+                Stage::Payload(coming, memory) => {
+                    return Ok(Next::Message(self.take(coming, memory)));
+                }
             }
         }
     }
@@ -188,7 +195,10 @@ impl Reader {
                 };
                 let bytes = v1_header(*prefix)?;
                 self.buffer.advance(V1_HEADER_BYTES);
-                Ok(Some(Coming { kind: Kind::V1, bytes }))
+                Ok(Some(Coming {
+                    kind: Kind::V1,
+                    bytes,
+                }))
             }
             Speaks::V2 => {
                 let Some(first) = self.buffer.first_chunk::<HEADER_BYTES>() else {

@@ -32,7 +32,10 @@ const CAPABILITIES: handshake::Capabilities<'static> = handshake::Capabilities {
     agent_id: "spiffe",
     name: "Sentinel SPIFFE agent",
     version: env!("CARGO_PKG_VERSION"),
-    events: &[handshake::Event::Configure, handshake::Event::RequestHeaders],
+    events: &[
+        handshake::Event::Configure,
+        handshake::Event::RequestHeaders,
+    ],
     max_concurrency: 100,
 };
 
@@ -56,7 +59,9 @@ pub(super) enum SessionError {
     #[error("{0}")]
     Envelope(#[source] PayloadError),
     /// A frame that makes no sense here.
-    #[error("a {0} frame is not expected from a proxy after the handshake (agent protocol, section 1)")]
+    #[error(
+        "a {0} frame is not expected from a proxy after the handshake (agent protocol, section 1)"
+    )]
     Unexpected(&'static str),
 }
 
@@ -104,7 +109,11 @@ impl Session {
     }
 
     /// Answers the handshake.
-    pub(super) fn greet(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<Step, SessionError> {
+    pub(super) fn greet(
+        &mut self,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Step, SessionError> {
         let request = match handshake::parse(payload) {
             Ok(request) => request,
             Err(error) => {
@@ -129,7 +138,7 @@ impl Session {
             });
             return Ok(Step::Close);
         }
-        let encoding = request.encoding();
+        let encoding = request.encoding;
         append(out, MessageType::HandshakeResponse, |out| {
             handshake::accept(out, &CAPABILITIES, encoding);
         });
@@ -180,13 +189,19 @@ impl Session {
     }
 
     /// Takes one message of version 1, where the first is already a question.
-    pub(super) fn message_v1(&mut self, message: &[u8], out: &mut Vec<u8>) -> Result<Step, SessionError> {
+    pub(super) fn message_v1(
+        &mut self,
+        message: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Step, SessionError> {
         self.stage = Stage::AskingV1;
         let request = v1::parse(message).inspect_err(|error| self.unreadable(error));
         let request = match request {
             Ok(request) => request,
             Err(error) => {
-                append_v1(out, |out| block(error_text(&error).as_str()).render(out, Version::V1, Encoding::Json, ""));
+                append_v1(out, |out| {
+                    block(error_text(&error).as_str()).render(out, Version::V1, Encoding::Json, "")
+                });
                 return Err(SessionError::Envelope(error));
             }
         };
@@ -200,11 +215,15 @@ impl Session {
                     Err(error) => Some(error_text(&error)),
                 };
                 let reply = answer.as_deref().map_or(Reply::ALLOW, block);
-                append_v1(out, |out| reply.render(out, Version::V1, Encoding::Json, ""));
+                append_v1(out, |out| {
+                    reply.render(out, Version::V1, Encoding::Json, "")
+                });
                 Ok(Step::Done)
             }
             _ => {
-                append_v1(out, |out| Reply::ALLOW.render(out, Version::V1, Encoding::Json, ""));
+                append_v1(out, |out| {
+                    Reply::ALLOW.render(out, Version::V1, Encoding::Json, "")
+                });
                 Ok(Step::Done)
             }
         }
@@ -212,7 +231,10 @@ impl Session {
 
     fn configure(&mut self, encoding: Encoding, payload: &[u8], out: &mut Vec<u8>) -> Step {
         let (id, answer) = match configure::parse(encoding, payload) {
-            Ok(event) => (event.correlation_id, self.apply_or_keep(event.config.as_deref())),
+            Ok(event) => (
+                event.correlation_id,
+                self.apply_or_keep(event.config.as_deref()),
+            ),
             Err(error) => {
                 self.unreadable(&error);
                 let id = event::salvage_correlation_id(encoding, payload).unwrap_or_default();
@@ -220,7 +242,9 @@ impl Session {
             }
         };
         let reply = answer.as_deref().map_or(Reply::ALLOW, block);
-        append(out, MessageType::AgentResponse, |out| reply.render(out, Version::V2, encoding, &id));
+        append(out, MessageType::AgentResponse, |out| {
+            reply.render(out, Version::V2, encoding, &id)
+        });
         Step::Done
     }
 
@@ -257,7 +281,9 @@ impl Session {
                 return;
             }
         };
-        append(out, MessageType::AgentResponse, |out| reply.render(out, Version::V2, encoding, &id));
+        append(out, MessageType::AgentResponse, |out| {
+            reply.render(out, Version::V2, encoding, &id)
+        });
     }
 
     fn unreadable(&self, error: &PayloadError) {
@@ -266,9 +292,17 @@ impl Session {
     }
 
     /// Answers a question, now if it can be. A panic on the way denies this request and no other.
-    fn request(&self, version: Version, encoding: Encoding, payload: &[u8], out: &mut Vec<u8>) -> Step {
+    fn request(
+        &self,
+        version: Version,
+        encoding: Encoding,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Step {
         let start = out.len();
-        let asked = catch_unwind(AssertUnwindSafe(|| self.try_request(version, encoding, payload, out)));
+        let asked = catch_unwind(AssertUnwindSafe(|| {
+            self.try_request(version, encoding, payload, out)
+        }));
         asked.unwrap_or_else(|_| {
             count(&self.doors.metrics.panics_contained);
             out.truncate(start);
@@ -279,7 +313,13 @@ impl Session {
         })
     }
 
-    fn try_request(&self, version: Version, encoding: Encoding, payload: &[u8], out: &mut Vec<u8>) -> Step {
+    fn try_request(
+        &self,
+        version: Version,
+        encoding: Encoding,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Step {
         let received = Instant::now();
         let policy = self.policy.as_ref();
         let mut sink = Sink::new(policy.map(|policy| &**policy));
@@ -288,7 +328,8 @@ impl Session {
             Err(error) => {
                 self.unreadable(&error);
                 let asked = Asked::salvaged(&self.proxy, version, encoding, payload);
-                self.doors.answer(&asked, &refuse(Intake::BadEvent, &error), None, None, out);
+                self.doors
+                    .answer(&asked, &refuse(Intake::BadEvent, &error), None, None, out);
                 return Step::Done;
             }
         };
@@ -305,15 +346,30 @@ impl Session {
         };
         let Some(policy) = policy else {
             let rule = "no policy is in force on this connection: give --config, or have the proxy push one";
-            self.doors.answer(&asked, &refuse(Intake::NotConfigured, &rule), None, None, out);
+            self.doors.answer(
+                &asked,
+                &refuse(Intake::NotConfigured, &rule),
+                None,
+                None,
+                out,
+            );
             return Step::Done;
         };
         if asked.spoofed.len() > SPOOFED_MAX {
             let rule = format!("more than {SPOOFED_MAX} headers pass for identity headers");
-            self.doors.answer(&asked, &refuse(Intake::BadEvent, &rule), None, Some(policy), out);
+            self.doors.answer(
+                &asked,
+                &refuse(Intake::BadEvent, &rule),
+                None,
+                Some(policy),
+                out,
+            );
             return Step::Done;
         }
-        let scene = self.doors.judge.scene(Arc::clone(policy), self.doors.clock.now());
+        let scene = self
+            .doors
+            .judge
+            .scene(Arc::clone(policy), self.doors.clock.now());
         match self.doors.judge.prompt(credential, &scene) {
             Prompt::Ready(evidence) => {
                 self.doors.decide(&asked, &scene, &evidence, out);
@@ -347,12 +403,24 @@ impl Pending {
         match timeout_at(self.deadline, doors.judge.judge(self.job)).await {
             Ok(Ok(evidence)) => doors.decide(&self.asked, &self.scene, &evidence, &mut out),
             Ok(Err((intake, error))) => {
-                doors.answer(&self.asked, &refuse(intake, &error), None, Some(&self.scene.policy), &mut out);
+                doors.answer(
+                    &self.asked,
+                    &refuse(intake, &error),
+                    None,
+                    Some(&self.scene.policy),
+                    &mut out,
+                );
             }
             Err(_) => {
                 let rule = "not judged within decision-deadline-ms";
                 let decision = refuse(Intake::Overloaded, &rule);
-                doors.answer(&self.asked, &decision, None, Some(&self.scene.policy), &mut out);
+                doors.answer(
+                    &self.asked,
+                    &decision,
+                    None,
+                    Some(&self.scene.policy),
+                    &mut out,
+                );
             }
         }
         out
@@ -416,13 +484,25 @@ impl<'a> Asked<'a> {
 }
 
 impl Doors {
-    fn decide(&self, asked: &Asked<'_>, scene: &Scene, evidence: &verdict::evidence::Evidence, out: &mut Vec<u8>) {
+    fn decide(
+        &self,
+        asked: &Asked<'_>,
+        scene: &Scene,
+        evidence: &verdict::evidence::Evidence,
+        out: &mut Vec<u8>,
+    ) {
         let decision = decide(evidence, &scene.basis, &scene.policy.policy);
         let grounds = Grounds {
             evidence,
             basis: &scene.basis,
         };
-        self.answer(asked, &decision, Some((grounds, scene)), Some(&scene.policy), out);
+        self.answer(
+            asked,
+            &decision,
+            Some((grounds, scene)),
+            Some(&scene.policy),
+            out,
+        );
     }
 
     /// Appends the reply, counts and records the decision.
@@ -444,13 +524,20 @@ impl Doors {
             correlation_id: &asked.correlation_id,
             request_id: asked.request_id.as_deref(),
         };
-        let fill = |out: &mut Vec<u8>| answer::render(out, address, decision, basis, policy, &seen, now);
+        let fill =
+            |out: &mut Vec<u8>| answer::render(out, address, decision, basis, policy, &seen, now);
         match asked.version {
             Version::V1 => append_v1(out, fill),
             Version::V2 => append(out, MessageType::AgentResponse, fill),
         }
         self.metrics.decision(Counted::of(decision));
-        let record = audit::render(decision, grounds.map(|(grounds, _)| grounds), policy, asked.for_audit(), now);
+        let record = audit::render(
+            decision,
+            grounds.map(|(grounds, _)| grounds),
+            policy,
+            asked.for_audit(),
+            now,
+        );
         if let Some(line) = record {
             self.audit.put(line);
         }
@@ -461,7 +548,10 @@ impl Doors {
 fn trace_id(traceparent: &str) -> Option<&str> {
     let mut parts = traceparent.split('-');
     let (_version, trace) = (parts.next()?, parts.next()?);
-    let well_formed = trace.len() == 32 && trace.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let well_formed = trace.len() == 32
+        && trace
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     (well_formed && trace.bytes().any(|b| b != b'0')).then_some(trace)
 }
 
@@ -534,7 +624,10 @@ impl<'a> HeaderSink<'a> for Sink<'_, 'a> {
         if self.names.is_some_and(|names| names.claims(name)) && self.spoofed.len() <= SPOOFED_MAX {
             self.spoofed.push(name.to_owned());
         }
-        let wanted = self.collector.as_mut().is_some_and(|collector| collector.begin(name));
+        let wanted = self
+            .collector
+            .as_mut()
+            .is_some_and(|collector| collector.begin(name));
         self.wanted = if wanted { Wanted::Yes } else { Wanted::No };
     }
 

@@ -57,7 +57,11 @@ pub struct SocketFile {
 ///
 /// # Errors
 /// The path is taken, or the system refuses.
-pub fn bind(path: &Path, mode: u32, gid: Option<u32>) -> Result<(UnixListener, SocketFile), SocketError> {
+pub fn bind(
+    path: &Path,
+    mode: u32,
+    gid: Option<u32>,
+) -> Result<(UnixListener, SocketFile), SocketError> {
     clear(path)?;
     let temporary = path.with_extension(format!("{}.new", std::process::id()));
     let io = |act, path: &Path| {
@@ -65,12 +69,16 @@ pub fn bind(path: &Path, mode: u32, gid: Option<u32>) -> Result<(UnixListener, S
         move |error| SocketError::Io { act, path, error }
     };
     // A leftover of a process that had our number and died between two lines below.
-    if temporary.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
+    if temporary
+        .symlink_metadata()
+        .is_ok_and(|found| found.file_type().is_socket())
+    {
         fs::remove_file(&temporary).map_err(io("remove", &temporary))?;
     }
     let listener = listen(&temporary).map_err(io("bind", &temporary))?;
     let prepared = prepare(&temporary, mode, gid).map_err(io("set owner and mode of", &temporary));
-    let placed = prepared.and_then(|()| fs::rename(&temporary, path).map_err(io("rename into place", path)));
+    let placed =
+        prepared.and_then(|()| fs::rename(&temporary, path).map_err(io("rename into place", path)));
     if let Err(error) = placed {
         let _ = fs::remove_file(&temporary);
         return Err(error);
@@ -84,7 +92,9 @@ pub fn bind(path: &Path, mode: u32, gid: Option<u32>) -> Result<(UnixListener, S
 }
 
 fn listen(path: &Path) -> io::Result<UnixListener> {
-    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+    use rustix::net::{
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+    };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
@@ -151,7 +161,10 @@ pub fn group_id(group: &str) -> Result<u32, SocketError> {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours = self.path.symlink_metadata().is_ok_and(|found| (found.dev(), found.ino()) == self.inode);
+        let ours = self
+            .path
+            .symlink_metadata()
+            .is_ok_and(|found| (found.dev(), found.ino()) == self.inode);
         if ours {
             let _ = fs::remove_file(&self.path);
         }

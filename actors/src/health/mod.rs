@@ -96,7 +96,7 @@ pub struct HealthArgs {
     /// Where health is told.
     pub board: HealthBoard,
     /// What the configured mode does in an outage.
-    pub failure: Failure,
+    pub failure: watch::Receiver<Failure>,
     /// The clock.
     pub clock: Clock,
 }
@@ -112,7 +112,11 @@ impl Actor for HealthActor {
     type State = HealthArgs;
     type Arguments = HealthArgs;
 
-    async fn pre_start(&self, myself: ActorRef<Tick>, args: HealthArgs) -> Result<HealthArgs, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Tick>,
+        args: HealthArgs,
+    ) -> Result<HealthArgs, ActorProcessingErr> {
         // Ends with the actor: ractor's interval stops when its target does.
         myself.send_interval(Duration::from_millis(TICK_MS), || Tick);
         args.look();
@@ -134,7 +138,7 @@ impl HealthArgs {
     fn look(&self) {
         self.trust.tick();
         let world = self.trust.load();
-        let basis = world.basis(&self.failure, self.clock.now());
+        let basis = world.basis(&self.failure.borrow(), self.clock.now());
         self.board.set(Health::of(basis.phase, basis.stance));
     }
 }

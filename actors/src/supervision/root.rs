@@ -6,10 +6,11 @@ use std::time::Duration;
 use ractor::{Actor, ActorCell, SpawnErr};
 
 use super::cause::{Cause, Escalation};
+use super::rows::Place;
 use super::shutdown::{KILL_WITHIN, deadline};
 use super::spec::SupervisorSpec;
 use super::supervisor::{Arguments, OnGiveUp, Supervisor};
-use super::tree::{Place, Role, Tree};
+use super::tree::{Role, Tree};
 
 /// A running tree. Dropping it leaves the tree running; end it with [`Root::shutdown`].
 #[derive(Debug)]

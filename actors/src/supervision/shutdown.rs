@@ -5,8 +5,10 @@ use std::time::Duration;
 use ractor::ActorCell;
 use tokio::time::Instant;
 
-use super::supervisor::{Phase, State};
-use super::tree::{Place, Tree};
+use super::rows::Place;
+use super::slot::Phase;
+use super::supervisor::State;
+use super::tree::Tree;
 
 /// How long a supervisor that is stopped without a deadline takes at most: the drain's latest end.
 pub const STOP_WITHIN: Duration = Duration::from_secs(30);

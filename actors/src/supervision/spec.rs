@@ -9,9 +9,10 @@ use arc_swap::ArcSwapOption;
 use ractor::{Actor, ActorCell, ActorRef, Message, SpawnErr};
 
 use super::restart::Restart;
+use super::rows::Place;
 use super::supervisor;
 use super::temporaries::Temporaries;
-use super::tree::{Place, Role, Tree};
+use super::tree::{Role, Tree};
 
 /// How long a start may take before it counts as failed. Starts do no network waits, so this is
 /// for a start that hangs; the others of the tree wait for it only while the tree is first built.
@@ -113,7 +114,7 @@ impl<M: Message> Address<M> {
         self.current.load().as_deref().cloned()
     }
 
-    fn set(&self, actor: ActorRef<M>) {
+    pub(super) fn set(&self, actor: ActorRef<M>) {
         self.current.store(Some(Arc::new(actor)));
     }
 }

@@ -13,11 +13,12 @@ use ractor::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::cause::{Cause, Escalation};
-use super::restart::{RestartBudget, Ruling};
+use super::restart::Ruling;
+use super::rows::Place;
 use super::shutdown;
-use super::spec::{ChildSpec, Start, SupervisorSpec};
-use super::tree::{ChildState, Place, Role, Tree};
-use super::watched::contained;
+use super::slot::{Phase, Slot, try_start};
+use super::spec::{Start, SupervisorSpec};
+use super::tree::{ChildState, Role, Tree};
 
 /// The first failures of temporary actors at one place are told loudly, the rest at `debug`.
 const LOUD_FAILURES_MAX: u64 = 3;
@@ -53,24 +54,6 @@ pub(super) struct State {
     /// child come by different ways, and the end may be first.
     early: Vec<(ActorId, Cause)>,
     escalation: Option<Escalation>,
-}
-
-pub(super) struct Slot {
-    spec: ChildSpec,
-    pub(super) place: Place,
-    budget: RestartBudget,
-    attempt: u32,
-    pub(super) phase: Phase,
-}
-
-pub(super) enum Phase {
-    /// Nothing is under way; never seen once the supervisor runs.
-    Idle,
-    Running(ActorCell),
-    /// A restart waits for its backoff. Dropping the handle cancels it.
-    Waiting(#[expect(dead_code, reason = "held for its drop")] AbortOnDropHandle<()>),
-    /// A start is under way. Dropping the handle ends it.
-    Starting(#[expect(dead_code, reason = "held for its drop")] AbortOnDropHandle<()>),
 }
 
 pub(super) enum Message {
@@ -341,41 +324,6 @@ impl State {
         phases
             .filter(|phase| matches!(phase, Phase::Starting(_)))
             .count()
-    }
-}
-
-impl Slot {
-    fn new(spec: ChildSpec, tree: &Tree, parent: Place) -> Self {
-        Self {
-            place: tree.place(Some(parent), &spec.name, spec.role),
-            budget: RestartBudget::new(spec.restart),
-            attempt: 0,
-            phase: Phase::Idle,
-            spec,
-        }
-    }
-
-    fn is(&self, id: ActorId) -> bool {
-        matches!(&self.phase, Phase::Running(cell) if cell.get_id() == id)
-    }
-}
-
-async fn try_start(spec: ChildSpec, start: Start) -> Result<ActorCell, Cause> {
-    let within = spec.start_within;
-    let start = contained(async move { spec.start(start).await });
-    let outcome = match within {
-        None => start.await,
-        Some(within) => match tokio::time::timeout(within, start).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                let ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-                return Err(Cause::StartTimedOut(ms));
-            }
-        },
-    };
-    match outcome {
-        Ok(started) => started.map_err(|err| Cause::of_start(&err)),
-        Err(panicked) => Err(Cause::of_panic(panicked)),
     }
 }
 

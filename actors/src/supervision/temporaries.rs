@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
 
-use super::tree::{Place, Tree};
+use super::rows::Place;
+use super::tree::Tree;
 
 /// Starts temporary actors under one supervisor. Cheap to clone.
 ///
@@ -40,5 +41,10 @@ impl Temporaries {
         self.tree
             .adopt(self.place, &actor.get_cell(), &self.supervisor);
         Ok(actor)
+    }
+
+    #[cfg(test)]
+    pub(super) fn adopt_for_test(&self, cell: &ActorCell) {
+        self.tree.adopt(self.place, cell, &self.supervisor);
     }
 }

@@ -1,6 +1,5 @@
 //! The live view of the tree: written by the supervisors, read by anyone without asking an actor.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ractor::{ActorCell, ActorId, ActorStatus};
@@ -9,6 +8,7 @@ use tokio::time::Instant;
 
 use super::cause::{Cause, Escalation};
 use super::root::Ended;
+use super::rows::{Place, Row, Rows};
 
 /// What a place in the tree is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,31 +64,9 @@ pub struct ChildStatus {
     pub last_failure: Option<Failure>,
 }
 
-/// A place in the tree. Places are added, never removed; their number is fixed by the specs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place(usize);
-
-struct Row {
-    status: ChildStatus,
-    parent: Option<Place>,
-    cell: Option<ActorCell>,
-    /// Until when this place's child has to be stopped, once that was ordered.
-    stop_by: Option<Instant>,
-}
-
-#[derive(Default)]
-struct Inner {
-    rows: Vec<Row>,
-    temporaries: HashMap<ActorId, (Place, ActorCell)>,
-    /// Where somebody had to be killed because its time to stop was over.
-    overdue: Vec<Arc<str>>,
-    /// How the root went down, if it did so in order.
-    ended: Option<Ended>,
-}
-
 /// The live view of one tree. The lock is held for a moment only, never across an await.
 pub struct Tree {
-    inner: Mutex<Inner>,
+    inner: Mutex<Rows>,
     changes: watch::Sender<u64>,
     started: Instant,
 }
@@ -304,7 +282,7 @@ impl Tree {
         })
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut Rows) -> T) -> T {
         let out = change(&mut self.lock());
         self.changes.send_modify(|n| *n = n.wrapping_add(1));
         out
@@ -314,7 +292,7 @@ impl Tree {
         self.change(|inner| inner.rows.get_mut(place.0).map(change));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Rows> {
         // Every change leaves the rows readable, so a panic elsewhere does not take the view away.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -323,94 +301,5 @@ impl Tree {
 impl std::fmt::Debug for Tree {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.render())
-    }
-}
-
-impl Row {
-    fn new(path: Arc<str>, parent: Option<Place>, role: Role) -> Self {
-        let status = ChildStatus {
-            path,
-            role,
-            state: ChildState::Starting,
-            restarts: 0,
-            failures: 0,
-            alive: 0,
-            last_failure: None,
-        };
-        Self {
-            status,
-            parent,
-            cell: None,
-            stop_by: None,
-        }
-    }
-}
-
-impl Inner {
-    fn children(&self, parent: Option<Place>) -> impl Iterator<Item = Place> {
-        let rows = self.rows.iter().enumerate();
-        rows.filter(move |(_, row)| row.parent == parent)
-            .map(|(at, _)| Place(at))
-    }
-
-    fn path_below(&self, parent: Option<Place>, name: &str) -> Arc<str> {
-        match parent.and_then(|parent| self.rows.get(parent.0)) {
-            Some(above) => format!("{}/{name}", above.status.path).into(),
-            None => name.into(),
-        }
-    }
-
-    fn is_below(&self, place: Place, above: Place) -> bool {
-        let up = |place: &Place| self.rows.get(place.0).and_then(|row| row.parent);
-        std::iter::successors(Some(place), up).any(|place| place == above)
-    }
-
-    /// Marks `place` and everything below it as down.
-    fn close(&mut self, place: Place) {
-        let closed: Vec<Place> = (0..self.rows.len())
-            .map(Place)
-            .filter(|p| self.is_below(*p, place))
-            .collect();
-        self.temporaries.retain(|_, (at, _)| !closed.contains(at));
-        for place in closed {
-            if let Some(row) = self.rows.get_mut(place.0) {
-                row.cell = None;
-                row.status.alive = 0;
-                // What was given up stays told as the reason its supervisor went down.
-                if row.status.state != ChildState::GivenUp {
-                    row.status.state = ChildState::Stopped;
-                }
-            }
-        }
-    }
-
-    fn adopt(&mut self, place: Place, cell: &ActorCell) {
-        self.temporaries
-            .insert(cell.get_id(), (place, cell.clone()));
-        if let Some(row) = self.rows.get_mut(place.0) {
-            row.status.alive = row.status.alive.saturating_add(1);
-        }
-    }
-
-    fn release(&mut self, id: ActorId) -> Option<Place> {
-        let (place, _) = self.temporaries.remove(&id)?;
-        if let Some(row) = self.rows.get_mut(place.0) {
-            row.status.alive = row.status.alive.saturating_sub(1);
-        }
-        Some(place)
-    }
-
-    #[cfg(any(test, feature = "chaos-hooks"))]
-    fn alive_at(&self, path_or_name: &str) -> Vec<ActorCell> {
-        let named = |place: &Place| {
-            self.rows.get(place.0).is_some_and(|row| {
-                let path = &*row.status.path;
-                path == path_or_name || path.rsplit('/').next() == Some(path_or_name)
-            })
-        };
-        let places = (0..self.rows.len()).map(Place).filter(named);
-        let single = places.filter_map(|place| self.rows.get(place.0)?.cell.clone());
-        let many = self.temporaries.values().filter(|(place, _)| named(place));
-        single.chain(many.map(|(_, cell)| cell.clone())).collect()
     }
 }

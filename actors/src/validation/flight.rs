@@ -64,7 +64,11 @@ impl Pilot {
 
 impl Drop for Pilot {
     fn drop(&mut self) {
-        let mut flights = self.flights.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flights = self
+            .flights
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         flights.remove(&self.route);
     }
 }

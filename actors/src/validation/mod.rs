@@ -23,12 +23,22 @@ pub use self::worker::{Worker, WorkerArgs};
 use crate::memory::{Key, KeyRef, Memory, Reading};
 use crate::metrics::Metrics;
 
-/// Workers: two, so that one can die or be busy with a slow key while the other serves.
-pub const WORKERS: usize = 2;
+/// Validations a worker does in 50 ms at 0.4 ms each (P-384, the slowest common authority key). More
+/// would only be answered after the deadline.
+const PERMITS_PER_WORKER: usize = 125;
 
-/// Validations under way at once: what the workers verify in 50 ms at 0.4 ms each (P-384, the
-/// slowest common authority key). More would only be answered after the deadline.
-pub const PERMITS: usize = WORKERS * 125;
+/// Workers at least: one can die, or be busy with a slow key, while the other serves.
+const WORKERS_MIN: usize = 2;
+
+/// How many workers a setting means: 0 is one for each processor.
+#[must_use]
+pub fn workers(setting: usize) -> usize {
+    let wanted = match setting {
+        0 => std::thread::available_parallelism().map_or(WORKERS_MIN, std::num::NonZero::get),
+        workers => workers,
+    };
+    wanted.max(WORKERS_MIN)
+}
 
 /// How often a job is taken to another worker after one died under it.
 const ATTEMPTS: usize = 3;
@@ -62,7 +72,7 @@ impl Job {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoEvidence {
     /// No permit was free.
-    #[error("all {PERMITS} validation permits are taken")]
+    #[error("every validation permit is taken")]
     Overloaded,
     /// The validation panicked, or every worker died under it.
     #[error("the validation failed internally")]
@@ -79,7 +89,7 @@ pub struct Order {
 pub struct Validation {
     permits: Semaphore,
     flights: Flights,
-    workers: RwLock<[Option<ActorRef<Order>>; WORKERS]>,
+    workers: RwLock<Vec<Option<ActorRef<Order>>>>,
     enlisted: Notify,
     turn: AtomicUsize,
     memory: Arc<Memory>,
@@ -87,13 +97,13 @@ pub struct Validation {
 }
 
 impl Validation {
-    /// An intake without workers yet.
+    /// An intake for this many workers, without any yet.
     #[must_use]
-    pub fn new(memory: Arc<Memory>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(workers: usize, memory: Arc<Memory>, metrics: Arc<Metrics>) -> Self {
         Self {
-            permits: Semaphore::new(PERMITS),
+            permits: Semaphore::new(workers * PERMITS_PER_WORKER),
             flights: Flights::default(),
-            workers: RwLock::new(Default::default()),
+            workers: RwLock::new(vec![None; workers]),
             enlisted: Notify::new(),
             turn: AtomicUsize::new(0),
             memory,
@@ -103,7 +113,10 @@ impl Validation {
 
     /// Puts a (re)started worker in its place.
     pub fn enlist(&self, place: usize, worker: ActorRef<Order>) {
-        let mut workers = self.workers.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut workers = self
+            .workers
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(slot) = workers.get_mut(place) {
             *slot = Some(worker);
         }
@@ -166,10 +179,17 @@ impl Validation {
     }
 
     fn next_worker(&self) -> Option<ActorRef<Order>> {
-        let workers = self.workers.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let workers = self
+            .workers
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        (0..WORKERS)
-            .filter_map(|step| workers.get((turn.wrapping_add(step)) % WORKERS)?.clone())
+        (0..workers.len())
+            .filter_map(|step| {
+                workers
+                    .get(turn.wrapping_add(step) % workers.len())?
+                    .clone()
+            })
             .find(|worker| worker.get_status() <= ractor::ActorStatus::Running)
     }
 

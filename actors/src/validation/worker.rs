@@ -29,7 +29,11 @@ impl Actor for Worker {
     type State = Arc<Validation>;
     type Arguments = WorkerArgs;
 
-    async fn pre_start(&self, myself: ActorRef<Order>, args: WorkerArgs) -> Result<Self::State, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Order>,
+        args: WorkerArgs,
+    ) -> Result<Self::State, ActorProcessingErr> {
         args.validation.enlist(args.place, myself);
         Ok(args.validation)
     }
@@ -44,7 +48,8 @@ impl Actor for Worker {
         if reply.is_closed() {
             return Ok(());
         }
-        let work = tokio::task::spawn_blocking(move || catch_unwind(AssertUnwindSafe(|| judge(&job))));
+        let work =
+            tokio::task::spawn_blocking(move || catch_unwind(AssertUnwindSafe(|| judge(&job))));
         let result = match work.await {
             Ok(Ok(evidence)) => Ok(evidence),
             Ok(Err(_)) | Err(_) => {
@@ -60,7 +65,16 @@ impl Actor for Worker {
 
 fn judge(job: &Job) -> Evidence {
     match job.header.decode(&job.raw) {
-        Err(error) => Evidence::faulty(Fault::new(Check::Parse, Reason::Malformed, &error), &job.world),
-        Ok(chain) => Evidence::judge(&chain.into_vec(), &job.world, &job.basis, &job.failure, job.now),
+        Err(error) => Evidence::faulty(
+            Fault::new(Check::Parse, Reason::Malformed, &error),
+            &job.world,
+        ),
+        Ok(chain) => Evidence::judge(
+            &chain.into_vec(),
+            &job.world,
+            &job.basis,
+            &job.failure,
+            job.now,
+        ),
     }
 }

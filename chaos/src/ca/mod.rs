@@ -37,7 +37,7 @@ pub enum CaError {
         /// The authority's trust domain.
         trust_domain: String,
     },
-    /// More levels than [`options::MAX_INTERMEDIATES`].
+    /// More levels than any chain needs to cross every limit on chains.
     #[error("{asked} intermediates are more than {max}")]
     TooManyIntermediates {
         /// How many were asked for.

@@ -195,7 +195,7 @@ impl SvidOptions {
     }
 }
 
-/// One rule broken on purpose; numbers are rows of X509-SVID.md's digest.
+/// One rule broken on purpose, named with the section it comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Defect {
     /// Ended one second before the asked window begins (X509-SVID section 5.1).

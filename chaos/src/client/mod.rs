@@ -5,6 +5,7 @@
 //! await the answers by id in any order.
 
 mod answer;
+mod error;
 mod frame;
 mod inbox;
 mod request;
@@ -22,6 +23,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 pub use answer::{Answer, Decision, HeaderOp};
+pub use error::ClientError;
 pub use frame::{Frame, MAX_FRAME_BYTES, kind};
 pub use request::{Headers, Hello, Request};
 
@@ -29,63 +31,6 @@ use inbox::Inbox;
 
 /// How long every await may take unless [`Client::with_timeout`] says otherwise: the real proxy's limit for a handshake.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why the agent did not answer, or not so that a proxy would understand.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// No connection.
-    #[error("cannot connect to {path}: {source}")]
-    Connect {
-        /// The agent's socket.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The connection broke while writing.
-    #[error("cannot send {what}: {source}")]
-    Send {
-        /// What was being sent.
-        what: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Longer than a frame may be.
-    #[error("{what} is {bytes} bytes; a frame carries at most {MAX_FRAME_BYTES}")]
-    TooLong {
-        /// What was being sent.
-        what: String,
-        /// Its length.
-        bytes: usize,
-    },
-    /// Nothing came in time.
-    #[error("waited {after_ms} ms in vain for {what}")]
-    Timeout {
-        /// What was awaited.
-        what: String,
-        /// How long, in milliseconds.
-        after_ms: u128,
-    },
-    /// The connection ended before it came.
-    #[error("the connection ended ({why}) while waiting for {what}")]
-    Closed {
-        /// What was awaited.
-        what: String,
-        /// How it ended.
-        why: String,
-    },
-    /// The agent sent something a proxy would not understand.
-    #[error("the agent broke the protocol: {what}")]
-    Protocol {
-        /// Which rule, and how.
-        what: String,
-    },
-    /// The agent refused the handshake.
-    #[error("the agent refused the handshake: {reason}")]
-    Refused {
-        /// The agent's words.
-        reason: String,
-    },
-}
 
 /// One connection to an agent.
 #[derive(Debug)]
@@ -329,18 +274,5 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.reader.abort();
-    }
-}
-
-impl ClientError {
-    /// The inbox knows that the connection ended; only the caller knows what for.
-    fn named(self, waiting_for: &str) -> Self {
-        match self {
-            Self::Closed { why, .. } => Self::Closed {
-                what: waiting_for.to_owned(),
-                why,
-            },
-            other => other,
-        }
     }
 }

@@ -262,16 +262,47 @@ pub(super) async fn reach(
     wanted: &str,
     reached: impl Fn(u64) -> bool,
 ) -> Result<(), SpireError> {
-    let came = tokio::time::timeout(WAIT_LIMIT, counter.wait_for(|count| reached(*count)))
-        .await
-        .is_ok();
+    reach_within(WAIT_LIMIT, counter, wanted, reached).await
+}
+
+async fn reach_within(
+    limit: Duration,
+    counter: &mut watch::Receiver<u64>,
+    wanted: &str,
+    reached: impl Fn(u64) -> bool,
+) -> Result<(), SpireError> {
+    // The guard that `wait_for` returns holds the counter: it must not outlive this statement.
+    let came = matches!(
+        tokio::time::timeout(limit, counter.wait_for(|count| reached(*count))).await,
+        Ok(Ok(_))
+    );
     if came {
         return Ok(());
     }
-    let actual = *counter.borrow();
+    let (wanted, actual) = (wanted.to_owned(), *counter.borrow());
     Err(SpireError::WaitedTooLong {
-        wanted: wanted.to_owned(),
+        wanted,
         actual,
-        waited_ms: WAIT_LIMIT.as_millis(),
+        waited_ms: limit.as_millis(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_in_vain_says_what_it_waited_for() {
+        let counter = watch::Sender::new(1);
+        let limit = Duration::from_millis(5);
+        let mut receiver = counter.subscribe();
+        let wait = reach_within(limit, &mut receiver, "3 open streams", |count| count == 3);
+        let error = wait.await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "waited 5 ms for 3 open streams; it stands at 1"
+        );
+    }
 }

@@ -43,10 +43,6 @@ impl SpiffeWorkloadApi for Service {
 
 impl Service {
     /// Exactly one value, exactly `true` (Workload Endpoint, section 3).
-    #[expect(
-        clippy::result_large_err,
-        reason = "the type that tonic demands of a call"
-    )]
     fn check_security_header<R>(&self, request: &Request<R>) -> Result<(), Status> {
         let mut values = request.metadata().get_all(SECURITY_HEADER).iter();
         let present = values

@@ -41,7 +41,7 @@ impl<M> Subscription<M> {
             shared: Arc::clone(shared),
             number: seat.number,
             outgoing: seat.outgoing,
-            frozen_below: WatchStream::from_changes(shared.frozen_below.subscribe()),
+            frozen_below: WatchStream::new(shared.frozen_below.subscribe()),
             phase: if held {
                 Phase::Held(hold(shared))
             } else {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::error::CertHeaderError;
-use super::{MAX_CERTIFICATES, der, strict_base64};
+use super::{der, strict_base64};
 
 /// What a header presented: DER certificates, each one whole SEQUENCE, not judged yet.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,13 +39,20 @@ impl fmt::Debug for CertChain {
     }
 }
 
-/// Certificates as they are found, at most [`MAX_CERTIFICATES`].
-#[derive(Default)]
+/// Certificates as they are found, at most `max` of them.
 pub(super) struct Builder {
     found: Vec<Vec<u8>>,
+    max: usize,
 }
 
 impl Builder {
+    pub(super) const fn new(max: usize) -> Self {
+        Self {
+            found: Vec::new(),
+            max,
+        }
+    }
+
     /// One base64 text that holds exactly one DER certificate.
     pub(super) fn push_base64(&mut self, text: &[u8]) -> Result<(), CertHeaderError> {
         let certificate = self.next()?;
@@ -86,8 +93,8 @@ impl Builder {
 
     /// The number, from 1, of the next certificate; refused before any of its bytes are decoded.
     fn next(&self) -> Result<usize, CertHeaderError> {
-        if self.found.len() >= MAX_CERTIFICATES {
-            return Err(CertHeaderError::TooManyCertificates);
+        if self.found.len() >= self.max {
+            return Err(CertHeaderError::TooManyCertificates { max: self.max });
         }
         Ok(self.found.len() + 1)
     }

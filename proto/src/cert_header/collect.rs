@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::error::CertHeaderError;
 use super::format::{Format, Grammar};
-use super::{CertHeader, MAX_HEADER_BYTES, is_ows, trim_ows};
+use super::{CertHeader, is_ows, trim_ows};
 
 /// A credential as it stands in the request: present, within the size limit, not decoded.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -98,8 +98,9 @@ impl<'h, 'a> Collector<'h, 'a> {
             .bytes
             .saturating_add(value.len())
             .saturating_add(lines.comma());
-        if self.bytes > MAX_HEADER_BYTES {
-            self.fail(CertHeaderError::TooLarge);
+        let max = self.header.bounds.header_bytes;
+        if self.bytes > max {
+            self.fail(CertHeaderError::TooLarge { max });
         } else {
             lines.push(value);
         }
@@ -116,24 +117,24 @@ impl<'h, 'a> Collector<'h, 'a> {
     ///
     /// # Errors
     /// The name in two spellings or with `_` for `-`, a key that stood twice, more than
-    /// [`MAX_HEADER_BYTES`], several lines of a format that has one, a chain without its certificate.
+    /// the bound of bytes, several lines of a format that has one, a chain without its certificate.
     pub fn finish(self) -> Result<Option<Raw<'a>>, CertHeaderError> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
         let several = self.cert.count > 1;
-        let chain = self.chain.present();
         let Some(value) = self.cert.present() else {
-            return match chain {
+            return match self.chain.present() {
                 Some(_) => Err(CertHeaderError::ChainWithoutCert),
                 None => Ok(None),
             };
         };
-        let grammar = self.header.format.grammar_of(&value);
-        if several && grammar != Grammar::Xfcc {
+        let chain = self.chain.present();
+        // The common case, one line and no chain, need not know the grammar yet.
+        if several && self.header.format.grammar_of(&value) != Grammar::Xfcc {
             return Err(CertHeaderError::SeveralLines);
         }
-        if chain.is_some() && grammar != Grammar::Rfc9440 {
+        if chain.is_some() && self.header.format.grammar_of(&value) != Grammar::Rfc9440 {
             return Err(CertHeaderError::ChainOfAnotherFormat);
         }
         Ok(Some(Raw { value, chain }))

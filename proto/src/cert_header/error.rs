@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{MAX_CERTIFICATES, MAX_HEADER_BYTES, MAX_NAME_BYTES};
+use super::MAX_NAME_BYTES;
 
 /// Why a name cannot be the credential header's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -40,8 +40,11 @@ pub enum CertHeaderError {
     )]
     Underscore,
     /// The "Bad input".
-    #[error("the certificate header is larger than {MAX_HEADER_BYTES} bytes")]
-    TooLarge,
+    #[error("the certificate header is larger than {max} bytes (limits.header-bytes)")]
+    TooLarge {
+        /// The bound in force.
+        max: usize,
+    },
     /// decisions.md, "The credential header": only XFCC spreads over lines.
     #[error("the certificate header has several lines: only xfcc lines are joined")]
     SeveralLines,
@@ -55,8 +58,11 @@ pub enum CertHeaderError {
     #[error("the certificate header begins as JSON, which no format allows")]
     Json,
     /// The "Bad input".
-    #[error("the certificate header holds more than {MAX_CERTIFICATES} certificates")]
-    TooManyCertificates,
+    #[error("the certificate header holds more than {max} certificates (limits.certificates)")]
+    TooManyCertificates {
+        /// The bound in force.
+        max: usize,
+    },
     /// The value is a text, but of no certificate.
     #[error("the certificate header holds no certificate (RFC 7468 §5.1)")]
     NoCertificate,
@@ -97,7 +103,9 @@ pub enum CertHeaderError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Base64Error {
     /// Url-safe letters, white space, anything else, or `=` before the end.
-    #[error("byte {at} is not in base64's standard alphabet (RFC 4648 §4)")]
+    #[error(
+        "byte {at} is not in base64's standard alphabet, or padding before the end (RFC 4648 §4)"
+    )]
     Alphabet {
         /// Bytes from 0 of the base64 text.
         at: usize,

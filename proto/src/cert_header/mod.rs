@@ -49,6 +49,25 @@ pub struct CertHeader {
     chain_name: String,
     format: Format,
     element: XfccElement,
+    bounds: Bounds,
+}
+
+/// How much of a credential is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Bounds {
+    /// Bytes of the header, its chain included.
+    pub header_bytes: usize,
+    /// Certificates, leaf included.
+    pub certificates: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            header_bytes: MAX_HEADER_BYTES,
+            certificates: MAX_CERTIFICATES,
+        }
+    }
 }
 
 impl CertHeader {
@@ -76,7 +95,14 @@ impl CertHeader {
             chain_name,
             format,
             element,
+            bounds: Bounds::default(),
         })
+    }
+
+    /// The same header with other bounds.
+    #[must_use]
+    pub fn bounded(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
     }
 
     /// The header's name in lower case.
@@ -131,10 +157,10 @@ impl CertHeader {
         if value.starts_with(['{', '[']) {
             return Err(CertHeaderError::Json);
         }
-        let mut found = Builder::default();
+        let mut found = Builder::new(self.bounds.certificates);
         match self.grammar(raw) {
-            Grammar::Xfcc => return xfcc::decode(value, self.element),
-            Grammar::Rfc9440 => return rfc9440::decode(value, raw.chain()),
+            Grammar::Xfcc => return xfcc::decode(value, self.element, self.bounds.certificates),
+            Grammar::Rfc9440 => return rfc9440::decode(value, raw.chain(), found),
             Grammar::PemUrlencoded => pem::decode(&percent::decode(value.as_bytes())?, &mut found)?,
             Grammar::PemSpaces => pem::decode(value.as_bytes(), &mut found)?,
             Grammar::DerBase64 => found.push_base64(&percent::decode(value.as_bytes())?)?,

@@ -5,8 +5,11 @@ use super::error::{CertHeaderError, SfError};
 use super::is_ows;
 
 /// The Item of `cert` and, if there is one, the List of `chain`.
-pub(super) fn decode(cert: &str, chain: Option<&str>) -> Result<CertChain, CertHeaderError> {
-    let mut found = Builder::default();
+pub(super) fn decode(
+    cert: &str,
+    chain: Option<&str>,
+    mut found: Builder,
+) -> Result<CertChain, CertHeaderError> {
     match byte_sequence(cert.as_bytes(), cert.len(), &mut found)? {
         [] => {}
         after => {

@@ -14,18 +14,22 @@ use super::format::XfccElement;
 use super::{is_ows, is_token_byte, pem, percent, trim_ows_end};
 
 /// The certificates of the chosen element, after every element has been parsed.
-pub(super) fn decode(value: &str, which: XfccElement) -> Result<CertChain, CertHeaderError> {
+pub(super) fn decode(
+    value: &str,
+    which: XfccElement,
+    max: usize,
+) -> Result<CertChain, CertHeaderError> {
     let element = chosen(value.as_bytes(), which)?;
     if let Some(key) = element.twice {
         return Err(XfccError::Twice { key }.into());
     }
     let presented = match (element.cert, element.chain) {
         (None, None) => return Err(XfccError::NoCertificate.into()),
-        (Some(cert), None) => leaf_only(cert)?,
-        (None, Some(chain)) => certificates(chain)?,
+        (Some(cert), None) => leaf_only(cert, max)?,
+        (None, Some(chain)) => certificates(chain, max)?,
         (Some(cert), Some(chain)) => {
-            let leaf = leaf_only(cert)?.leaf;
-            let presented = certificates(chain)?;
+            let leaf = leaf_only(cert, max)?.leaf;
+            let presented = certificates(chain, max)?;
             if presented.leaf != leaf {
                 return Err(XfccError::CertIsNotChainsFirst.into());
             }
@@ -50,8 +54,8 @@ pub(super) fn begins_with_known_key(value: &[u8]) -> bool {
     }
 }
 
-fn leaf_only(cert: &[u8]) -> Result<CertChain, CertHeaderError> {
-    let presented = certificates(cert)?;
+fn leaf_only(cert: &[u8], max: usize) -> Result<CertChain, CertHeaderError> {
+    let presented = certificates(cert, max)?;
     if presented.intermediates.is_empty() {
         Ok(presented)
     } else {
@@ -60,8 +64,8 @@ fn leaf_only(cert: &[u8]) -> Result<CertChain, CertHeaderError> {
 }
 
 /// Percent-encoded PEM. A backslash is legal in quotes, but never part of such a text.
-fn certificates(value: &[u8]) -> Result<CertChain, CertHeaderError> {
-    let mut found = Builder::default();
+fn certificates(value: &[u8], max: usize) -> Result<CertChain, CertHeaderError> {
+    let mut found = Builder::new(max);
     pem::decode(&percent::decode(value)?, &mut found)?;
     found.finish()
 }

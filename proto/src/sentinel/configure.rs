@@ -68,11 +68,6 @@ pub(super) const CONFIG: Field = Field {
 };
 
 impl<'a> Message<'a> for Event<'a> {
-    const WHOLE: Field = Field {
-        key: "",
-        path: "",
-        must_be: "an object",
-    };
     const FIELDS: &'static [Field] = &[
         CONFIG,
         Field {

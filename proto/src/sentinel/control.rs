@@ -35,11 +35,6 @@ pub fn cancel(payload: &[u8]) -> Result<Cow<'_, str>, PayloadError> {
 struct CancelMessage<'a>(Option<Cow<'a, str>>);
 
 impl<'a> Message<'a> for CancelMessage<'a> {
-    const WHOLE: Field = Field {
-        key: "",
-        path: "",
-        must_be: "an object",
-    };
     const FIELDS: &'static [Field] = &[CORRELATION_ID];
 
     fn field<V: Value<'a>>(&mut self, _: usize, value: V, trace: &Trace) -> Result<(), V::Error> {
@@ -78,11 +73,6 @@ struct PingMessage {
 }
 
 impl<'a> Message<'a> for PingMessage {
-    const WHOLE: Field = Field {
-        key: "",
-        path: "",
-        must_be: "an object",
-    };
     const FIELDS: &'static [Field] = &[
         Field {
             key: "sequence",

@@ -137,11 +137,6 @@ enum Headers {
 }
 
 impl<'a, S: HeaderSink<'a>> Message<'a> for Event<'_, 'a, S> {
-    const WHOLE: Field = Field {
-        key: "",
-        path: "",
-        must_be: "an object",
-    };
     // The order of Sentinel's struct, then what its client adds.
     const FIELDS: &'static [Field] = &[
         Field {
@@ -295,11 +290,6 @@ impl<'a> Message<'a> for Metadata<'a> {
 struct OtherEvent<'a>(Option<Cow<'a, str>>);
 
 impl<'a> Message<'a> for OtherEvent<'a> {
-    const WHOLE: Field = Field {
-        key: "",
-        path: "",
-        must_be: "an object",
-    };
     const FIELDS: &'static [Field] = &[CORRELATION_ID];
     const REPEATED: Option<usize> = Some(0);
 

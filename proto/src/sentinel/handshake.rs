@@ -78,11 +78,6 @@ enum Versions {
 }
 
 impl<'a> Message<'a> for Request<'a> {
-    const WHOLE: Field = Field {
-        key: "",
-        path: "",
-        must_be: "an object",
-    };
     const FIELDS: &'static [Field] = &[
         Field {
             key: "supported_versions",

@@ -22,3 +22,8 @@ pub const MAX_DEPTH: usize = 128;
 /// Longest configuration after MessagePack was rewritten as JSON: one frame. MessagePack says in one
 /// byte what takes JSON six, so the input's length is no bound.
 pub const MAX_CONFIG_BYTES: usize = 16 * 1024 * 1024;
+
+/// Longest gRPC message to decode: tonic's default, which both clients count on (agent protocol,
+/// section 8). An empty header takes two bytes on the wire and some 60 in memory, so decoding can
+/// cost thirty times this.
+pub const MAX_GRPC_MESSAGE_BYTES: usize = 4 * 1024 * 1024;

@@ -18,6 +18,7 @@ pub mod configure;
 pub mod control;
 pub mod event;
 pub mod frame;
+pub mod grpc;
 pub mod handshake;
 pub mod limits;
 pub mod reply;

@@ -28,7 +28,11 @@ pub(super) struct Field {
 /// A message being filled, field by field.
 pub(super) trait Message<'de> {
     /// The message itself, for errors between its fields.
-    const WHOLE: Field;
+    const WHOLE: Field = Field {
+        key: "",
+        path: "",
+        must_be: "an object",
+    };
     /// Known fields, in positional order.
     const FIELDS: &'static [Field];
     /// The field Sentinel repeats in MessagePack (agent protocol, section 2): [`Message::field`]

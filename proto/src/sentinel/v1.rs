@@ -101,11 +101,6 @@ struct Envelope<'a> {
 }
 
 impl<'a> Message<'a> for Envelope<'a> {
-    const WHOLE: Field = Field {
-        key: "",
-        path: "",
-        must_be: "an object",
-    };
     const FIELDS: &'static [Field] = &[
         Field {
             key: "version",
@@ -196,11 +191,6 @@ struct ConfigureEvent<'a> {
 }
 
 impl<'a> Message<'a> for ConfigureEvent<'a> {
-    const WHOLE: Field = Field {
-        key: "",
-        path: "",
-        must_be: "an object",
-    };
     const FIELDS: &'static [Field] = &[
         Field {
             key: "agent_id",

@@ -1,0 +1,310 @@
+//! The agent, put together: what is owned above the actors, and the tree of actors.
+//!
+//! ```text
+//! root                    one_for_one; gives up -> drain, then the process ends
+//! |- audit                writes decision records
+//! |- health               lets time pass, says how we are
+//! |- trust                one_for_one
+//! |  |- cache             the snapshot on disk
+//! |  `- bundles           watches the Workload API
+//! |- validation           one_for_one
+//! |  |- worker-0          certificates not seen before
+//! |  `- worker-1
+//! `- doors                one_for_one
+//!    |- sentinel          accepts on the agent's Unix socket
+//!    `- connection ...    one each, temporary
+//! ```
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::{Bound, Settings, Sink as ConfigSink, TrustedProxy};
+use tokio::net::UnixListener;
+use tokio::sync::Semaphore;
+use verdict::availability::{Found, State};
+use verdict::trust::{Snapshot, World};
+
+use crate::audit::{AuditActor, AuditArgs, AuditQueue, AuditRecords, Sink};
+use crate::bundles::{BundleWatcher, WatcherArgs};
+use crate::cache::{self, CacheActor, CacheArgs};
+use crate::clock::Clock;
+use crate::configured::{Configured, availability_timing};
+use crate::doors::budget::FrameBudget;
+use crate::doors::peer::TrustedPeer;
+use crate::doors::socket::{self, SocketError, SocketFile};
+use crate::doors::{Bounds, Doors, ListenerActor, ListenerArgs};
+use crate::health::{HealthActor, HealthArgs, HealthBoard};
+use crate::judge::Judge;
+use crate::memory::{self, Memory};
+use crate::metrics::Metrics;
+use crate::policies::PolicyError;
+use crate::supervision::{Address, ChildSpec, Ended, Restart, Root, Shutdown, StartError, SupervisorSpec};
+use crate::trust::{Advice, TrustStore};
+use crate::validation::{Validation, Worker, WorkerArgs, workers};
+
+/// Why the agent did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The file's policy does not compile.
+    #[error("{0}")]
+    Policy(#[from] PolicyError),
+    /// The socket cannot be served.
+    #[error("{0}")]
+    Socket(#[from] SocketError),
+    /// The tree did not come up.
+    #[error("{0}")]
+    Tree(#[from] StartError),
+}
+
+/// A running agent.
+pub struct Agent {
+    root: Root,
+    doors: Arc<Doors>,
+    trust: Arc<TrustStore>,
+    drain_within: Duration,
+    _socket: SocketFile,
+}
+
+/// What is owned above the actors.
+struct Owned {
+    trust: Arc<TrustStore>,
+    doors: Arc<Doors>,
+    validation: Arc<Validation>,
+    workers: usize,
+    records: AuditRecords,
+    listener: Arc<UnixListener>,
+    permits: Arc<Semaphore>,
+    clock: Clock,
+}
+
+impl Agent {
+    /// Starts the agent; it serves when this returns.
+    ///
+    /// # Errors
+    /// The policy is wrong, the socket is taken, or an actor cannot be started.
+    pub async fn start(settings: Settings, clock: Clock) -> Result<Self, AgentError> {
+        let metrics = Arc::new(Metrics::default());
+        let trust = Arc::new(restore(&settings, &clock, &metrics));
+        let agent = settings.agent();
+        let gid = agent.socket_group.as_ref().map(|group| socket::group_id(&group.value)).transpose()?;
+        let path = agent.socket.value.as_path().to_owned();
+        let (listener, socket_file) = socket::bind(&path, agent.socket_mode.bits(), gid)?;
+        let drain_within = Duration::from_millis(agent.bounds.value(Bound::DrainTimeoutMs));
+        let owned = Owned::new(settings, listener, &trust, &clock, &metrics)?;
+        let doors = Arc::clone(&owned.doors);
+        let root = Root::start(owned.tree(), drain_within).await?;
+        Ok(Self {
+            root,
+            doors,
+            trust,
+            drain_within,
+            _socket: socket_file,
+        })
+    }
+
+    /// The tree, the world, the counters: for status, tests and chaos.
+    #[must_use]
+    pub const fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// What doors share.
+    #[must_use]
+    pub const fn doors(&self) -> &Arc<Doors> {
+        &self.doors
+    }
+
+    /// The world's owner.
+    #[must_use]
+    pub const fn trust(&self) -> &Arc<TrustStore> {
+        &self.trust
+    }
+
+    /// Waits until the tree has ended by itself: a restart budget was used up.
+    pub async fn ended(&self) -> Ended {
+        self.root.ended().await
+    }
+
+    /// Drains: stops accepting, finishes what is in flight, then stops the tree in order.
+    pub async fn shutdown(self) -> Shutdown {
+        self.doors.health.drain();
+        let drained = self.doors.drained();
+        // Whoever is not done in time is cut off.
+        let _ = tokio::time::timeout(self.drain_within, drained).await;
+        self.root.shutdown(STOP_WITHIN).await
+    }
+}
+
+/// Time for the tree to stop once connections are drained.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+fn restore(settings: &Settings, clock: &Clock, metrics: &Arc<Metrics>) -> TrustStore {
+    let timing = availability_timing(&settings.timings(&config::NamedTimings::default()));
+    let spire = settings.spire_socket().value.as_path();
+    let (found, snapshot) = match &settings.agent().state_dir {
+        Some(dir) => {
+            let loaded = cache::load(&dir.value, spire, clock);
+            (loaded.found, loaded.snapshot)
+        }
+        None => (Found::Nothing, Snapshot::default()),
+    };
+    let state = State::start(found, timing, clock.now());
+    let advice = Advice {
+        uid: rustix::process::geteuid().as_raw(),
+    };
+    let world = World::new(state, timing, snapshot);
+    TrustStore::new(world, clock.clone(), Arc::clone(metrics), advice)
+}
+
+impl Owned {
+    fn new(
+        settings: Settings,
+        listener: UnixListener,
+        trust: &Arc<TrustStore>,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, AgentError> {
+        let bounds = settings.agent().bounds;
+        let (audit, records) = AuditQueue::new(bounds.count(Bound::AuditQueue), Arc::clone(metrics));
+        let memory = Arc::new(Memory::new(memory::Bounds {
+            identities_bytes: bounds.value(Bound::RememberedIdentitiesBytes),
+            failures: bounds.value(Bound::RememberedFailures),
+            failure_ms: bounds.value(Bound::RememberedFailureMs),
+        }));
+        let workers = workers(bounds.count(Bound::ValidationWorkers));
+        let validation = Arc::new(Validation::new(workers, Arc::clone(&memory), Arc::clone(metrics)));
+        let doors = Doors {
+            judge: Judge {
+                trust: Arc::clone(trust),
+                memory,
+                validation: Arc::clone(&validation),
+                metrics: Arc::clone(metrics),
+            },
+            configured: Configured::new(settings, Arc::clone(trust), Arc::clone(metrics))?,
+            audit,
+            health: HealthBoard::default(),
+            metrics: Arc::clone(metrics),
+            clock: clock.clone(),
+            frames: FrameBudget::new(bounds.count(Bound::FrameMemoryBytes)),
+            bounds: Bounds {
+                decision_deadline_ms: bounds.value(Bound::DecisionDeadlineMs),
+                connections: bounds.count(Bound::Connections),
+                in_flight: bounds.count(Bound::InFlightPerConnection),
+                handshake_timeout_ms: bounds.value(Bound::HandshakeTimeoutMs),
+            },
+            open: tokio_util::task::TaskTracker::new(),
+        };
+        Ok(Self {
+            trust: Arc::clone(trust),
+            permits: Arc::new(Semaphore::new(doors.bounds.connections)),
+            doors: Arc::new(doors),
+            validation,
+            workers,
+            records,
+            listener: Arc::new(listener),
+            clock: clock.clone(),
+        })
+    }
+
+    fn tree(&self) -> SupervisorSpec {
+        SupervisorSpec::new("root")
+            .child(self.audit())
+            .child(self.health())
+            .child(ChildSpec::supervisor(Restart::STANDARD, self.trust()))
+            .child(ChildSpec::supervisor(Restart::STANDARD, self.validation()))
+            .child(ChildSpec::supervisor(Restart::STANDARD, self.doors()))
+    }
+
+    fn audit(&self) -> ChildSpec {
+        let sinks = &self.doors.configured.settings().agent().sinks;
+        let args = AuditArgs {
+            records: Arc::clone(&self.records),
+            sinks: sinks.iter().map(sink).collect(),
+            metrics: Arc::clone(&self.doors.metrics),
+        };
+        ChildSpec::actor("audit", Restart::STANDARD, &Address::new(), move |_| (AuditActor, args.clone()))
+    }
+
+    fn health(&self) -> ChildSpec {
+        let args = HealthArgs {
+            trust: Arc::clone(&self.trust),
+            board: self.doors.health.clone(),
+            failure: self.doors.configured.failure(),
+            clock: self.clock.clone(),
+        };
+        ChildSpec::actor("health", Restart::STANDARD, &Address::new(), move |_| (HealthActor, args.clone()))
+    }
+
+    fn trust(&self) -> SupervisorSpec {
+        let settings = self.doors.configured.settings();
+        let spire: PathBuf = settings.spire_socket().value.as_path().to_owned();
+        let watcher = WatcherArgs {
+            socket: spire.clone(),
+            trust: Arc::clone(&self.trust),
+            timings: self.doors.configured.timings(),
+            clock: self.clock.clone(),
+        };
+        let bundles =
+            ChildSpec::actor("bundles", Restart::STANDARD, &Address::new(), move |_| (BundleWatcher, watcher.clone()));
+        let tree = SupervisorSpec::new("trust");
+        let tree = match &settings.agent().state_dir {
+            None => tree,
+            Some(dir) => {
+                let args = CacheArgs {
+                    dir: dir.value.clone(),
+                    socket: spire,
+                    trust: Arc::clone(&self.trust),
+                    clock: self.clock.clone(),
+                };
+                tree.child(ChildSpec::actor("cache", Restart::STANDARD, &Address::new(), move |_| {
+                    (CacheActor, args.clone())
+                }))
+            }
+        };
+        tree.child(bundles)
+    }
+
+    fn validation(&self) -> SupervisorSpec {
+        (0..self.workers).fold(SupervisorSpec::new("validation"), |tree, place| {
+            let validation = Arc::clone(&self.validation);
+            let name = format!("worker-{place}");
+            tree.child(ChildSpec::actor(name, Restart::STANDARD, &Address::new(), move |_| {
+                let validation = Arc::clone(&validation);
+                (Worker, WorkerArgs { validation, place })
+            }))
+        })
+    }
+
+    fn doors(&self) -> SupervisorSpec {
+        let settings = self.doors.configured.settings();
+        let trusted = settings.agent().trusted_accounts.iter().filter_map(|proxy| match proxy {
+            TrustedProxy::Uid(uid) => Some(TrustedPeer::Uid(*uid)),
+            TrustedProxy::Gid(gid) => Some(TrustedPeer::Gid(*gid)),
+            TrustedProxy::Spiffe(_) => None,
+        });
+        let args = ListenerArgs {
+            listener: Arc::clone(&self.listener),
+            doors: Arc::clone(&self.doors),
+            permits: Arc::clone(&self.permits),
+            trusted: trusted.collect(),
+            connections: None,
+        };
+        let listener = ChildSpec::actor("sentinel", Restart::STANDARD, &Address::new(), move |start| {
+            let args = ListenerArgs {
+                connections: start.temporaries("connection"),
+                ..args.clone()
+            };
+            (ListenerActor, args)
+        });
+        SupervisorSpec::new("doors").child(listener).temporary("connection")
+    }
+}
+
+fn sink(sink: &ConfigSink) -> Sink {
+    match sink {
+        ConfigSink::Stdout => Sink::Stdout,
+        ConfigSink::Stderr => Sink::Stderr,
+        ConfigSink::File(path) => Sink::File(path.clone()),
+    }
+}

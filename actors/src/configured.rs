@@ -1,0 +1,176 @@
+//! The configuration in force: the file's policy, and what pushes make of it for their connections.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use config::{Bound, NamedTimings, Outcome, Settings, Timings};
+use tokio::sync::watch;
+use verdict::availability::Timing;
+use verdict::policy::Failure;
+
+use crate::metrics::{Metrics, count};
+use crate::policies::{InForce, Policies, PolicyError};
+use crate::trust::TrustStore;
+
+/// What became of a push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It governs the frames after it.
+    Applied,
+    /// Answered allow, without effect.
+    Ignored,
+    /// Answered block, with this reason.
+    Refused(String),
+}
+
+/// The configuration in force; owned above the doors.
+pub struct Configured {
+    settings: Settings,
+    policies: Policies,
+    initial: Option<Arc<InForce>>,
+    /// The latest pushed value of each timing: it outlives a push that omits it.
+    pushed: Mutex<NamedTimings>,
+    timings: watch::Sender<Timings>,
+    /// What the most recent policy does in an outage, for the health report.
+    failure: watch::Sender<Failure>,
+    trust: Arc<TrustStore>,
+    metrics: Arc<Metrics>,
+}
+
+impl Configured {
+    /// Puts the settings in force.
+    ///
+    /// # Errors
+    /// The file's policy does not compile.
+    pub fn new(
+        settings: Settings,
+        trust: Arc<TrustStore>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, PolicyError> {
+        let bounds = &settings.agent().bounds;
+        let credential = proto::cert_header::Bounds {
+            header_bytes: bounds.count(Bound::HeaderBytes),
+            certificates: bounds.count(Bound::Certificates),
+        };
+        let policies = Policies::new(bounds.count(Bound::Policies), credential);
+        let initial = settings
+            .policy()
+            .cloned()
+            .map(|spec| policies.share(spec))
+            .transpose()?;
+        let failure = initial
+            .as_ref()
+            .map_or_else(Failure::default, |policy| *policy.policy.failure());
+        let pushed = NamedTimings::default();
+        Ok(Self {
+            timings: watch::Sender::new(settings.timings(&pushed)),
+            failure: watch::Sender::new(failure),
+            pushed: Mutex::new(pushed),
+            settings,
+            policies,
+            initial,
+            trust,
+            metrics,
+        })
+    }
+
+    /// The policy of a connection before any push; `None`: `NOT_CONFIGURED`.
+    #[must_use]
+    pub fn initial(&self) -> Option<Arc<InForce>> {
+        self.initial.clone()
+    }
+
+    /// The settings of the process.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The policies in force.
+    #[must_use]
+    pub const fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    /// The timings in force, and every change of them.
+    #[must_use]
+    pub fn timings(&self) -> watch::Receiver<Timings> {
+        self.timings.subscribe()
+    }
+
+    /// What the most recent policy does in an outage.
+    #[must_use]
+    pub fn failure(&self) -> watch::Receiver<Failure> {
+        self.failure.subscribe()
+    }
+
+    /// Takes a push from this proxy; the policy, if there is one, is its connection's from now on.
+    pub fn push(&self, json: &str, proxy: &str) -> (Pushed, Option<Arc<InForce>>) {
+        match self.try_push(json, proxy) {
+            Ok(Some(policy)) => {
+                count(&self.metrics.pushes_applied);
+                (Pushed::Applied, Some(policy))
+            }
+            Ok(None) => (Pushed::Ignored, None),
+            Err(reason) => {
+                count(&self.metrics.pushes_refused);
+                tracing::error!(
+                    proxy,
+                    reason,
+                    "pushed configuration refused, the one before stays"
+                );
+                (Pushed::Refused(reason), None)
+            }
+        }
+    }
+
+    fn try_push(&self, json: &str, proxy: &str) -> Result<Option<Arc<InForce>>, String> {
+        let outcome = self.settings.take_push(json.as_bytes());
+        let applied =
+            match outcome.map_err(|errors| errors.lines().collect::<Vec<_>>().join("; "))? {
+                Outcome::Ignored => {
+                    tracing::info!(
+                        proxy,
+                        "pushed configuration ignored: accept-pushed-config is false"
+                    );
+                    return Ok(None);
+                }
+                Outcome::Nothing => return Ok(None),
+                Outcome::Applied(applied) => applied,
+            };
+        let policy = self
+            .policies
+            .share(applied.policy)
+            .map_err(|error| error.to_string())?;
+        for notice in &applied.notices {
+            tracing::warn!(proxy, %notice, "part of a push was not applied");
+        }
+        self.set_timings(applied.timings);
+        let failure = *policy.policy.failure();
+        self.failure
+            .send_if_modified(|now| std::mem::replace(now, failure) != failure);
+        tracing::info!(
+            proxy,
+            policies = self.policies.len(),
+            "pushed configuration applied"
+        );
+        Ok(Some(policy))
+    }
+
+    fn set_timings(&self, named: NamedTimings) {
+        let mut pushed = self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
+        *pushed = named.over(&pushed);
+        let timings = self.settings.timings(&pushed);
+        self.timings
+            .send_if_modified(|now| std::mem::replace(now, timings) != timings);
+        self.trust.set_timing(availability_timing(&timings));
+    }
+}
+
+/// The part of the timings that the availability machine judges by.
+#[must_use]
+pub const fn availability_timing(timings: &Timings) -> Timing {
+    Timing {
+        unavailable_after_ms: timings.unavailable_after_ms,
+        withdrawal_grace_ms: timings.withdrawal_grace_ms,
+    }
+}

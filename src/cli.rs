@@ -1,0 +1,98 @@
+//! Flags. Their values are read by `config`, which knows what is right and names the flag that is not.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use config::{Override, Overrides};
+
+/// Authenticates workloads by their SPIFFE identity for a reverse proxy.
+#[derive(Debug, Parser)]
+#[command(name = "sentinel-spiffe-agent", version, about, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What the agent itself is started with.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Unix socket path [env: AGENT_SOCKET] [default: /tmp/sentinel-spiffe.sock]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<String>,
+    /// gRPC listen address, e.g. 127.0.0.1:50051 [env: AGENT_GRPC_ADDRESS]
+    #[arg(long, value_name = "ADDRESS")]
+    grpc_address: Option<String>,
+    /// SPIRE agent socket [env: SPIRE_AGENT_SOCKET] [default: /run/spire/sockets/agent.sock]
+    #[arg(long, value_name = "PATH")]
+    spire_socket: Option<String>,
+    /// Enable debug logging [env: SPIFFE_VERBOSE]
+    #[arg(long)]
+    verbose: bool,
+    /// Configuration file (KDL); pushed configuration is then ignored unless it says otherwise
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Directory where bundles survive a restart [env: STATE_DIRECTORY]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<String>,
+    /// Who may ask: uid:N, gid:N or a SPIFFE ID; repeat, or separate by commas [env: TRUSTED_PROXIES]
+    #[arg(long, value_name = "PROXY")]
+    trusted_proxy: Vec<String>,
+    /// Group of the Unix socket [env: SOCKET_GROUP]
+    #[arg(long, value_name = "GROUP")]
+    socket_group: Option<String>,
+    /// Serve gRPC without TLS beyond loopback: anybody who reaches the port may ask [env: INSECURE_PLAINTEXT]
+    #[arg(long)]
+    insecure_plaintext: bool,
+}
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check a configuration file: errors, and what is unwise
+    CheckConfig(CheckConfig),
+    /// See the agent at work, on a simulated SPIRE
+    #[cfg(feature = "demo")]
+    Demo(Demo),
+}
+
+/// What to check.
+#[derive(Args, Debug)]
+pub(crate) struct CheckConfig {
+    /// The file
+    pub(crate) file: PathBuf,
+}
+
+/// How to show.
+#[cfg(feature = "demo")]
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// Exit after the story instead of staying up
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+impl Serve {
+    /// Flags and environment, for `config` to read.
+    pub(crate) fn overrides(&self) -> Overrides {
+        let variables = Overrides::from_variables(|name| std::env::var(name).ok());
+        let given = [
+            (Override::Socket, self.socket.clone()),
+            (Override::GrpcAddress, self.grpc_address.clone()),
+            (Override::SpireSocket, self.spire_socket.clone()),
+            (Override::Verbose, self.verbose.then(|| "true".to_owned())),
+            (Override::StateDir, self.state_dir.clone()),
+            (
+                Override::TrustedProxies,
+                Some(self.trusted_proxy.join(",")).filter(|list| !list.is_empty()),
+            ),
+            (Override::SocketGroup, self.socket_group.clone()),
+            (Override::InsecurePlaintext, self.insecure_plaintext.then(|| "true".to_owned())),
+        ];
+        given
+            .into_iter()
+            .filter_map(|(which, value)| Some((which, value?)))
+            .fold(variables, |overrides, (which, value)| overrides.with_flag(which, value))
+    }
+}

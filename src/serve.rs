@@ -1,0 +1,95 @@
+//! Serving: settings, the runtime, the tree, and a drain on a signal.
+
+use std::path::Path;
+
+use actors::agent::Agent;
+use actors::clock::Clock;
+use anyhow::Context as _;
+use config::{FileConfig, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::Serve;
+use crate::exit::Exit;
+use crate::logging;
+
+/// Time for what still blocks (a stuck audit sink) when everything else has ended.
+const LINGER: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// Runs the agent until a signal or its own end.
+pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
+    let Some(settings) = settings(args)? else {
+        return Ok(Exit::Config);
+    };
+    logging::start(settings.agent().verbose.value);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(workers())
+        .thread_name("agent")
+        .build()
+        .context("start the runtime")?;
+    let exit = runtime.block_on(serve(settings));
+    runtime.shutdown_timeout(LINGER);
+    exit
+}
+
+/// At least two: one for the requests of one connection, one for everything else.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8))
+}
+
+/// The settings, or `None` once everything that is wrong with them was said.
+pub(crate) fn settings(args: &Serve) -> anyhow::Result<Option<Settings>> {
+    let file = match &args.config {
+        None => None,
+        Some(path) => match read(path)? {
+            Some(file) => Some(file),
+            None => return Ok(None),
+        },
+    };
+    match Settings::resolve(file, &args.overrides()) {
+        Ok(settings) => Ok(Some(settings)),
+        Err(errors) => {
+            logging::say_error(&format!("{:?}", miette::Report::new(errors)));
+            Ok(None)
+        }
+    }
+}
+
+/// A configuration file, or `None` once everything that is wrong with it was said.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Option<FileConfig>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    match FileConfig::parse(&path.display().to_string(), &text) {
+        Ok(file) => Ok(Some(file)),
+        Err(errors) => {
+            logging::say_error(&format!("{:?}", miette::Report::new(errors)));
+            Ok(None)
+        }
+    }
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<Exit> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let socket = settings.agent().socket.value.to_string();
+    let spire = settings.spire_socket().value.to_string();
+    let configured = settings.policy().is_some();
+    let agent = Agent::start(settings, Clock::system()).await?;
+    tracing::info!(socket, spire, version = env!("CARGO_PKG_VERSION"), "serving");
+    if !configured {
+        tracing::warn!("no policy is in force: every request is answered NOT_CONFIGURED until a proxy pushes one, or --config gives one");
+    }
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+        ended = agent.ended() => {
+            tracing::error!(?ended, "the supervision tree gave up");
+            return Ok(Exit::GaveUp);
+        }
+    }
+    tokio::select! {
+        shutdown = agent.shutdown() => tracing::info!(killed = shutdown.killed.len(), "stopped"),
+        _ = terminate.recv() => tracing::warn!("second signal: stopping at once"),
+        _ = interrupt.recv() => tracing::warn!("second signal: stopping at once"),
+    }
+    Ok(Exit::Success)
+}
