@@ -322,9 +322,8 @@ impl Complaint {
 
     pub(crate) fn at(self, at: Place) -> Problem {
         Problem {
-            at,
-            rule: self.rule,
             advice: self.advice,
+            ..Problem::new(at, self.rule)
         }
     }
 }

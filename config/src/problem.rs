@@ -217,16 +217,16 @@ pub struct Problem {
     /// Where.
     pub at: Place,
     /// Which rule.
-    pub rule: Rule,
+    pub rule: Box<Rule>,
     /// What to do.
     pub advice: Option<String>,
 }
 
 impl Problem {
-    pub(crate) const fn new(at: Place, rule: Rule) -> Self {
+    pub(crate) fn new(at: Place, rule: Rule) -> Self {
         Self {
             at,
-            rule,
+            rule: Box::new(rule),
             advice: None,
         }
     }

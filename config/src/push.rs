@@ -5,7 +5,7 @@ use std::fmt;
 use verdict::policy::PolicySpec;
 
 use crate::blocks::{self, Blocks};
-use crate::decode::{Decoder, Places};
+use crate::decode::Decoder;
 use crate::endpoint::SocketPath;
 use crate::file::MAX_CONFIG_BYTES;
 use crate::json::Json;
@@ -26,7 +26,7 @@ pub enum Outcome {
     /// `{}` or `null`: the policy stays as it was, perhaps none.
     Nothing,
     /// The policy of the connection from now on.
-    Applied(Applied),
+    Applied(Box<Applied>),
 }
 
 /// The effect of a push.
@@ -105,7 +105,7 @@ impl Push {
     pub fn apply(&self, settings: &Settings) -> Result<Applied, ConfigErrors> {
         let blocks = self.0.policy.over(&settings.file_blocks());
         let policy = blocks
-            .spec(&self.places())
+            .spec(&self.0.places)
             .map_err(|problem| ConfigErrors::fatal(problem, Input::Push))?;
         let in_force = &settings.spire_socket().value;
         let other = self.0.spire.socket.as_ref();
@@ -120,10 +120,6 @@ impl Push {
             notices: other.map(notice).into_iter().collect(),
         })
     }
-
-    const fn places(&self) -> &Places {
-        &self.0.places
-    }
 }
 
 impl Settings {
@@ -137,7 +133,7 @@ impl Settings {
         }
         match Push::parse(json)? {
             None => Ok(Outcome::Nothing),
-            Some(push) => push.apply(self).map(Outcome::Applied),
+            Some(push) => Ok(Outcome::Applied(Box::new(push.apply(self)?))),
         }
     }
 }

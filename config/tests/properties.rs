@@ -47,7 +47,7 @@ fn list() -> impl Strategy<Value = Vec<(&'static str, Given)>> {
         maybe("trust-domains", words("[a-z]{1,5}\\.test")),
         maybe(
             "patterns",
-            words("spiffe://[a-z]{1,5}\\\\.test/[a-z]{1,5}-\\.\\*"),
+            words("spiffe://[a-z]{1,5}\\\\\\.test/[a-z]{1,5}-\\.\\*"),
         ),
         maybe("any", switch()),
     )

@@ -21,7 +21,7 @@ fn no_file() -> Settings {
 
 fn applied(settings: &Settings, json: &str) -> Applied {
     match settings.take_push(json.as_bytes()) {
-        Ok(Outcome::Applied(applied)) => applied,
+        Ok(Outcome::Applied(applied)) => *applied,
         other => panic!("{other:?}"),
     }
 }
