@@ -126,12 +126,28 @@ impl Settings {
     /// Takes a push as it comes in.
     ///
     /// # Errors
-    /// Everything that is wrong with it: answer block with [`ConfigErrors::lines`].
+    /// Everything that is wrong with it: answer block with [`ConfigErrors::to_text`].
     pub fn take_push(&self, json: &[u8]) -> Result<Outcome, ConfigErrors> {
+        self.take(|| Push::parse(json))
+    }
+
+    /// The same for a push that came as part of something larger.
+    ///
+    /// # Errors
+    /// As [`Settings::take_push`].
+    pub fn take_json(&self, json: Json) -> Result<Outcome, ConfigErrors> {
+        self.take(|| Push::from_json(json))
+    }
+
+    /// Where pushes are not accepted, they are not even read: a refusal would break the proxy.
+    fn take(
+        &self,
+        read: impl FnOnce() -> Result<Option<Push>, ConfigErrors>,
+    ) -> Result<Outcome, ConfigErrors> {
         if !self.agent().accept_pushed_config.value {
             return Ok(Outcome::Ignored);
         }
-        match Push::parse(json)? {
+        match read()? {
             None => Ok(Outcome::Nothing),
             Some(push) => Ok(Outcome::Applied(Box::new(push.apply(self)?))),
         }

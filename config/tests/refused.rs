@@ -99,6 +99,13 @@ fn many_problems_are_counted_and_the_first_are_told() {
     assert_eq!(lines.len(), config::MAX_PROBLEMS + 1);
     assert_eq!(lines[config::MAX_PROBLEMS], "and 950 more");
     assert_eq!(errors.to_string(), "f has 1000 problems");
+    let text = errors.to_text(1000);
+    assert!(text.len() < 1100 && text.starts_with("f:1:1: there is no block"));
+    let told = text.lines().count() - 1;
+    assert!(
+        text.ends_with(&format!("and {} more", 1000 - told)),
+        "{text}"
+    );
 }
 
 #[test]
