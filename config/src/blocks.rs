@@ -63,7 +63,7 @@ pub(crate) fn read(nodes: &[Node], decoder: &mut Decoder) -> Blocks {
     let mut seen: Vec<&str> = Vec::new();
     for node in nodes {
         let Some(schema) = SCHEMAS.iter().find(|schema| schema.name == node.name) else {
-            decoder.problems.push(unknown_block(node));
+            decoder.problems.push_with(|| unknown_block(node));
             continue;
         };
         if seen.contains(&schema.name) {

@@ -213,8 +213,13 @@ pub(crate) struct Problems {
 
 impl Problems {
     pub(crate) fn push(&mut self, problem: Problem) {
+        self.push_with(|| problem);
+    }
+
+    /// For problems that are costly to describe: beyond the bound they are only counted.
+    pub(crate) fn push_with(&mut self, describe: impl FnOnce() -> Problem) {
         if self.list.len() < MAX_PROBLEMS {
-            self.list.push(problem);
+            self.list.push(describe());
         } else {
             self.unreported += 1;
         }
