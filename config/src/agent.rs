@@ -107,6 +107,12 @@ pub(crate) fn complaining<T>(
 fn trusted_proxies(block: &mut Block<'_, '_>) -> Option<Vec<TrustedProxy>> {
     let key = "trusted-proxies";
     let texts = block.list(key)?;
+    if texts.is_empty() {
+        let at = block.node(key).map_or(Place::Whole, |node| node.at.clone());
+        let advice = "leave the key out to admit whoever the socket's mode admits";
+        let problem = Problem::new(at, Rule::NamesNobody(key)).advise(advice);
+        block.decoder().problems.push(problem);
+    }
     let mut proxies = Vec::new();
     for (text, at) in texts {
         match trusted_proxy(key, text, proxies.len()) {

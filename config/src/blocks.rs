@@ -1,98 +1,29 @@
 //! The blocks, as a file or a push names them: `None` is a block that is not named.
 
+mod list;
+mod schema;
+
 use verdict::headers::{HeaderName, IdentityHeaders, IdentityHeadersError, Slot};
-use verdict::lists::{EntryError, EntryKind, List, ListError, ListSpec};
+use verdict::lists::ListSpec;
 use verdict::policy::{
     Audit, CertFormat, DenyStatus, Failure, Mode, PolicySpec, Tls, ValidationFailure, XfccElement,
 };
 
 use crate::agent::AgentBlock;
-use crate::decode::{Block, Complaint, Decoder, Places, Range, Schema};
+use crate::decode::{Block, Complaint, Decoder, Places, Range};
 use crate::endpoint::SocketPath;
 use crate::problem::{Problem, Rule, Shown};
 use crate::spire::{SpireBlock, Timing};
 use crate::suggest::nearest;
 use crate::tree::{Node, Place};
 
+pub(crate) use schema::SCHEMAS;
+
 /// The header that is read unless another is named.
 const DEFAULT_CREDENTIAL_HEADER: &str = "X-Forwarded-Client-Cert";
 
 /// The longest time that can be said, in seconds: a year. More is a slip of the keyboard.
 pub(crate) const YEAR_S: u64 = 365 * 24 * 60 * 60;
-
-pub(crate) const SPIRE: Schema = Schema {
-    name: "spire",
-    keys: &[
-        "socket",
-        "bundle-refresh-interval",
-        "api-timeout-ms",
-        "unavailable-after-ms",
-        "withdrawal-grace-ms",
-    ],
-    repeatable: &[],
-};
-const TLS: Schema = Schema {
-    name: "tls",
-    keys: &[
-        "require-mtls",
-        "client-cert-header",
-        "client-cert-format",
-        "xfcc-element",
-    ],
-    repeatable: &[],
-};
-const LIST_KEYS: &[&str] = &["exact", "prefix", "trust-domains", "patterns", "any"];
-const ALLOWLIST: Schema = Schema {
-    name: "allowlist",
-    keys: LIST_KEYS,
-    repeatable: &[],
-};
-const DENYLIST: Schema = Schema {
-    name: "denylist",
-    keys: LIST_KEYS,
-    repeatable: &[],
-};
-const FAILURE: Schema = Schema {
-    name: "failure",
-    keys: &[
-        "spire-unavailable",
-        "validation-failure",
-        "cache-ttl",
-        "unavailable-status",
-        "reveal-reason",
-        "enforce",
-    ],
-    repeatable: &[],
-};
-const HEADERS: Schema = Schema {
-    name: "headers",
-    keys: &[
-        "spiffe-id",
-        "trust-domain",
-        "workload-id",
-        "auth-method",
-        "auth-timestamp",
-        "trust-basis",
-    ],
-    repeatable: &[],
-};
-pub(crate) const AUDIT: Schema = Schema {
-    name: "audit",
-    keys: &["log-success", "log-failure", "include-cert-info", "sink"],
-    repeatable: &["sink"],
-};
-
-/// Every block, for finding the home of a key that stands in the wrong one.
-pub(crate) static SCHEMAS: [&Schema; 8] = [
-    &SPIRE,
-    &TLS,
-    &ALLOWLIST,
-    &DENYLIST,
-    &FAILURE,
-    &HEADERS,
-    &AUDIT,
-    &crate::agent::AGENT,
-];
 
 /// What decides about requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -132,7 +63,7 @@ pub(crate) fn read(nodes: &[Node], decoder: &mut Decoder) -> Blocks {
     let mut seen: Vec<&str> = Vec::new();
     for node in nodes {
         let Some(schema) = SCHEMAS.iter().find(|schema| schema.name == node.name) else {
-            decoder.problems.push(unknown_block(node));
+            decoder.problems.push_with(|| unknown_block(node));
             continue;
         };
         if seen.contains(&schema.name) {
@@ -153,8 +84,8 @@ fn read_block(mut block: Block<'_, '_>, name: &str, blocks: &mut Blocks) {
     let policy = &mut blocks.policy;
     match name {
         "tls" => policy.tls = Some(tls(&mut block)),
-        "allowlist" => policy.allowlist = Some(list(&mut block)),
-        "denylist" => policy.denylist = Some(list(&mut block)),
+        "allowlist" => policy.allowlist = Some(list::read(&mut block)),
+        "denylist" => policy.denylist = Some(list::read(&mut block)),
         "failure" => policy.failure = Some(failure(&mut block)),
         "headers" => policy.headers = Some(headers(&mut block)),
         "audit" => {
@@ -256,52 +187,6 @@ fn is_reserved(name: &str) -> bool {
     let as_identity = |slot| (slot == Slot::SpiffeId).then_some(name);
     let outcome = IdentityHeaders::new(as_identity, &default_tls().client_cert_header);
     matches!(outcome, Err(IdentityHeadersError::Reserved { .. }))
-}
-
-fn list(block: &mut Block<'_, '_>) -> ListSpec {
-    let mut entries = |kind: EntryKind| {
-        let texts = block.list(kind.as_str()).unwrap_or_default();
-        let (texts, places): (Vec<&str>, Vec<&Place>) = texts.into_iter().unzip();
-        let texts = texts.into_iter().map(str::to_owned).collect();
-        (texts, places)
-    };
-    let (exact, exact_at) = entries(EntryKind::Exact);
-    let (prefix, prefix_at) = entries(EntryKind::Prefix);
-    let (trust_domains, domains_at) = entries(EntryKind::TrustDomains);
-    let (patterns, patterns_at) = entries(EntryKind::Patterns);
-    let spec = ListSpec {
-        exact,
-        prefix,
-        trust_domains,
-        patterns,
-        any: block.switch("any").unwrap_or(false),
-    };
-    let place = |error: &EntryError| {
-        let places = match error.kind {
-            EntryKind::Exact => &exact_at,
-            EntryKind::Prefix => &prefix_at,
-            EntryKind::TrustDomains => &domains_at,
-            EntryKind::Patterns | EntryKind::Any => &patterns_at,
-        };
-        let at = places.get(error.index);
-        at.map_or(Place::Whole, |at| (*at).clone())
-    };
-    for error in List::compile(&spec).err().unwrap_or_default() {
-        let problem = entry_problem(&error, place(&error));
-        block.decoder().problems.push(problem);
-    }
-    spec
-}
-
-fn entry_problem(error: &EntryError, at: Place) -> Problem {
-    let rule = Rule::ListEntry {
-        key: error.kind.as_str(),
-        entry: Shown::new(error.entry()),
-        error: ListError::clone(&error.error),
-    };
-    let mut problem = Problem::new(at, rule);
-    problem.advice = error.advice();
-    problem
 }
 
 fn failure(block: &mut Block<'_, '_>) -> Failure {

@@ -70,7 +70,7 @@ impl Decoder {
         for node in nodes {
             let name = node.name.as_str();
             if !schema.keys.contains(&name) {
-                self.problems.push(unknown_key(node, schema));
+                self.problems.push_with(|| unknown_key(node, schema));
             } else if !seen.insert(name) && !schema.repeatable.contains(&name) {
                 let rule = Rule::Duplicate(Shown::new(name));
                 let problem = Problem::new(node.at.clone(), rule);
@@ -322,9 +322,8 @@ impl Complaint {
 
     pub(crate) fn at(self, at: Place) -> Problem {
         Problem {
-            at,
-            rule: self.rule,
             advice: self.advice,
+            ..Problem::new(at, self.rule)
         }
     }
 }

@@ -29,45 +29,32 @@ impl FileConfig {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigErrors> {
+        let input = |text: &str| Input::File {
+            name: name.to_owned(),
+            text: Arc::from(text),
+        };
         if text.len() > MAX_CONFIG_BYTES {
             let rule = Rule::TooLarge {
                 max: MAX_CONFIG_BYTES,
                 found: text.len(),
             };
             // Without the text: an excerpt of what is too large helps nobody.
-            let input = Input::File {
-                name: name.to_owned(),
-                text: Arc::from(""),
-            };
-            return Err(ConfigErrors::fatal(Problem::new(Place::Whole, rule), input));
+            let problem = Problem::new(Place::Whole, rule);
+            return Err(ConfigErrors::fatal(problem, input("")));
         }
-        let text: Arc<str> = Arc::from(text);
-        let input = Input::File {
-            name: name.to_owned(),
-            text: Arc::clone(&text),
-        };
-        let fatal = |problem| ConfigErrors::fatal(problem, input.clone());
-        let root = kdl::read(&text).map_err(|error| fatal(syntax_problem(error, &text)))?;
+        let fatal = |problem| ConfigErrors::fatal(problem, input(text));
+        let root = kdl::read(text).map_err(|error| fatal(syntax_problem(error, text)))?;
         let mut decoder = Decoder::default();
         let nodes = locate(&root, &mut decoder.problems).map_err(fatal)?;
         let blocks = blocks::read(nodes, &mut decoder);
         let spec = blocks.policy.spec(&blocks.places);
-        let mut problems = decoder.problems;
-        let spec = match spec {
-            Ok(spec) => Some(spec),
-            Err(problem) => {
-                problems.push(problem);
-                None
-            }
-        };
-        let spec = problems.or(spec, input.clone())?;
-        // No specification is a problem, and problems have returned.
-        let spec =
-            spec.ok_or_else(|| fatal(Problem::new(Place::Whole, Rule::NothingConfigured)))?;
-        let name = name.to_owned();
+        let spec = spec.map_err(|problem| decoder.problems.push(problem));
+        decoder.problems.or((), input(text))?;
+        // An error was pushed, and problems have returned.
+        let spec = spec.map_err(|()| fatal(Problem::new(Place::Whole, Rule::NothingConfigured)))?;
         Ok(Self {
-            name,
-            text,
+            name: name.to_owned(),
+            text: Arc::from(text),
             blocks,
             spec,
         })

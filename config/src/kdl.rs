@@ -8,12 +8,14 @@
 
 mod error;
 mod number;
+mod space;
 mod text;
 
 pub use error::Syntax;
 pub(crate) use error::SyntaxError;
 
 use crate::tree::{Node, Place, Prop, Scalar, Value};
+use space::{is_newline, is_space};
 
 /// Blocks within blocks. The deepest documented configuration, inside a proxy's file, needs five.
 pub(crate) const MAX_DEPTH: usize = 32;
@@ -343,109 +345,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// White space, block comments and continued lines. Says whether there was any.
-    fn skip_space(&mut self) -> Read<bool> {
-        let start = self.at;
-        loop {
-            match self.peek() {
-                Some(c) if is_space(c) => self.bump(),
-                Some('\\') => self.continuation()?,
-                _ if self.skip_block_comment()? => {}
-                _ => return Ok(self.at > start),
-            }
-        }
-    }
-
-    /// `\` at the end of a line.
-    fn continuation(&mut self) -> Read<()> {
-        let start = self.at;
-        self.bump();
-        while self.peek().is_some_and(is_space) || self.skip_block_comment()? {
-            if self.peek().is_some_and(is_space) {
-                self.bump();
-            }
-        }
-        match self.peek() {
-            None => Ok(()),
-            Some(c) if is_newline(c) => {
-                self.newline();
-                Ok(())
-            }
-            Some(_) if self.skip_line_comment() => Ok(()),
-            Some(_) => Err(Syntax::BadContinuation.at(start, start + 1)),
-        }
-    }
-
-    fn skip_lines(&mut self) -> Read<()> {
-        loop {
-            match self.peek() {
-                Some(c) if c == ';' || is_newline(c) => self.bump(),
-                _ if self.skip_space()? => {}
-                _ if self.skip_line_comment() => {}
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    fn skip_list_space(&mut self) -> Read<()> {
-        loop {
-            match self.peek() {
-                Some(c) if c == ',' || is_newline(c) => self.bump(),
-                _ if self.skip_space()? => {}
-                _ if self.skip_line_comment() => {}
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    /// `// …` with its line end.
-    fn skip_line_comment(&mut self) -> bool {
-        if !self.rest().starts_with("//") {
-            return false;
-        }
-        let rest = self.rest();
-        self.at += rest.find(is_newline).unwrap_or(rest.len());
-        if self.peek().is_some() {
-            self.newline();
-        }
-        true
-    }
-
-    /// `/* … */`, which nest; counted, so that their depth costs no stack.
-    fn skip_block_comment(&mut self) -> Read<bool> {
-        if !self.rest().starts_with("/*") {
-            return Ok(false);
-        }
-        let start = self.at;
-        let mut open = 0usize;
-        loop {
-            let rest = self.rest();
-            if rest.starts_with("/*") {
-                open += 1;
-                self.at += 2;
-            } else if rest.starts_with("*/") {
-                open -= 1;
-                self.at += 2;
-                if open == 0 {
-                    return Ok(true);
-                }
-            } else if rest.is_empty() {
-                return Err(Syntax::UnclosedComment.at(start, start + 2));
-            } else {
-                self.bump();
-            }
-        }
-    }
-
-    /// A line end, CR LF being one.
-    fn newline(&mut self) {
-        self.at += if self.rest().starts_with("\r\n") {
-            2
-        } else {
-            self.peek().map_or(0, char::len_utf8)
-        };
-    }
-
     fn count_item(&mut self) -> Read<()> {
         self.items += 1;
         if self.items > MAX_ITEMS {
@@ -479,23 +378,6 @@ fn keyword(word: &str) -> Option<Scalar> {
         "inf" | "-inf" | "nan" => Some(Scalar::Fraction),
         _ => None,
     }
-}
-
-/// KDL 2, 3.18.
-const fn is_newline(c: char) -> bool {
-    matches!(
-        c,
-        '\n' | '\r' | '\u{85}' | '\u{b}' | '\u{c}' | '\u{2028}' | '\u{2029}'
-    )
-}
-
-/// KDL 2, 3.17.
-const fn is_space(c: char) -> bool {
-    matches!(
-        c,
-        '\t' | ' ' | '\u{a0}' | '\u{1680}' | '\u{2000}'
-            ..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}'
-    )
 }
 
 /// KDL 2, 3.10.

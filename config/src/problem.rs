@@ -1,215 +1,18 @@
 //! What is wrong, where, by which rule, and what to write instead. All of it at once.
 
+mod rule;
+
 use std::fmt;
 use std::sync::Arc;
 
 use miette::{Diagnostic, LabeledSpan, SourceCode};
-use verdict::headers::{HeaderNameError, IdentityHeadersError};
-use verdict::lists::ListError;
 
-use crate::endpoint::SocketPathError;
-use crate::kdl::Syntax;
+pub use rule::{Rule, Shown};
+
 use crate::tree::Place;
-use crate::values::ValueError;
 
 /// Problems reported at once: enough for any file a person wrote, and a bound for any other.
 pub const MAX_PROBLEMS: usize = 50;
-
-/// Of a value quoted in an error text: long enough for a SPIFFE ID as they are in practice.
-const SHOWN_CHARS: usize = 100;
-
-/// A value as it may stand in an error text or a log: cut, and free of control characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown(String);
-
-impl Shown {
-    pub(crate) fn new(text: &str) -> Self {
-        let mut cut: String = text.chars().take(SHOWN_CHARS).collect();
-        if cut.len() < text.len() {
-            cut.push('…');
-        }
-        Self(
-            cut.escape_debug()
-                .to_string()
-                .replace("\\\"", "\"")
-                .replace("\\'", "'"),
-        )
-    }
-}
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// The rule that is broken.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum Rule {
-    /// KDL, or what we made of it.
-    #[error("{0}")]
-    Syntax(Syntax),
-    /// JSON (RFC 8259), at a line and column of the push.
-    #[error("this is not JSON: {0}")]
-    Json(Shown),
-    /// The bound on the input as a whole.
-    #[error("a configuration is limited to {max} bytes, and this has {found}")]
-    TooLarge {
-        /// The bound.
-        max: usize,
-        /// The size.
-        found: usize,
-    },
-    /// A push that is no object.
-    #[error("a push is an object with the configuration's blocks, not {0}")]
-    NotAnObject(&'static str),
-    /// A file that says nothing: more likely torn than meant.
-    #[error("the file names no block")]
-    NothingConfigured,
-    /// A proxy's file without us.
-    #[error("there is no `agent` with a `config` block in this proxy configuration")]
-    NoAgent,
-    /// The proxy's `agent` has no `config`.
-    #[error("this `agent` has no `config` block")]
-    NoConfigBlock,
-    /// Two agents in one proxy file, and neither or both named `spiffe`.
-    #[error("the file configures several agents, and it is not clear which one is meant: {0}")]
-    SeveralAgents(Shown),
-    /// A block besides `config { … }`.
-    #[error("`{0}` stands beside `config {{ … }}`, which holds the whole configuration")]
-    BesideConfig(Shown),
-    /// A block that does not exist.
-    #[error("there is no block `{0}`")]
-    UnknownBlock(Shown),
-    /// A key that does not exist.
-    #[error("there is no key `{key}` in `{block}`")]
-    UnknownKey {
-        /// As written.
-        key: Shown,
-        /// Where.
-        block: &'static str,
-    },
-    /// The same name twice.
-    #[error("`{0}` is given twice")]
-    Duplicate(Shown),
-    /// `tls #true`, `tls "x" { … }`.
-    #[error("`{0}` is a block: it takes no value of its own")]
-    ValueOnBlock(&'static str),
-    /// `tls` without braces.
-    #[error("`{0}` needs a block `{{ … }}`")]
-    NoBlock(&'static str),
-    /// `require-mtls #true { … }`.
-    #[error("`{0}` takes values, not a block")]
-    BlockOnKey(&'static str),
-    /// `require-mtls x=1`.
-    #[error("`{0}` takes no key=value")]
-    PropertyOnKey(&'static str),
-    /// `(u8)300`.
-    #[error("type annotations have no meaning here")]
-    Annotation,
-    /// `require-mtls`, `require-mtls #true #true`.
-    #[error("`{key}` takes one value, not {found}")]
-    OneValue {
-        /// Which key.
-        key: &'static str,
-        /// How many there were.
-        found: usize,
-    },
-    /// `{"exact":{"-":"b"}}`: the conversion to JSON kept only the last entry.
-    #[error(
-        "`{0}` is a list of texts; as a block of `-` it loses entries on its way through a proxy"
-    )]
-    DashList(&'static str),
-    /// A text where a number belongs, and the like.
-    #[error("`{key}` takes {expected}, not {found}")]
-    WrongType {
-        /// Which key.
-        key: &'static str,
-        /// What belongs there.
-        expected: &'static str,
-        /// What stands there.
-        found: &'static str,
-    },
-    /// A number outside its range.
-    #[error("`{key}` takes {min} to {max} {unit}, not {found}")]
-    OutOfRange {
-        /// Which key.
-        key: &'static str,
-        /// Least.
-        min: u64,
-        /// Most.
-        max: u64,
-        /// Of what.
-        unit: &'static str,
-        /// As written.
-        found: i128,
-    },
-    /// A word that is none of the choices.
-    #[error("`{key}` is one of {}, not \"{found}\"", quoted(choices))]
-    NotAChoice {
-        /// Which key.
-        key: &'static str,
-        /// The choices.
-        choices: Vec<&'static str>,
-        /// As written.
-        found: Shown,
-    },
-    /// An entry of a list.
-    #[error("{key} \"{entry}\": {error}")]
-    ListEntry {
-        /// Which key.
-        key: &'static str,
-        /// As written.
-        entry: Shown,
-        /// The rule of lists that is broken.
-        error: ListError,
-    },
-    /// A header's name.
-    #[error("`{key}`: {error}")]
-    HeaderName {
-        /// Which key.
-        key: &'static str,
-        /// What is wrong.
-        error: HeaderNameError,
-    },
-    /// A header's name among the others.
-    #[error("{0}")]
-    Headers(IdentityHeadersError),
-    /// The credential cannot stand in a header that decides about routing or framing.
-    #[error(
-        "`client-cert-header`: this name is reserved for routing, framing or the hop itself (RFC 9110, 7.6.1)"
-    )]
-    ReservedCredentialHeader,
-    /// A socket.
-    #[error("`{key}`: {error}")]
-    Socket {
-        /// Which key.
-        key: &'static str,
-        /// What is wrong.
-        error: SocketPathError,
-    },
-    /// Another value of the process's own.
-    #[error("`{key}`: {error}")]
-    Value {
-        /// Which key.
-        key: &'static str,
-        /// What is wrong.
-        error: ValueError,
-    },
-    /// What only the operator of the process may say.
-    #[error("`{0}` cannot be pushed: it is the process's own, and said in its file")]
-    NotPushable(&'static str),
-    /// Plaintext beyond this machine.
-    #[error(
-        "a gRPC door beyond loopback needs mutual TLS: anybody could write the credential header"
-    )]
-    Plaintext,
-}
-
-fn quoted(choices: &[&str]) -> String {
-    let words: Vec<String> = choices.iter().map(|word| format!("\"{word}\"")).collect();
-    words.join(", ")
-}
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq)]
@@ -217,16 +20,16 @@ pub struct Problem {
     /// Where.
     pub at: Place,
     /// Which rule.
-    pub rule: Rule,
+    pub rule: Box<Rule>,
     /// What to do.
     pub advice: Option<String>,
 }
 
 impl Problem {
-    pub(crate) const fn new(at: Place, rule: Rule) -> Self {
+    pub(crate) fn new(at: Place, rule: Rule) -> Self {
         Self {
             at,
-            rule,
+            rule: Box::new(rule),
             advice: None,
         }
     }
@@ -269,12 +72,35 @@ impl ConfigErrors {
 
     /// One line each: place, rule, advice. For a file the place is `name:line:column`.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        let line = |problem: &Problem| match &problem.advice {
-            Some(advice) => format!("{}: {}; {advice}", self.place(&problem.at), problem.rule),
-            None => format!("{}: {}", self.place(&problem.at), problem.rule),
+        let line = |problem: &Problem| {
+            let place = self.place(&problem.at);
+            match &problem.advice {
+                Some(advice) => one_line(&format!("{place}: {}; {advice}", problem.rule)),
+                None => one_line(&format!("{place}: {}", problem.rule)),
+            }
         };
         let more = (self.unreported > 0).then(|| format!("and {} more", self.unreported));
         self.problems().map(line).chain(more)
+    }
+
+    /// As many lines as fit in `max_bytes`, for the answer to a push, and how many do not.
+    #[must_use]
+    pub fn to_text(&self, max_bytes: usize) -> String {
+        let mut text = String::new();
+        let mut told = 0;
+        for line in self.lines().take(self.problems.len()) {
+            if text.len() + line.len() + 1 > max_bytes {
+                break;
+            }
+            text.push_str(&line);
+            text.push('\n');
+            told += 1;
+        }
+        let left = self.problems.len() - told + self.unreported;
+        if left > 0 {
+            text.push_str(&format!("and {left} more"));
+        }
+        text.trim_end().to_owned()
     }
 
     fn place(&self, at: &Place) -> String {
@@ -287,6 +113,18 @@ impl ConfigErrors {
             (_, at) => at.to_string(),
         }
     }
+}
+
+/// A line is a line, whatever was quoted: nothing that is configured writes a second one into a log.
+fn one_line(text: &str) -> String {
+    let visible = |c: char| {
+        if c.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    text.chars().map(visible).collect()
 }
 
 /// Line and column of a byte, both from 1, columns in characters.
@@ -337,8 +175,10 @@ impl Diagnostic for ConfigErrors {
 impl fmt::Display for Reported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.source, &self.problem.at) {
-            (Some(_), _) | (None, Place::Whole) => write!(f, "{}", self.problem.rule),
-            (None, at) => write!(f, "{at}: {}", self.problem.rule),
+            (Some(_), _) | (None, Place::Whole) => {
+                f.write_str(&one_line(&self.problem.rule.to_string()))
+            }
+            (None, at) => f.write_str(&one_line(&format!("{at}: {}", self.problem.rule))),
         }
     }
 }
@@ -373,8 +213,13 @@ pub(crate) struct Problems {
 
 impl Problems {
     pub(crate) fn push(&mut self, problem: Problem) {
+        self.push_with(|| problem);
+    }
+
+    /// For problems that are costly to describe: beyond the bound they are only counted.
+    pub(crate) fn push_with(&mut self, describe: impl FnOnce() -> Problem) {
         if self.list.len() < MAX_PROBLEMS {
-            self.list.push(problem);
+            self.list.push(describe());
         } else {
             self.unreported += 1;
         }

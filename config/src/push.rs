@@ -5,7 +5,7 @@ use std::fmt;
 use verdict::policy::PolicySpec;
 
 use crate::blocks::{self, Blocks};
-use crate::decode::{Decoder, Places};
+use crate::decode::Decoder;
 use crate::endpoint::SocketPath;
 use crate::file::MAX_CONFIG_BYTES;
 use crate::json::Json;
@@ -26,7 +26,7 @@ pub enum Outcome {
     /// `{}` or `null`: the policy stays as it was, perhaps none.
     Nothing,
     /// The policy of the connection from now on.
-    Applied(Applied),
+    Applied(Box<Applied>),
 }
 
 /// The effect of a push.
@@ -105,7 +105,7 @@ impl Push {
     pub fn apply(&self, settings: &Settings) -> Result<Applied, ConfigErrors> {
         let blocks = self.0.policy.over(&settings.file_blocks());
         let policy = blocks
-            .spec(&self.places())
+            .spec(&self.0.places)
             .map_err(|problem| ConfigErrors::fatal(problem, Input::Push))?;
         let in_force = &settings.spire_socket().value;
         let other = self.0.spire.socket.as_ref();
@@ -120,24 +120,36 @@ impl Push {
             notices: other.map(notice).into_iter().collect(),
         })
     }
-
-    const fn places(&self) -> &Places {
-        &self.0.places
-    }
 }
 
 impl Settings {
     /// Takes a push as it comes in.
     ///
     /// # Errors
-    /// Everything that is wrong with it: answer block with [`ConfigErrors::lines`].
+    /// Everything that is wrong with it: answer block with [`ConfigErrors::to_text`].
     pub fn take_push(&self, json: &[u8]) -> Result<Outcome, ConfigErrors> {
+        self.take(|| Push::parse(json))
+    }
+
+    /// The same for a push that came as part of something larger.
+    ///
+    /// # Errors
+    /// As [`Settings::take_push`].
+    pub fn take_json(&self, json: Json) -> Result<Outcome, ConfigErrors> {
+        self.take(|| Push::from_json(json))
+    }
+
+    /// Where pushes are not accepted, they are not even read: a refusal would break the proxy.
+    fn take(
+        &self,
+        read: impl FnOnce() -> Result<Option<Push>, ConfigErrors>,
+    ) -> Result<Outcome, ConfigErrors> {
         if !self.agent().accept_pushed_config.value {
             return Ok(Outcome::Ignored);
         }
-        match Push::parse(json)? {
+        match read()? {
             None => Ok(Outcome::Nothing),
-            Some(push) => push.apply(self).map(Outcome::Applied),
+            Some(push) => Ok(Outcome::Applied(Box::new(push.apply(self)?))),
         }
     }
 }

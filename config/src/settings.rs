@@ -52,8 +52,8 @@ pub struct Agent {
     pub verbose: Sourced<bool>,
     /// Every bound.
     pub bounds: Bounds,
-    /// What flag, environment or file say about plaintext.
-    pub(crate) insecure_plaintext: Sourced<bool>,
+    /// What flag, environment or file say about plaintext; [`GrpcDoor`] says what follows.
+    pub insecure_plaintext: Sourced<bool>,
 }
 
 /// A TCP door. Plaintext beyond loopback exists only where somebody insisted.
@@ -189,56 +189,68 @@ fn agent(
 ) -> Agent {
     let socket = |text: &str| blocks::socket("agent.socket", text);
     let group = |text: &str| complaining("socket-group", values::group(text));
-    let insecure_plaintext = overrides
-        .pick(
-            Override::InsecurePlaintext,
-            |text| complaining("insecure-plaintext", values::switch(text)),
-            block.insecure_plaintext,
-            problems,
-        )
-        .unwrap_or(Sourced::default(false));
-    let proxies = overrides
-        .pick(
-            Override::TrustedProxies,
-            trusted_proxies,
-            block.trusted_proxies,
-            problems,
-        )
-        .map_or_else(Vec::new, |proxies| proxies.value);
-    let (ids, trusted_accounts) = split(proxies);
-    let address = overrides.pick(
-        Override::GrpcAddress,
-        |text| complaining("grpc-address", values::listen_address(text)),
-        block.grpc_address,
-        problems,
+    let proxies = block.trusted_proxies.clone();
+    let proxies = overrides.pick(Override::TrustedProxies, trusted_proxies, proxies, problems);
+    let (ids, trusted_accounts) = split(proxies.map_or_else(Vec::new, |proxies| proxies.value));
+    let insecure_plaintext = switch(
+        Override::InsecurePlaintext,
+        "insecure-plaintext",
+        block.insecure_plaintext,
+        (overrides, problems),
     );
-    let grpc = address.and_then(|address| {
-        let at = grpc_place(&address, file);
-        grpc_door(address, ids, insecure_plaintext.value, at, problems)
-    });
-    let verbose = |text: &str| complaining("verbose", values::switch(text));
     let accept = block.accept_pushed_config.map(|value| Sourced {
         value,
         source: Source::File,
     });
     Agent {
+        grpc: grpc(
+            &block,
+            file,
+            ids,
+            insecure_plaintext.value,
+            (overrides, problems),
+        ),
         socket: overrides
             .pick(Override::Socket, socket, block.socket, problems)
             .unwrap_or_else(|| constant_socket(DEFAULT_AGENT_SOCKET)),
         socket_mode: block.socket_mode.unwrap_or_default(),
         socket_group: overrides.pick(Override::SocketGroup, group, block.socket_group, problems),
         trusted_accounts,
-        grpc,
         // With a file of its own, the process's operator has spoken.
         accept_pushed_config: accept.unwrap_or(Sourced::default(file.is_none())),
         state_dir: overrides.pick(Override::StateDir, state_dir, block.state_dir, problems),
         sinks: block.sinks.unwrap_or_else(|| vec![Sink::Stdout]),
-        verbose: overrides
-            .pick(Override::Verbose, verbose, None, problems)
-            .unwrap_or(Sourced::default(false)),
+        verbose: switch(Override::Verbose, "verbose", None, (overrides, problems)),
         bounds: block.bounds,
         insecure_plaintext,
     }
+}
+
+/// What a value is picked from, and where complaints go.
+type Picking<'a> = (&'a Overrides, &'a mut Problems);
+
+fn switch(
+    which: Override,
+    key: &'static str,
+    file: Option<bool>,
+    (overrides, problems): Picking<'_>,
+) -> Sourced<bool> {
+    let parse = |text: &str| complaining(key, values::switch(text));
+    let picked = overrides.pick(which, parse, file, problems);
+    picked.unwrap_or(Sourced::default(false))
+}
+
+fn grpc(
+    block: &AgentBlock,
+    file: Option<&FileConfig>,
+    ids: Vec<WorkloadId>,
+    insecure: bool,
+    (overrides, problems): Picking<'_>,
+) -> Option<GrpcDoor> {
+    let parse = |text: &str| complaining("grpc-address", values::listen_address(text));
+    let address = overrides.pick(Override::GrpcAddress, parse, block.grpc_address, problems)?;
+    let at = grpc_place(&address, file);
+    grpc_door(address, ids, insecure, at, problems)
 }
 
 /// systemd gives several directories separated by colons; the first is ours.

@@ -17,7 +17,7 @@ pub(crate) fn nearest<'a>(
         .map(|word| (distance(&written, &fold(word)), word))
         .min_by_key(|(distance, _)| *distance)?;
     // A third of the word may be wrong, and two letters of a short one.
-    let near = (word.len() / 3).max(1).min(3);
+    let near = (word.len() / 3).clamp(1, 3);
     (distance <= near).then_some(word)
 }
 

@@ -47,7 +47,7 @@ fn list() -> impl Strategy<Value = Vec<(&'static str, Given)>> {
         maybe("trust-domains", words("[a-z]{1,5}\\.test")),
         maybe(
             "patterns",
-            words("spiffe://[a-z]{1,5}\\\\.test/[a-z]{1,5}-\\.\\*"),
+            words("spiffe://[a-z]{1,5}\\\\\\.test/[a-z]{1,5}-\\.\\*"),
         ),
         maybe("any", switch()),
     )
@@ -172,7 +172,8 @@ fn places_are_inside(errors: &ConfigErrors, text: &str) -> bool {
         Place::Json(_) | Place::Whole => true,
         Place::Flag(_) | Place::Variable(_) => false,
     };
-    errors.problems().all(|problem| inside(&problem.at)) && errors.lines().count() > 0
+    let is_line = |line: String| !line.contains(|c: char| c.is_control());
+    errors.problems().all(|problem| inside(&problem.at)) && errors.lines().all(is_line)
 }
 
 proptest! {

@@ -21,7 +21,7 @@ fn no_file() -> Settings {
 
 fn applied(settings: &Settings, json: &str) -> Applied {
     match settings.take_push(json.as_bytes()) {
-        Ok(Outcome::Applied(applied)) => applied,
+        Ok(Outcome::Applied(applied)) => *applied,
         other => panic!("{other:?}"),
     }
 }
@@ -193,6 +193,8 @@ fn pushed_headers_must_go_with_the_files() {
 #[test]
 fn a_push_inside_something_larger_reads_alike() {
     let json: Json = serde_json::from_str(DOCUMENTED).unwrap();
+    let taken = no_file().take_json(json.clone());
+    assert_eq!(taken, no_file().take_push(DOCUMENTED.as_bytes()));
     let push = Push::from_json(json).unwrap().unwrap();
     assert_eq!(Some(push), Push::parse(DOCUMENTED.as_bytes()).unwrap());
 }

@@ -99,6 +99,45 @@ fn many_problems_are_counted_and_the_first_are_told() {
     assert_eq!(lines.len(), config::MAX_PROBLEMS + 1);
     assert_eq!(lines[config::MAX_PROBLEMS], "and 950 more");
     assert_eq!(errors.to_string(), "f has 1000 problems");
+    let text = errors.to_text(1000);
+    assert!(text.len() < 1100 && text.starts_with("f:1:1: there is no block"));
+    let told = text.lines().count() - 1;
+    assert!(
+        text.ends_with(&format!("and {} more", 1000 - told)),
+        "{text}"
+    );
+}
+
+#[test]
+fn large_and_wrong_inputs_take_no_time() {
+    let started = std::time::Instant::now();
+    let entries = "\"spiffe://example.org/workload-0123456789\"\n".repeat(20_000);
+    for text in [
+        "requiremtls-client-cert-header-spire-unavailable-x;".repeat(20_000),
+        format!(
+            "tls {{ {} }}",
+            "requiremtls-client-cert-header-x 1;".repeat(25_000)
+        ),
+        format!("allowlist {{ exact [{entries}] }}"),
+        format!("allowlist {{ exact {} }}", "1 ".repeat(90_000)),
+        format!(
+            "allowlist {{ patterns {} }}",
+            "\"spiffe://a/(x{99}){9}\" ".repeat(30_000)
+        ),
+    ] {
+        assert!(FileConfig::parse("f", &text).is_err());
+    }
+    let keys: Vec<String> = (0..40_000).map(|n| format!("\"x{n}\":{n}")).collect();
+    for text in [
+        format!("{{{}}}", keys.join(",")),
+        format!("{{\"tls\":{{{}}}}}", keys.join(",")),
+        format!("{{\"{}\":1}}", "k".repeat(1_000_000)),
+        format!("{{\"tls\":[{}1]}}", "1,".repeat(90_000)),
+    ] {
+        assert!(Push::parse(text.as_bytes()).is_err());
+    }
+    // About a second in a debug build; what is quadratic takes minutes.
+    assert!(started.elapsed() < std::time::Duration::from_secs(30));
 }
 
 #[test]

@@ -85,10 +85,10 @@ pub enum Syntax {
     /// `/-` with nothing behind.
     #[error("this `/-` hides nothing")]
     NothingHidden,
-    /// The bound of [`MAX_DEPTH`].
+    /// The bound on depth.
     #[error("blocks are limited to {MAX_DEPTH} levels")]
     TooDeep,
-    /// The bound of [`MAX_ITEMS`].
+    /// The bound on size.
     #[error("a file is limited to {MAX_ITEMS} nodes and values")]
     TooMany,
 }

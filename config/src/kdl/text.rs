@@ -1,6 +1,7 @@
 //! Strings: plain, raw, and over several lines.
 
-use super::{Read, Reader, Syntax, is_newline, is_space};
+use super::space::{is_newline, is_space};
+use super::{Read, Reader, Syntax};
 
 impl Reader<'_> {
     /// A string if one begins here.
