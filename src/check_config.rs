@@ -21,8 +21,12 @@ pub(crate) fn run(args: &CheckConfig, serve: &Serve) -> anyhow::Result<Exit> {
     };
     let findings = config::lint(&settings);
     for finding in &findings {
-        say(&finding.to_string());
+        say(&format!("{:?}", miette::Report::new(finding.clone())));
     }
-    say(&format!("{}: no errors, {} findings", args.file.display(), findings.len()));
+    say(&format!(
+        "{}: no errors, {} findings",
+        args.file.display(),
+        findings.len()
+    ));
     Ok(Exit::Success)
 }

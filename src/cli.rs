@@ -7,7 +7,12 @@ use config::{Override, Overrides};
 
 /// Authenticates workloads by their SPIFFE identity for a reverse proxy.
 #[derive(Debug, Parser)]
-#[command(name = "sentinel-spiffe-agent", version, about, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "sentinel-spiffe-agent",
+    version,
+    about,
+    args_conflicts_with_subcommands = true
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) serve: Serve,
@@ -88,11 +93,16 @@ impl Serve {
                 Some(self.trusted_proxy.join(",")).filter(|list| !list.is_empty()),
             ),
             (Override::SocketGroup, self.socket_group.clone()),
-            (Override::InsecurePlaintext, self.insecure_plaintext.then(|| "true".to_owned())),
+            (
+                Override::InsecurePlaintext,
+                self.insecure_plaintext.then(|| "true".to_owned()),
+            ),
         ];
         given
             .into_iter()
             .filter_map(|(which, value)| Some((which, value?)))
-            .fold(variables, |overrides, (which, value)| overrides.with_flag(which, value))
+            .fold(variables, |overrides, (which, value)| {
+                overrides.with_flag(which, value)
+            })
     }
 }

@@ -74,9 +74,16 @@ async fn serve(settings: Settings) -> anyhow::Result<Exit> {
     let spire = settings.spire_socket().value.to_string();
     let configured = settings.policy().is_some();
     let agent = Agent::start(settings, Clock::system()).await?;
-    tracing::info!(socket, spire, version = env!("CARGO_PKG_VERSION"), "serving");
+    tracing::info!(
+        socket,
+        spire,
+        version = env!("CARGO_PKG_VERSION"),
+        "serving"
+    );
     if !configured {
-        tracing::warn!("no policy is in force: every request is answered NOT_CONFIGURED until a proxy pushes one, or --config gives one");
+        tracing::warn!(
+            "no policy is in force: every request is answered NOT_CONFIGURED until a proxy pushes one, or --config gives one"
+        );
     }
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: draining"),

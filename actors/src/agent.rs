@@ -39,7 +39,9 @@ use crate::judge::Judge;
 use crate::memory::{self, Memory};
 use crate::metrics::Metrics;
 use crate::policies::PolicyError;
-use crate::supervision::{Address, ChildSpec, Ended, Restart, Root, Shutdown, StartError, SupervisorSpec};
+use crate::supervision::{
+    Address, ChildSpec, Ended, Restart, Root, Shutdown, StartError, SupervisorSpec,
+};
 use crate::trust::{Advice, TrustStore};
 use crate::validation::{Validation, Worker, WorkerArgs, workers};
 
@@ -87,7 +89,11 @@ impl Agent {
         let metrics = Arc::new(Metrics::default());
         let trust = Arc::new(restore(&settings, &clock, &metrics));
         let agent = settings.agent();
-        let gid = agent.socket_group.as_ref().map(|group| socket::group_id(&group.value)).transpose()?;
+        let gid = agent
+            .socket_group
+            .as_ref()
+            .map(|group| socket::group_id(&group.value))
+            .transpose()?;
         let path = agent.socket.value.as_path().to_owned();
         let (listener, socket_file) = socket::bind(&path, agent.socket_mode.bits(), gid)?;
         let drain_within = Duration::from_millis(agent.bounds.value(Bound::DrainTimeoutMs));
@@ -165,15 +171,20 @@ impl Owned {
         clock: &Clock,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, AgentError> {
-        let bounds = settings.agent().bounds;
-        let (audit, records) = AuditQueue::new(bounds.count(Bound::AuditQueue), Arc::clone(metrics));
+        let bounds = settings.agent().bounds.clone();
+        let (audit, records) =
+            AuditQueue::new(bounds.count(Bound::AuditQueue), Arc::clone(metrics));
         let memory = Arc::new(Memory::new(memory::Bounds {
             identities_bytes: bounds.value(Bound::RememberedIdentitiesBytes),
             failures: bounds.value(Bound::RememberedFailures),
             failure_ms: bounds.value(Bound::RememberedFailureMs),
         }));
         let workers = workers(bounds.count(Bound::ValidationWorkers));
-        let validation = Arc::new(Validation::new(workers, Arc::clone(&memory), Arc::clone(metrics)));
+        let validation = Arc::new(Validation::new(
+            workers,
+            Arc::clone(&memory),
+            Arc::clone(metrics),
+        ));
         let doors = Doors {
             judge: Judge {
                 trust: Arc::clone(trust),
@@ -223,7 +234,9 @@ impl Owned {
             sinks: sinks.iter().map(sink).collect(),
             metrics: Arc::clone(&self.doors.metrics),
         };
-        ChildSpec::actor("audit", Restart::STANDARD, &Address::new(), move |_| (AuditActor, args.clone()))
+        ChildSpec::actor("audit", Restart::STANDARD, &Address::new(), move |_| {
+            (AuditActor, args.clone())
+        })
     }
 
     fn health(&self) -> ChildSpec {
@@ -233,7 +246,9 @@ impl Owned {
             failure: self.doors.configured.failure(),
             clock: self.clock.clone(),
         };
-        ChildSpec::actor("health", Restart::STANDARD, &Address::new(), move |_| (HealthActor, args.clone()))
+        ChildSpec::actor("health", Restart::STANDARD, &Address::new(), move |_| {
+            (HealthActor, args.clone())
+        })
     }
 
     fn trust(&self) -> SupervisorSpec {
@@ -245,8 +260,9 @@ impl Owned {
             timings: self.doors.configured.timings(),
             clock: self.clock.clone(),
         };
-        let bundles =
-            ChildSpec::actor("bundles", Restart::STANDARD, &Address::new(), move |_| (BundleWatcher, watcher.clone()));
+        let bundles = ChildSpec::actor("bundles", Restart::STANDARD, &Address::new(), move |_| {
+            (BundleWatcher, watcher.clone())
+        });
         let tree = SupervisorSpec::new("trust");
         let tree = match &settings.agent().state_dir {
             None => tree,
@@ -257,9 +273,12 @@ impl Owned {
                     trust: Arc::clone(&self.trust),
                     clock: self.clock.clone(),
                 };
-                tree.child(ChildSpec::actor("cache", Restart::STANDARD, &Address::new(), move |_| {
-                    (CacheActor, args.clone())
-                }))
+                tree.child(ChildSpec::actor(
+                    "cache",
+                    Restart::STANDARD,
+                    &Address::new(),
+                    move |_| (CacheActor, args.clone()),
+                ))
             }
         };
         tree.child(bundles)
@@ -269,20 +288,29 @@ impl Owned {
         (0..self.workers).fold(SupervisorSpec::new("validation"), |tree, place| {
             let validation = Arc::clone(&self.validation);
             let name = format!("worker-{place}");
-            tree.child(ChildSpec::actor(name, Restart::STANDARD, &Address::new(), move |_| {
-                let validation = Arc::clone(&validation);
-                (Worker, WorkerArgs { validation, place })
-            }))
+            tree.child(ChildSpec::actor(
+                name,
+                Restart::STANDARD,
+                &Address::new(),
+                move |_| {
+                    let validation = Arc::clone(&validation);
+                    (Worker, WorkerArgs { validation, place })
+                },
+            ))
         })
     }
 
     fn doors(&self) -> SupervisorSpec {
         let settings = self.doors.configured.settings();
-        let trusted = settings.agent().trusted_accounts.iter().filter_map(|proxy| match proxy {
-            TrustedProxy::Uid(uid) => Some(TrustedPeer::Uid(*uid)),
-            TrustedProxy::Gid(gid) => Some(TrustedPeer::Gid(*gid)),
-            TrustedProxy::Spiffe(_) => None,
-        });
+        let trusted = settings
+            .agent()
+            .trusted_accounts
+            .iter()
+            .filter_map(|proxy| match proxy {
+                TrustedProxy::Uid(uid) => Some(TrustedPeer::Uid(*uid)),
+                TrustedProxy::Gid(gid) => Some(TrustedPeer::Gid(*gid)),
+                TrustedProxy::Spiffe(_) => None,
+            });
         let args = ListenerArgs {
             listener: Arc::clone(&self.listener),
             doors: Arc::clone(&self.doors),
@@ -290,14 +318,21 @@ impl Owned {
             trusted: trusted.collect(),
             connections: None,
         };
-        let listener = ChildSpec::actor("sentinel", Restart::STANDARD, &Address::new(), move |start| {
-            let args = ListenerArgs {
-                connections: start.temporaries("connection"),
-                ..args.clone()
-            };
-            (ListenerActor, args)
-        });
-        SupervisorSpec::new("doors").child(listener).temporary("connection")
+        let listener = ChildSpec::actor(
+            "sentinel",
+            Restart::STANDARD,
+            &Address::new(),
+            move |start| {
+                let args = ListenerArgs {
+                    connections: start.temporaries("connection"),
+                    ..args.clone()
+                };
+                (ListenerActor, args)
+            },
+        );
+        SupervisorSpec::new("doors")
+            .child(listener)
+            .temporary("connection")
     }
 }
 

@@ -5,7 +5,10 @@
 //! [`memory`], decides, and writes. Actors own what lasts: they watch SPIRE, keep the snapshot on
 //! disk, validate what was not seen before, record decisions, and start again when they fail.
 
+pub mod agent;
 pub mod audit;
+pub mod bundles;
+pub mod cache;
 pub mod clock;
 pub mod configured;
 pub mod doors;

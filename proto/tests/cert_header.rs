@@ -1008,12 +1008,16 @@ fn a_header_of_64_kib_is_read_and_one_byte_more_is_not() {
     let more = format!("{value}x");
     assert_eq!(
         read_by(&header, &[("x-client-cert", &more)]),
-        Err(E::TooLarge { max: MAX_HEADER_BYTES })
+        Err(E::TooLarge {
+            max: MAX_HEADER_BYTES
+        })
     );
     let padded = format!("{value} ");
     assert_eq!(
         read_by(&header, &[("x-client-cert", &padded)]),
-        Err(E::TooLarge { max: MAX_HEADER_BYTES }),
+        Err(E::TooLarge {
+            max: MAX_HEADER_BYTES
+        }),
         "as it came"
     );
     let foreign = "x".repeat(MAX_HEADER_BYTES + 1);
@@ -1031,7 +1035,9 @@ fn lines_and_the_chain_share_the_64_kib() {
     let lines = [("x-client-cert", &*half), ("x-client-cert", &*half)];
     assert_eq!(
         read_by(&header, &lines),
-        Err(E::TooLarge { max: MAX_HEADER_BYTES }),
+        Err(E::TooLarge {
+            max: MAX_HEADER_BYTES
+        }),
         "the comma is the byte too many"
     );
     let lines = [("x-client-cert", &*half), ("x-client-cert", &half[1..])];
@@ -1054,11 +1060,18 @@ fn lines_and_the_chain_share_the_64_kib() {
         ("x-client-cert", ":MAMCAQU=: "),
         ("x-client-cert-chain", &*chain),
     ];
-    assert_eq!(read_by(&header, &over), Err(E::TooLarge { max: MAX_HEADER_BYTES }));
+    assert_eq!(
+        read_by(&header, &over),
+        Err(E::TooLarge {
+            max: MAX_HEADER_BYTES
+        })
+    );
     let silent = vec![("x-client-cert", ""); MAX_HEADER_BYTES + 2];
     assert_eq!(
         read_by(&header, &silent),
-        Err(E::TooLarge { max: MAX_HEADER_BYTES }),
+        Err(E::TooLarge {
+            max: MAX_HEADER_BYTES
+        }),
         "empty lines cost too"
     );
 }
@@ -1087,13 +1100,20 @@ fn sixteen_certificates_are_read_and_seventeen_are_not() {
         assert_eq!(read(format, &write(&at)), Ok(Some(at.clone())), "{format}");
         assert_eq!(
             read(format, &write(&over)),
-            Err(E::TooManyCertificates { max: MAX_CERTIFICATES }),
+            Err(E::TooManyCertificates {
+                max: MAX_CERTIFICATES
+            }),
             "{format}"
         );
     }
     for (chain, expected) in [
         (&at, Ok(Some(at.clone()))),
-        (&over, Err(E::TooManyCertificates { max: MAX_CERTIFICATES })),
+        (
+            &over,
+            Err(E::TooManyCertificates {
+                max: MAX_CERTIFICATES,
+            }),
+        ),
     ] {
         let (cert, rest) = rfc9440(chain);
         let lines = [
@@ -1174,12 +1194,16 @@ fn every_refusal_is_a_sentence_of_the_house() {
         E::DuplicateKey,
         E::TwoSpellings,
         E::Underscore,
-        E::TooLarge { max: MAX_HEADER_BYTES },
+        E::TooLarge {
+            max: MAX_HEADER_BYTES,
+        },
         E::SeveralLines,
         E::ChainWithoutCert,
         E::ChainOfAnotherFormat,
         E::Json,
-        E::TooManyCertificates { max: MAX_CERTIFICATES },
+        E::TooManyCertificates {
+            max: MAX_CERTIFICATES,
+        },
         E::NoCertificate,
         E::Percent { at: 7 },
         base64(Base64Error::Padding),

@@ -24,7 +24,10 @@ const LINE_MAX_BYTES: usize = 4_096;
 pub(super) async fn serve(stage: &mut Stage) -> anyhow::Result<()> {
     say("\nEverything stays up. Try things (each is asked in all three outage modes):\n");
     say(HELP);
-    say(&format!("\nDecisions are recorded in {}.", stage.audit_log().display()));
+    say(&format!(
+        "\nDecisions are recorded in {}.",
+        stage.audit_log().display()
+    ));
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut lines = BufReader::with_capacity(LINE_MAX_BYTES, tokio::io::stdin()).lines();

@@ -45,9 +45,14 @@ impl Stage {
     /// Sets the stage in a directory of its own.
     pub(super) async fn set() -> anyhow::Result<Self> {
         let home = home()?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).context("read the clock")?;
-        let world = World::start(home.join("spire.sock"), now.as_secs()).context("start the simulated SPIRE")?;
-        let agent = Agent::start(settings(&home)?, Clock::system()).await.context("start the agent")?;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .context("read the clock")?;
+        let world = World::start(home.join("spire.sock"), now.as_secs())
+            .context("start the simulated SPIRE")?;
+        let agent = Agent::start(settings(&home)?, Clock::system())
+            .await
+            .context("start the agent")?;
         let mut stage = Self {
             home,
             world,
@@ -56,7 +61,9 @@ impl Stage {
         };
         stage.reached(Phase::Live).await?;
         for mode in Mode::ALL {
-            stage.proxies.push(Proxy::connect(&stage.socket(), mode).await?);
+            stage
+                .proxies
+                .push(Proxy::connect(&stage.socket(), mode).await?);
         }
         Ok(stage)
     }
@@ -91,12 +98,17 @@ impl Stage {
             }
         };
         let waited = tokio::time::timeout(PATIENCE, reached).await;
-        waited.with_context(|| format!("the trust source did not become {} in time", phase.as_str()))
+        waited
+            .with_context(|| format!("the trust source did not become {} in time", phase.as_str()))
     }
 
     /// SPIRE goes away, and stays away for as long as it takes to be an outage.
     pub(super) async fn lose_spire(&self) -> anyhow::Result<()> {
-        self.world.spire().stop(SocketFile::Left).await.context("stop SPIRE")
+        self.world
+            .spire()
+            .stop(SocketFile::Left)
+            .await
+            .context("stop SPIRE")
     }
 
     /// SPIRE comes back.
@@ -108,7 +120,9 @@ impl Stage {
     pub(super) async fn rotate(&mut self) -> anyhow::Result<()> {
         let before = self.home_generation();
         let mut changes = self.agent.trust().subscribe();
-        self.world.rotate(Rotation::Abrupt).context("rotate the root")?;
+        self.world
+            .rotate(Rotation::Abrupt)
+            .context("rotate the root")?;
         let followed = async {
             while self.home_generation() == before {
                 if changes.changed().await.is_err() {
@@ -116,13 +130,17 @@ impl Stage {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, followed).await.context("the rotation was not followed in time")
+        tokio::time::timeout(PATIENCE, followed)
+            .await
+            .context("the rotation was not followed in time")
     }
 
     fn home_generation(&self) -> Option<Generation> {
         let world = self.agent.trust().load();
         let mut bundles = world.snapshot().iter();
-        bundles.find(|(domain, _)| domain.as_str() == HOME).map(|(_, bundle)| bundle.generation())
+        bundles
+            .find(|(domain, _)| domain.as_str() == HOME)
+            .map(|(_, bundle)| bundle.generation())
     }
 
     /// A request that carries this SVID as Envoy forwards it.
@@ -165,11 +183,26 @@ fn home() -> anyhow::Result<PathBuf> {
 fn settings(home: &Path) -> anyhow::Result<Settings> {
     let audit = home.join("audit.jsonl");
     let text = DOCUMENTED
-        .replacen("config {", "config {\n agent { accept-pushed-config true }\n", 1)
-        .replacen("audit {", &format!("audit {{\n sink \"file\" path={audit:?}\n"), 1);
-    let file = FileConfig::parse("documented.kdl", &text).map_err(|errors| anyhow::anyhow!("{errors}"))?;
+        .replacen(
+            "config {",
+            "config {\n agent { accept-pushed-config true }\n",
+            1,
+        )
+        .replacen(
+            "audit {",
+            &format!("audit {{\n sink \"file\" path={audit:?}\n"),
+            1,
+        );
+    let file =
+        FileConfig::parse("documented.kdl", &text).map_err(|errors| anyhow::anyhow!("{errors}"))?;
     let overrides = Overrides::default()
-        .with_flag(Override::Socket, home.join("agent.sock").display().to_string())
-        .with_flag(Override::SpireSocket, home.join("spire.sock").display().to_string());
+        .with_flag(
+            Override::Socket,
+            home.join("agent.sock").display().to_string(),
+        )
+        .with_flag(
+            Override::SpireSocket,
+            home.join("spire.sock").display().to_string(),
+        );
     Settings::resolve(Some(file), &overrides).map_err(|errors| anyhow::anyhow!("{errors}"))
 }

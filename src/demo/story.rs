@@ -14,9 +14,17 @@ const PARTNER: &str = "spiffe://partner.test/billing";
 
 /// Tells it; gives the number of answers that differ.
 pub(super) async fn tell(stage: &mut Stage) -> anyhow::Result<usize> {
-    say("A simulated SPIRE serves the bundles of example.org and of partner.test, with which it is federated.");
-    say(&format!("The agent listens on {}, with the documented policy.", stage.socket().display()));
-    let mut story = Story { stage, differences: 0 };
+    say(
+        "A simulated SPIRE serves the bundles of example.org and of partner.test, with which it is federated.",
+    );
+    say(&format!(
+        "The agent listens on {}, with the documented policy.",
+        stage.socket().display()
+    ));
+    let mut story = Story {
+        stage,
+        differences: 0,
+    };
     story.everyday().await?;
     story.spoofed().await?;
     story.outage().await?;
@@ -39,16 +47,55 @@ impl Story<'_> {
         let forged = world.forged(FRONTEND)?;
         let expired = world.expired(FRONTEND)?;
         let mode = Mode::FailClosed;
-        let headers = self.ask(mode, "example.org/frontend", &frontend, Expected::As(FRONTEND), "exact entry of the allowlist").await?;
-        for (name, values) in headers.iter().filter(|(name, _)| name.starts_with("x-spiffe") || name.starts_with("x-auth")) {
+        let headers = self
+            .ask(
+                mode,
+                "example.org/frontend",
+                &frontend,
+                Expected::As(FRONTEND),
+                "exact entry of the allowlist",
+            )
+            .await?;
+        for (name, values) in headers
+            .iter()
+            .filter(|(name, _)| name.starts_with("x-spiffe") || name.starts_with("x-auth"))
+        {
             note(&format!("{name}: {}", values.join(", ")));
         }
         let denied = |status, reason| Expected::Denied(status, reason);
-        self.ask(mode, "partner.test/billing, not listed", &partner, denied(403, "NOT_ALLOWED"), "verified, and on no list").await?;
-        self.ask(mode, "example.org/frontend, forged", &forged, denied(401, "UNTRUSTED"), "an attacker's key under the right names").await?;
-        self.ask(mode, "example.org/frontend, expired", &expired, denied(401, "EXPIRED"), "right key, too late").await?;
+        self.ask(
+            mode,
+            "partner.test/billing, not listed",
+            &partner,
+            denied(403, "NOT_ALLOWED"),
+            "verified, and on no list",
+        )
+        .await?;
+        self.ask(
+            mode,
+            "example.org/frontend, forged",
+            &forged,
+            denied(401, "UNTRUSTED"),
+            "an attacker's key under the right names",
+        )
+        .await?;
+        self.ask(
+            mode,
+            "example.org/frontend, expired",
+            &expired,
+            denied(401, "EXPIRED"),
+            "right key, too late",
+        )
+        .await?;
         let nobody = Request::get("/api/orders");
-        self.ask_with(mode, "no certificate at all", &nobody, denied(401, "NO_CREDENTIAL"), "tls.require-mtls is true").await?;
+        self.ask_with(
+            mode,
+            "no certificate at all",
+            &nobody,
+            denied(401, "NO_CREDENTIAL"),
+            "tls.require-mtls is true",
+        )
+        .await?;
         Ok(())
     }
 
@@ -59,9 +106,19 @@ impl Story<'_> {
             .header("x-spiffe-id", "spiffe://example.org/admin")
             .header("X_Spiffe_Id", "spiffe://example.org/admin");
         let headers = self
-            .ask_with(Mode::FailClosed, "frontend, claiming to be admin", &request, Expected::As(FRONTEND), "removed, then set by us")
+            .ask_with(
+                Mode::FailClosed,
+                "frontend, claiming to be admin",
+                &request,
+                Expected::As(FRONTEND),
+                "removed, then set by us",
+            )
             .await?;
-        if headers.values().flatten().any(|value| value.ends_with("/admin")) {
+        if headers
+            .values()
+            .flatten()
+            .any(|value| value.ends_with("/admin"))
+        {
             self.differences += 1;
             note("DIFF: a spoofed identity header reached the upstream");
         }
@@ -74,15 +131,57 @@ impl Story<'_> {
         self.stage.reached(Phase::Interrupted).await?;
         let frontend = self.stage.world.svid(FRONTEND)?;
         let forged = self.stage.world.forged(FRONTEND)?;
-        self.ask(Mode::FailClosed, "frontend, SPIRE just lost", &frontend, Expected::As(FRONTEND), "interrupted: still verified").await?;
+        self.ask(
+            Mode::FailClosed,
+            "frontend, SPIRE just lost",
+            &frontend,
+            Expected::As(FRONTEND),
+            "interrupted: still verified",
+        )
+        .await?;
         self.stage.reached(Phase::Outage).await?;
         let refused = Expected::Denied(503, "TRUST_UNAVAILABLE");
-        self.ask(Mode::FailClosed, "frontend, fail_closed", &frontend, refused, "outage: refuse everybody").await?;
-        self.ask(Mode::Cache, "frontend, cache", &frontend, Expected::As(FRONTEND), "outage: verified by the last bundles").await?;
-        self.ask(Mode::Cache, "forged, cache", &forged, Expected::Denied(401, "UNTRUSTED"), "and by nothing less").await?;
-        self.ask(Mode::FailOpen, "frontend, fail_open", &frontend, Expected::As(FRONTEND), "verified where it can be").await?;
+        self.ask(
+            Mode::FailClosed,
+            "frontend, fail_closed",
+            &frontend,
+            refused,
+            "outage: refuse everybody",
+        )
+        .await?;
+        self.ask(
+            Mode::Cache,
+            "frontend, cache",
+            &frontend,
+            Expected::As(FRONTEND),
+            "outage: verified by the last bundles",
+        )
+        .await?;
+        self.ask(
+            Mode::Cache,
+            "forged, cache",
+            &forged,
+            Expected::Denied(401, "UNTRUSTED"),
+            "and by nothing less",
+        )
+        .await?;
+        self.ask(
+            Mode::FailOpen,
+            "frontend, fail_open",
+            &frontend,
+            Expected::As(FRONTEND),
+            "verified where it can be",
+        )
+        .await?;
         let open = Expected::Unverified("unverified-fail-open");
-        self.ask(Mode::FailOpen, "forged, fail_open", &forged, open, "let pass, with no identity header").await?;
+        self.ask(
+            Mode::FailOpen,
+            "forged, fail_open",
+            &forged,
+            open,
+            "let pass, with no identity header",
+        )
+        .await?;
         Ok(())
     }
 
@@ -92,8 +191,22 @@ impl Story<'_> {
         self.stage.reached(Phase::Live).await?;
         let frontend = self.stage.world.svid(FRONTEND)?;
         let forged = self.stage.world.forged(FRONTEND)?;
-        self.ask(Mode::FailClosed, "frontend, fail_closed", &frontend, Expected::As(FRONTEND), "live again, by itself").await?;
-        self.ask(Mode::FailOpen, "forged, fail_open", &forged, Expected::Denied(401, "UNTRUSTED"), "open no longer").await?;
+        self.ask(
+            Mode::FailClosed,
+            "frontend, fail_closed",
+            &frontend,
+            Expected::As(FRONTEND),
+            "live again, by itself",
+        )
+        .await?;
+        self.ask(
+            Mode::FailOpen,
+            "forged, fail_open",
+            &forged,
+            Expected::Denied(401, "UNTRUSTED"),
+            "open no longer",
+        )
+        .await?;
         Ok(())
     }
 
@@ -103,13 +216,35 @@ impl Story<'_> {
         self.stage.rotate().await?;
         let after = self.stage.world.svid(FRONTEND)?;
         let mode = Mode::FailClosed;
-        self.ask(mode, "frontend, signed by the new root", &after, Expected::As(FRONTEND), "followed at once").await?;
-        self.ask(mode, "frontend, signed by the old root", &before, Expected::Denied(401, "UNTRUSTED"), "what was remembered is forgotten").await?;
+        self.ask(
+            mode,
+            "frontend, signed by the new root",
+            &after,
+            Expected::As(FRONTEND),
+            "followed at once",
+        )
+        .await?;
+        self.ask(
+            mode,
+            "frontend, signed by the old root",
+            &before,
+            Expected::Denied(401, "UNTRUSTED"),
+            "what was remembered is forgotten",
+        )
+        .await?;
         Ok(())
     }
 
-    async fn ask(&mut self, mode: Mode, asked: &str, svid: &IssuedSvid, expected: Expected, why: &str) -> anyhow::Result<Headers> {
-        self.ask_with(mode, asked, &Stage::request(svid), expected, why).await
+    async fn ask(
+        &mut self,
+        mode: Mode,
+        asked: &str,
+        svid: &IssuedSvid,
+        expected: Expected,
+        why: &str,
+    ) -> anyhow::Result<Headers> {
+        self.ask_with(mode, asked, &Stage::request(svid), expected, why)
+            .await
     }
 
     /// Asks, prints the row, and gives the headers as the upstream gets them.

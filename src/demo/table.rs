@@ -28,14 +28,21 @@ impl std::fmt::Display for Expected {
 }
 
 /// Whether an answer is the expected one; `seen` are the headers that the upstream got.
-pub(super) fn fits(expected: Expected, answer: &Answer, header: &impl Fn(&str) -> Option<String>) -> bool {
+pub(super) fn fits(
+    expected: Expected,
+    answer: &Answer,
+    header: &impl Fn(&str) -> Option<String>,
+) -> bool {
     match expected {
         Expected::As(id) => answer.is_allow() && header("x-spiffe-id").as_deref() == Some(id),
         Expected::Unverified(method) => {
-            answer.is_allow() && header("x-spiffe-id").is_none() && header("x-auth-method").as_deref() == Some(method)
+            answer.is_allow()
+                && header("x-spiffe-id").is_none()
+                && header("x-auth-method").as_deref() == Some(method)
         }
         Expected::Denied(status, reason) => {
-            answer.block_status() == Some(status) && answer.reason_codes.iter().any(|code| code == reason)
+            answer.block_status() == Some(status)
+                && answer.reason_codes.iter().any(|code| code == reason)
         }
     }
 }
@@ -69,7 +76,9 @@ pub(super) fn in_words(answer: &Answer) -> String {
             (None, None) => "allow".to_owned(),
         },
         Decision::Block { status, .. } => format!("{status} {reason}"),
-        Decision::Redirect { .. } | Decision::Challenge { .. } => "a decision that no agent of ours makes".to_owned(),
+        Decision::Redirect { .. } | Decision::Challenge { .. } => {
+            "a decision that no agent of ours makes".to_owned()
+        }
     }
 }
 
