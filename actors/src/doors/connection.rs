@@ -111,6 +111,8 @@ enum ConnectionError {
 enum Flow {
     /// It may.
     Open,
+    /// Draining: so many bytes lay in the socket when it began, and are still read and answered.
+    Draining(usize),
     /// No more is read; what is under way is finished.
     Finishing,
 }
@@ -185,13 +187,17 @@ impl Connection {
                     self.reader.grant(memory);
                 }
                 read = self.incoming.read_buf(self.reader.space()), if self.wants_more() => {
-                    if read? == 0 {
-                        self.ended()?;
+                    match (read?, self.flow) {
+                        (0, _) => self.ended()?,
+                        (bytes, Flow::Draining(left)) => {
+                            self.flow = Flow::Draining(left.saturating_sub(bytes));
+                        }
+                        (_, Flow::Open | Flow::Finishing) => {}
                     }
                 }
                 changed = self.health.changed() => {
                     if changed.is_err() || self.health_now() == Health::Draining {
-                        self.flow = Flow::Finishing;
+                        self.drain()?;
                     }
                     self.report_health();
                 }
@@ -204,7 +210,7 @@ impl Connection {
 
     /// Deals with every whole frame for which there is room.
     fn process(&mut self) -> Result<(), ConnectionError> {
-        while self.flow == Flow::Open && self.has_room() {
+        while self.flow != Flow::Finishing && self.has_room() {
             match self
                 .reader
                 .next()
@@ -218,7 +224,13 @@ impl Connection {
                     }
                     break;
                 }
-                Next::More => break,
+                Next::More => {
+                    // What is not whole by now was not sent before the drain began.
+                    if self.flow == Flow::Draining(0) {
+                        self.flow = Flow::Finishing;
+                    }
+                    break;
+                }
             }
         }
         self.frame_due = match (self.session.is_greeted(), self.reader.is_amid()) {
@@ -267,7 +279,22 @@ impl Connection {
     }
 
     fn wants_more(&self) -> bool {
-        self.flow == Flow::Open && self.memory.is_none() && self.has_room()
+        let reads = match self.flow {
+            Flow::Open => true,
+            Flow::Draining(left) => left > 0,
+            Flow::Finishing => false,
+        };
+        reads && self.memory.is_none() && self.has_room()
+    }
+
+    /// What the peer sent before it could know is answered; a peer that goes on asking holds up nobody.
+    fn drain(&mut self) -> Result<(), ConnectionError> {
+        if self.flow == Flow::Open {
+            let sent =
+                rustix::io::ioctl_fionread(self.incoming.as_ref()).map_err(std::io::Error::from)?;
+            self.flow = Flow::Draining(usize::try_from(sent).unwrap_or(usize::MAX));
+        }
+        Ok(())
     }
 
     fn is_finished(&self) -> bool {

@@ -156,9 +156,14 @@ impl Reader {
             Kind::V1 => Speaks::V1,
             Kind::V2(_) => Speaks::V2,
         });
+        let payload = self.buffer.split_to(coming.bytes);
+        if coming.bytes > SMALL_FRAME_BYTES {
+            // The rest shares the large frame's memory and would keep all of it, beyond the budget.
+            self.buffer = BytesMut::from(&*self.buffer);
+        }
         Message {
             kind: coming.kind,
-            payload: self.buffer.split_to(coming.bytes),
+            payload,
             _memory: memory,
         }
     }
