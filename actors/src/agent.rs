@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use verdict::availability::{Found, State};
 use verdict::trust::{Snapshot, World};
 
-use crate::audit::{AuditActor, AuditArgs, AuditQueue, AuditRecords, Sink};
+use crate::audit::{AuditActor, AuditArgs, AuditQueue, AuditRecords, Sink, SinkError};
 use crate::bundles::{BundleWatcher, WatcherArgs};
 use crate::cache::{self, CacheActor, CacheArgs};
 use crate::clock::Clock;
@@ -54,6 +54,9 @@ pub enum AgentError {
     /// The socket cannot be served.
     #[error("{0}")]
     Socket(#[from] SocketError),
+    /// A sink of the audit cannot be opened.
+    #[error("{0}")]
+    Audit(#[from] SinkError),
     /// The tree did not come up.
     #[error("{0}")]
     Tree(#[from] StartError),
@@ -80,6 +83,17 @@ struct Owned {
     clock: Clock,
 }
 
+impl AgentError {
+    /// Whether the configuration is wrong, and trying again as it is would not help.
+    #[must_use]
+    pub const fn is_configuration(&self) -> bool {
+        match self {
+            Self::Policy(_) | Self::Audit(_) | Self::Socket(SocketError::NoSuchGroup(_)) => true,
+            Self::Socket(_) | Self::Tree(_) => false,
+        }
+    }
+}
+
 impl Agent {
     /// Starts the agent; it serves when this returns.
     ///
@@ -89,6 +103,9 @@ impl Agent {
         let metrics = Arc::new(Metrics::default());
         let trust = Arc::new(restore(&settings, &clock, &metrics));
         let agent = settings.agent();
+        for to in &agent.sinks {
+            sink(to).check()?;
+        }
         let gid = agent
             .socket_group
             .as_ref()
