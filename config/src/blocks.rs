@@ -1,0 +1,411 @@
+//! The blocks, as a file or a push names them: `None` is a block that is not named.
+
+use verdict::headers::{HeaderName, IdentityHeaders, Slot};
+use verdict::lists::{EntryError, EntryKind, List, ListError, ListSpec};
+use verdict::policy::{
+    Audit, CertFormat, DenyStatus, Failure, Mode, PolicySpec, Tls, ValidationFailure, XfccElement,
+};
+
+use crate::agent::AgentBlock;
+use crate::decode::{Block, Complaint, Decoder, Places, Range, Schema};
+use crate::endpoint::SocketPath;
+use crate::problem::{Problem, Rule, Shown};
+use crate::spire::{SpireBlock, Timing};
+use crate::suggest::nearest;
+use crate::tree::{Node, Place};
+
+/// The header that is read unless another is named.
+const DEFAULT_CREDENTIAL_HEADER: &str = "X-Forwarded-Client-Cert";
+
+/// The longest time that can be said, in seconds: a year. More is a slip of the keyboard.
+pub(crate) const YEAR_S: u64 = 365 * 24 * 60 * 60;
+
+pub(crate) const SPIRE: Schema = Schema {
+    name: "spire",
+    keys: &[
+        "socket",
+        "bundle-refresh-interval",
+        "api-timeout-ms",
+        "unavailable-after-ms",
+        "withdrawal-grace-ms",
+    ],
+    repeatable: &[],
+};
+const TLS: Schema = Schema {
+    name: "tls",
+    keys: &[
+        "require-mtls",
+        "client-cert-header",
+        "client-cert-format",
+        "xfcc-element",
+    ],
+    repeatable: &[],
+};
+const LIST_KEYS: &[&str] = &["exact", "prefix", "trust-domains", "patterns", "any"];
+const ALLOWLIST: Schema = Schema {
+    name: "allowlist",
+    keys: LIST_KEYS,
+    repeatable: &[],
+};
+const DENYLIST: Schema = Schema {
+    name: "denylist",
+    keys: LIST_KEYS,
+    repeatable: &[],
+};
+const FAILURE: Schema = Schema {
+    name: "failure",
+    keys: &[
+        "spire-unavailable",
+        "validation-failure",
+        "cache-ttl",
+        "unavailable-status",
+        "reveal-reason",
+        "enforce",
+    ],
+    repeatable: &[],
+};
+const HEADERS: Schema = Schema {
+    name: "headers",
+    keys: &[
+        "spiffe-id",
+        "trust-domain",
+        "workload-id",
+        "auth-method",
+        "auth-timestamp",
+        "trust-basis",
+    ],
+    repeatable: &[],
+};
+pub(crate) const AUDIT: Schema = Schema {
+    name: "audit",
+    keys: &["log-success", "log-failure", "include-cert-info", "sink"],
+    repeatable: &["sink"],
+};
+
+/// Every block, for finding the home of a key that stands in the wrong one.
+pub(crate) static SCHEMAS: [&Schema; 8] = [
+    &SPIRE,
+    &TLS,
+    &ALLOWLIST,
+    &DENYLIST,
+    &FAILURE,
+    &HEADERS,
+    &AUDIT,
+    &crate::agent::AGENT,
+];
+
+/// What decides about requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PolicyBlocks {
+    pub(crate) tls: Option<Tls>,
+    pub(crate) allowlist: Option<ListSpec>,
+    pub(crate) denylist: Option<ListSpec>,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) headers: Option<HeaderNames>,
+    pub(crate) audit: Option<Audit>,
+}
+
+/// Everything that one input names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Blocks {
+    pub(crate) policy: PolicyBlocks,
+    pub(crate) spire: SpireBlock,
+    pub(crate) agent: AgentBlock,
+    pub(crate) places: Places,
+}
+
+/// Names of identity headers, each valid by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeaderNames([Option<String>; 6]);
+
+impl HeaderNames {
+    fn name_of(&self, wanted: Slot) -> Option<&str> {
+        let mut slots = Slot::ALL.into_iter().zip(&self.0);
+        let (_, name) = slots.find(|(slot, _)| *slot == wanted)?;
+        name.as_deref()
+    }
+}
+
+/// Reads the blocks of a file or a push.
+pub(crate) fn read(nodes: &[Node], decoder: &mut Decoder) -> Blocks {
+    let mut blocks = Blocks::default();
+    let mut seen: Vec<&str> = Vec::new();
+    for node in nodes {
+        let Some(schema) = SCHEMAS.iter().find(|schema| schema.name == node.name) else {
+            decoder.problems.push(unknown_block(node));
+            continue;
+        };
+        if seen.contains(&schema.name) {
+            let rule = Rule::Duplicate(Shown::new(schema.name));
+            let problem = Problem::new(node.at.clone(), rule);
+            let advice = "the first stands above; put everything into one";
+            decoder.problems.push(problem.advise(advice));
+            continue;
+        }
+        seen.push(schema.name);
+        read_block(decoder.open(node, schema), schema.name, &mut blocks);
+    }
+    blocks.places = std::mem::take(&mut decoder.places);
+    blocks
+}
+
+fn read_block(mut block: Block<'_, '_>, name: &str, blocks: &mut Blocks) {
+    let policy = &mut blocks.policy;
+    match name {
+        "tls" => policy.tls = Some(tls(&mut block)),
+        "allowlist" => policy.allowlist = Some(list(&mut block)),
+        "denylist" => policy.denylist = Some(list(&mut block)),
+        "failure" => policy.failure = Some(failure(&mut block)),
+        "headers" => policy.headers = Some(headers(&mut block)),
+        "audit" => {
+            policy.audit = Some(audit(&mut block));
+            blocks.agent.sinks = crate::agent::sinks(&mut block);
+        }
+        "spire" => blocks.spire = spire(&mut block),
+        _ => {
+            let sinks = blocks.agent.sinks.take();
+            blocks.agent = crate::agent::read(&mut block);
+            blocks.agent.sinks = sinks;
+        }
+    }
+}
+
+fn unknown_block(node: &Node) -> Problem {
+    let problem = Problem::new(node.at.clone(), Rule::UnknownBlock(Shown::new(&node.name)));
+    let names = SCHEMAS.iter().map(|schema| schema.name);
+    if let Some(near) = nearest(&node.name, names.clone()) {
+        return problem.advise(format!("did you mean `{near}`?"));
+    }
+    let home = SCHEMAS
+        .iter()
+        .find(|schema| schema.keys.contains(&node.name.as_str()));
+    if let Some(home) = home {
+        return problem.advise(format!("`{}` belongs in `{}`", node.name, home.name));
+    }
+    let known: Vec<&str> = names.collect();
+    problem.advise(format!("the blocks are {}", known.join(", ")))
+}
+
+fn spire(block: &mut Block<'_, '_>) -> SpireBlock {
+    let mut spire = SpireBlock {
+        socket: block.parsed("socket", |text| socket("socket", text)),
+        ..SpireBlock::default()
+    };
+    for timing in Timing::ALL {
+        let value = block.number(timing.key(), timing.range());
+        spire.timings.set(timing, value);
+    }
+    spire
+}
+
+/// A socket's path, the complaint naming the key.
+pub(crate) fn socket(key: &'static str, text: &str) -> Result<SocketPath, Complaint> {
+    SocketPath::parse(text)
+        .map_err(|error| Complaint::new(Rule::Socket { key, error }, Some(error.advice())))
+}
+
+/// The block without any key.
+pub(crate) fn default_tls() -> Tls {
+    #[expect(
+        clippy::expect_used,
+        reason = "a constant; a test reads it, and nothing from outside reaches it"
+    )]
+    let header = HeaderName::parse(DEFAULT_CREDENTIAL_HEADER).expect("a valid field name");
+    Tls {
+        require_mtls: true,
+        client_cert_header: header,
+        client_cert_format: CertFormat::default(),
+        xfcc_element: XfccElement::default(),
+    }
+}
+
+fn tls(block: &mut Block<'_, '_>) -> Tls {
+    let default = default_tls();
+    let formats = CertFormat::ALL.map(|format| (format.as_str(), format));
+    let elements = [XfccElement::Last, XfccElement::Only].map(|e| (e.as_str(), e));
+    Tls {
+        require_mtls: block.switch("require-mtls").unwrap_or(default.require_mtls),
+        client_cert_header: block
+            .parsed("client-cert-header", credential_header)
+            .unwrap_or(default.client_cert_header),
+        client_cert_format: block
+            .choice("client-cert-format", &formats)
+            .unwrap_or_default(),
+        xfcc_element: block.choice("xfcc-element", &elements).unwrap_or_default(),
+    }
+}
+
+fn credential_header(text: &str) -> Result<HeaderName, Complaint> {
+    let key = "client-cert-header";
+    let complain = |error| Complaint::new(Rule::HeaderName { key, error }, None);
+    let name = HeaderName::parse(text).map_err(complain)?;
+    if is_reserved(text) {
+        return Err(Complaint::new(Rule::ReservedCredentialHeader, None));
+    }
+    Ok(name)
+}
+
+/// Asks the rules of identity headers, which own the list of reserved names.
+fn is_reserved(name: &str) -> bool {
+    let as_identity = |slot| (slot == Slot::SpiffeId).then_some(name);
+    let outcome = IdentityHeaders::new(as_identity, &default_tls().client_cert_header);
+    matches!(
+        outcome,
+        Err(verdict::headers::IdentityHeadersError::Reserved { .. })
+    )
+}
+
+fn list(block: &mut Block<'_, '_>) -> ListSpec {
+    let mut entries = |kind: EntryKind| {
+        let texts = block.list(kind.as_str()).unwrap_or_default();
+        let (texts, places): (Vec<&str>, Vec<&Place>) = texts.into_iter().unzip();
+        let texts = texts.into_iter().map(str::to_owned).collect();
+        (texts, places)
+    };
+    let (exact, exact_at) = entries(EntryKind::Exact);
+    let (prefix, prefix_at) = entries(EntryKind::Prefix);
+    let (trust_domains, domains_at) = entries(EntryKind::TrustDomains);
+    let (patterns, patterns_at) = entries(EntryKind::Patterns);
+    let spec = ListSpec {
+        exact,
+        prefix,
+        trust_domains,
+        patterns,
+        any: block.switch("any").unwrap_or(false),
+    };
+    let place = |error: &EntryError| {
+        let places = match error.kind {
+            EntryKind::Exact => &exact_at,
+            EntryKind::Prefix => &prefix_at,
+            EntryKind::TrustDomains => &domains_at,
+            EntryKind::Patterns | EntryKind::Any => &patterns_at,
+        };
+        let at = places.get(error.index);
+        at.map_or(Place::Whole, |at| (*at).clone())
+    };
+    for error in List::compile(&spec).err().unwrap_or_default() {
+        let problem = entry_problem(&error, place(&error));
+        block.decoder().problems.push(problem);
+    }
+    spec
+}
+
+fn entry_problem(error: &EntryError, at: Place) -> Problem {
+    let rule = Rule::ListEntry {
+        key: error.kind.as_str(),
+        entry: Shown::new(error.entry()),
+        error: ListError::clone(&error.error),
+    };
+    let mut problem = Problem::new(at, rule);
+    problem.advice = error.advice();
+    problem
+}
+
+fn failure(block: &mut Block<'_, '_>) -> Failure {
+    let default = Failure::default();
+    let modes = Mode::ALL.map(|mode| (mode.as_str(), mode));
+    let failures = [ValidationFailure::Reject, ValidationFailure::LogAndAllow];
+    let failures = failures.map(|failure| (failure.as_str(), failure));
+    let seconds = Range {
+        min: 0,
+        max: YEAR_S,
+        unit: "seconds",
+    };
+    Failure {
+        spire_unavailable: block
+            .choice("spire-unavailable", &modes)
+            .unwrap_or_default(),
+        validation_failure: block
+            .choice("validation-failure", &failures)
+            .unwrap_or_default(),
+        cache_ttl_s: block
+            .number("cache-ttl", seconds)
+            .unwrap_or(default.cache_ttl_s),
+        unavailable_status: status(block).unwrap_or_default(),
+        reveal_reason: block.switch("reveal-reason").unwrap_or(false),
+        enforce: block.switch("enforce").unwrap_or(true),
+    }
+}
+
+fn status(block: &mut Block<'_, '_>) -> Option<DenyStatus> {
+    let range = Range {
+        min: 400,
+        max: 599,
+        unit: "(an HTTP status that denies)",
+    };
+    let number = block.number("unavailable-status", range)?;
+    DenyStatus::new(u16::try_from(number).ok()?)
+}
+
+fn headers(block: &mut Block<'_, '_>) -> HeaderNames {
+    HeaderNames(Slot::ALL.map(|slot| {
+        block.parsed(slot.as_str(), |text| {
+            let key = slot.as_str();
+            let complain = |error| Complaint::new(Rule::HeaderName { key, error }, None);
+            HeaderName::parse(text).map_err(complain)?;
+            Ok(text.to_owned())
+        })
+    }))
+}
+
+fn audit(block: &mut Block<'_, '_>) -> Audit {
+    let default = Audit::default();
+    Audit {
+        log_success: block.switch("log-success").unwrap_or(default.log_success),
+        log_failure: block.switch("log-failure").unwrap_or(default.log_failure),
+        include_cert_info: block
+            .switch("include-cert-info")
+            .unwrap_or(default.include_cert_info),
+    }
+}
+
+impl PolicyBlocks {
+    /// Whether there is a policy at all. `audit` says how to tell of decisions, not what to decide.
+    pub(crate) const fn decide_something(&self) -> bool {
+        self.tls.is_some()
+            || self.allowlist.is_some()
+            || self.denylist.is_some()
+            || self.failure.is_some()
+            || self.headers.is_some()
+    }
+
+    /// Each block named here replaces the other's whole.
+    pub(crate) fn over(&self, below: &Self) -> Self {
+        fn pick<T: Clone>(above: &Option<T>, below: &Option<T>) -> Option<T> {
+            above.as_ref().or(below.as_ref()).cloned()
+        }
+        Self {
+            tls: pick(&self.tls, &below.tls),
+            allowlist: pick(&self.allowlist, &below.allowlist),
+            denylist: pick(&self.denylist, &below.denylist),
+            failure: pick(&self.failure, &below.failure),
+            headers: pick(&self.headers, &below.headers),
+            audit: pick(&self.audit, &below.audit),
+        }
+    }
+
+    /// The policy, blocks that are not named taking their defaults.
+    ///
+    /// # Errors
+    /// When header names collide, which only blocks together can do.
+    pub(crate) fn spec(&self, places: &Places) -> Result<PolicySpec, Problem> {
+        let tls = self.tls.clone().unwrap_or_else(default_tls);
+        let names = self.headers.clone().unwrap_or_default();
+        let headers = IdentityHeaders::new(|slot| names.name_of(slot), &tls.client_cert_header)
+            .map_err(|error| {
+                let key = format!("headers.{}", error.slot().as_str());
+                let at = [key.as_str(), "tls.client-cert-header", "headers", "tls"]
+                    .into_iter()
+                    .find_map(|key| places.get(key));
+                Problem::new(at.cloned().unwrap_or(Place::Whole), Rule::Headers(error))
+            })?;
+        Ok(PolicySpec {
+            tls,
+            allowlist: self.allowlist.clone().unwrap_or_default(),
+            denylist: self.denylist.clone().unwrap_or_default(),
+            failure: self.failure.unwrap_or_default(),
+            headers,
+            audit: self.audit.unwrap_or_default(),
+        })
+    }
+}

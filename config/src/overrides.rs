@@ -1,0 +1,192 @@
+//! Flags and environment: flag before environment before file before push before default.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::decode::Complaint;
+use crate::problem::Problems;
+use crate::tree::Place;
+
+/// A setting that a flag or a variable can give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Override {
+    /// Where we listen.
+    Socket,
+    /// Where we listen for gRPC.
+    GrpcAddress,
+    /// Where SPIRE listens.
+    SpireSocket,
+    /// Where SPIRE listens, after the file (SPIFFE Workload Endpoint, 4).
+    EndpointSocket,
+    /// Debug logging.
+    Verbose,
+    /// Where state is kept.
+    StateDir,
+    /// Whose word counts; several are separated by commas.
+    TrustedProxies,
+    /// The group of our socket.
+    SocketGroup,
+    /// Plaintext beyond loopback.
+    InsecurePlaintext,
+}
+
+impl Override {
+    /// Every one.
+    pub const ALL: [Self; 9] = [
+        Self::Socket,
+        Self::GrpcAddress,
+        Self::SpireSocket,
+        Self::EndpointSocket,
+        Self::Verbose,
+        Self::StateDir,
+        Self::TrustedProxies,
+        Self::SocketGroup,
+        Self::InsecurePlaintext,
+    ];
+
+    /// The flag, if there is one.
+    #[must_use]
+    pub const fn flag(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Socket => "--socket",
+            Self::GrpcAddress => "--grpc-address",
+            Self::SpireSocket => "--spire-socket",
+            Self::EndpointSocket => return None,
+            Self::Verbose => "--verbose",
+            Self::StateDir => "--state-dir",
+            Self::TrustedProxies => "--trusted-proxy",
+            Self::SocketGroup => "--socket-group",
+            Self::InsecurePlaintext => "--insecure-plaintext",
+        })
+    }
+
+    /// The environment variable.
+    #[must_use]
+    pub const fn variable(self) -> &'static str {
+        match self {
+            Self::Socket => "AGENT_SOCKET",
+            Self::GrpcAddress => "AGENT_GRPC_ADDRESS",
+            Self::SpireSocket => "SPIRE_AGENT_SOCKET",
+            Self::EndpointSocket => "SPIFFE_ENDPOINT_SOCKET",
+            Self::Verbose => "SPIFFE_VERBOSE",
+            Self::StateDir => "STATE_DIRECTORY",
+            Self::TrustedProxies => "TRUSTED_PROXIES",
+            Self::SocketGroup => "SOCKET_GROUP",
+            Self::InsecurePlaintext => "INSECURE_PLAINTEXT",
+        }
+    }
+}
+
+/// What flags and environment say, as texts; whoever has them hands them over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    flags: BTreeMap<Override, String>,
+    variables: BTreeMap<Override, String>,
+}
+
+impl Overrides {
+    /// The variables that `read` knows. An empty one is as good as none, as is usual.
+    pub fn from_variables(read: impl Fn(&str) -> Option<String>) -> Self {
+        let value = |which: Override| read(which.variable()).filter(|text| !text.is_empty());
+        let given = Override::ALL.into_iter();
+        Self {
+            flags: BTreeMap::new(),
+            variables: given
+                .filter_map(|which| Some((which, value(which)?)))
+                .collect(),
+        }
+    }
+
+    /// With a flag's value; a flag without one is `true`.
+    #[must_use]
+    pub fn with_flag(mut self, which: Override, value: impl Into<String>) -> Self {
+        self.flags.insert(which, value.into());
+        self
+    }
+
+    /// The value, by precedence; the default is the caller's.
+    pub(crate) fn pick<T>(
+        &self,
+        which: Override,
+        parse: impl Fn(&str) -> Result<T, Complaint>,
+        file: Option<T>,
+        problems: &mut Problems,
+    ) -> Option<Sourced<T>> {
+        let given = [
+            (self.flags.get(&which), which.flag().map(Source::Flag)),
+            (
+                self.variables.get(&which),
+                Some(Source::Variable(which.variable())),
+            ),
+        ];
+        for (text, source) in given {
+            if let (Some(text), Some(source)) = (text, source) {
+                return match parse(text) {
+                    Ok(value) => Some(Sourced { value, source }),
+                    Err(complaint) => {
+                        problems.push(complaint.at(source.place()));
+                        None
+                    }
+                };
+            }
+        }
+        file.map(|value| Sourced {
+            value,
+            source: Source::File,
+        })
+    }
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// This flag.
+    Flag(&'static str),
+    /// This environment variable.
+    Variable(&'static str),
+    /// The file.
+    File,
+    /// A push.
+    Push,
+    /// Nobody said anything.
+    Default,
+}
+
+impl Source {
+    pub(crate) const fn place(self) -> Place {
+        match self {
+            Self::Flag(name) => Place::Flag(name),
+            Self::Variable(name) => Place::Variable(name),
+            Self::File | Self::Push | Self::Default => Place::Whole,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flag(name) | Self::Variable(name) => name,
+            Self::File => "file",
+            Self::Push => "push",
+            Self::Default => "default",
+        })
+    }
+}
+
+/// A value and where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sourced<T> {
+    /// The value in force.
+    pub value: T,
+    /// Who said so.
+    pub source: Source,
+}
+
+impl<T> Sourced<T> {
+    pub(crate) const fn default(value: T) -> Self {
+        Self {
+            value,
+            source: Source::Default,
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Everything that is in force in this process: file, flags and environment as one value.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use verdict::id::WorkloadId;
+use verdict::policy::PolicySpec;
+
+use crate::agent::{AgentBlock, complaining, trusted_proxy};
+use crate::blocks::{self, PolicyBlocks};
+use crate::bounds::Bounds;
+use crate::decode::Complaint;
+use crate::endpoint::SocketPath;
+use crate::file::FileConfig;
+use crate::overrides::{Override, Overrides, Source, Sourced};
+use crate::problem::{ConfigErrors, Input, Problem, Problems, Rule};
+use crate::spire::{DEFAULT_SPIRE_SOCKET, NamedTimings, Timing, Timings};
+use crate::tree::Place;
+use crate::values::{self, Sink, SocketMode, TrustedProxy};
+
+/// Where the published agent listens unless told otherwise.
+pub const DEFAULT_AGENT_SOCKET: &str = "/tmp/sentinel-spiffe.sock";
+
+/// One validated configuration. It can only be made by [`Settings::resolve`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub(crate) file: Option<FileConfig>,
+    spire_socket: Sourced<SocketPath>,
+    agent: Agent,
+}
+
+/// What the process itself does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Where the proxies' protocol is spoken.
+    pub socket: Sourced<SocketPath>,
+    /// Permission bits of that socket.
+    pub socket_mode: SocketMode,
+    /// Its group, if not our own.
+    pub socket_group: Option<Sourced<String>>,
+    /// Users and groups whose processes may connect to Unix sockets; empty: whoever the mode admits.
+    pub trusted_accounts: Vec<TrustedProxy>,
+    /// The gRPC door, and how it knows its callers.
+    pub grpc: Option<GrpcDoor>,
+    /// Whether pushes are applied; else they are answered allow and ignored.
+    pub accept_pushed_config: Sourced<bool>,
+    /// Where bundles survive a restart.
+    pub state_dir: Option<Sourced<PathBuf>>,
+    /// Where decision records go.
+    pub sinks: Vec<Sink>,
+    /// Debug logging.
+    pub verbose: Sourced<bool>,
+    /// Every bound.
+    pub bounds: Bounds,
+    /// What flag, environment or file say about plaintext.
+    pub(crate) insecure_plaintext: Sourced<bool>,
+}
+
+/// A TCP door. Plaintext beyond loopback exists only where somebody insisted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrpcDoor {
+    /// Where it listens.
+    pub address: Sourced<SocketAddr>,
+    /// How it knows its callers.
+    pub security: DoorSecurity,
+}
+
+/// How a TCP door knows its callers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DoorSecurity {
+    /// Mutual TLS; these proxies are trusted.
+    MutualTls(Vec<WorkloadId>),
+    /// Plaintext on this machine: served with a warning, takes no pushes.
+    PlaintextLoopback,
+    /// Plaintext that `insecure-plaintext` insists on.
+    PlaintextInsecure,
+}
+
+impl Settings {
+    /// Puts file, flags and environment together.
+    ///
+    /// # Errors
+    /// Everything that is wrong with flags and environment, or with all three together.
+    pub fn resolve(file: Option<FileConfig>, overrides: &Overrides) -> Result<Self, ConfigErrors> {
+        let mut problems = Problems::default();
+        let named = file.as_ref();
+        let block = named.map(|file| file.blocks.agent.clone());
+        let block = block.unwrap_or_default();
+        let in_file = named.and_then(|file| file.blocks.spire.socket.clone());
+        let spire_socket = spire_socket(in_file, overrides, &mut problems);
+        let agent = agent(block, named, overrides, &mut problems);
+        let settings = Self {
+            spire_socket,
+            agent,
+            file,
+        };
+        let input = settings.file.as_ref().map_or(Input::Process, |file| {
+            let text = file.text.clone();
+            let name = file.name.clone();
+            Input::File { name, text }
+        });
+        problems.or(settings, input)
+    }
+
+    /// The policy before any push. `None`: nothing was said about requests, so none is answered.
+    #[must_use]
+    pub fn policy(&self) -> Option<&PolicySpec> {
+        let file = self.file.as_ref()?;
+        let decides = file.blocks.policy.decide_something();
+        decides.then_some(&file.spec)
+    }
+
+    /// Where SPIRE is.
+    #[must_use]
+    pub const fn spire_socket(&self) -> &Sourced<SocketPath> {
+        &self.spire_socket
+    }
+
+    /// What the process itself does.
+    #[must_use]
+    pub const fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// The times in force, `pushed` being the latest value that a push named for each.
+    #[must_use]
+    pub fn timings(&self, pushed: &NamedTimings) -> Timings {
+        self.file_timings().over(pushed).or_defaults()
+    }
+
+    /// Where one of the times comes from.
+    #[must_use]
+    pub fn timing_source(&self, timing: Timing, pushed: &NamedTimings) -> Source {
+        if self.file_timings().named(timing).is_some() {
+            Source::File
+        } else if pushed.named(timing).is_some() {
+            Source::Push
+        } else {
+            Source::Default
+        }
+    }
+
+    fn file_timings(&self) -> NamedTimings {
+        let file = self.file.as_ref();
+        file.map(|file| file.blocks.spire.timings)
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn file_blocks(&self) -> PolicyBlocks {
+        let file = self.file.as_ref();
+        file.map(|file| file.blocks.policy.clone())
+            .unwrap_or_default()
+    }
+
+    /// Where a key stands in the file.
+    pub(crate) fn place(&self, key: &str) -> Place {
+        let file = self.file.as_ref();
+        let at = file.and_then(|file| file.blocks.places.get(key));
+        at.cloned().unwrap_or(Place::Whole)
+    }
+}
+
+/// Flag, `SPIRE_AGENT_SOCKET`, file, `SPIFFE_ENDPOINT_SOCKET`, default.
+fn spire_socket(
+    file: Option<SocketPath>,
+    overrides: &Overrides,
+    problems: &mut Problems,
+) -> Sourced<SocketPath> {
+    let parse = |text: &str| blocks::socket("socket", text);
+    let before = overrides.pick(Override::SpireSocket, parse, file, problems);
+    before
+        .or_else(|| overrides.pick(Override::EndpointSocket, parse, None, problems))
+        .unwrap_or_else(|| constant_socket(DEFAULT_SPIRE_SOCKET))
+}
+
+fn constant_socket(path: &'static str) -> Sourced<SocketPath> {
+    #[expect(
+        clippy::expect_used,
+        reason = "called with two constants; a test reads both"
+    )]
+    Sourced::default(SocketPath::parse(path).expect("an absolute path"))
+}
+
+fn agent(
+    block: AgentBlock,
+    file: Option<&FileConfig>,
+    overrides: &Overrides,
+    problems: &mut Problems,
+) -> Agent {
+    let socket = |text: &str| blocks::socket("socket", text);
+    let group = |text: &str| complaining("socket-group", values::group(text));
+    let insecure_plaintext = overrides
+        .pick(
+            Override::InsecurePlaintext,
+            |text| complaining("insecure-plaintext", values::switch(text)),
+            block.insecure_plaintext,
+            problems,
+        )
+        .unwrap_or(Sourced::default(false));
+    let proxies = overrides
+        .pick(
+            Override::TrustedProxies,
+            trusted_proxies,
+            block.trusted_proxies,
+            problems,
+        )
+        .map_or_else(Vec::new, |proxies| proxies.value);
+    let (ids, trusted_accounts) = split(proxies);
+    let address = overrides.pick(
+        Override::GrpcAddress,
+        |text| complaining("grpc-address", values::listen_address(text)),
+        block.grpc_address,
+        problems,
+    );
+    let grpc = address.and_then(|address| {
+        let at = grpc_place(&address, file);
+        grpc_door(address, ids, insecure_plaintext.value, at, problems)
+    });
+    let verbose = |text: &str| complaining("verbose", values::switch(text));
+    let accept = block.accept_pushed_config.map(|value| Sourced {
+        value,
+        source: Source::File,
+    });
+    Agent {
+        socket: overrides
+            .pick(Override::Socket, socket, block.socket, problems)
+            .unwrap_or_else(|| constant_socket(DEFAULT_AGENT_SOCKET)),
+        socket_mode: block.socket_mode.unwrap_or_default(),
+        socket_group: overrides.pick(Override::SocketGroup, group, block.socket_group, problems),
+        trusted_accounts,
+        grpc,
+        // With a file of its own, the process's operator has spoken.
+        accept_pushed_config: accept.unwrap_or(Sourced::default(file.is_none())),
+        state_dir: overrides.pick(Override::StateDir, state_dir, block.state_dir, problems),
+        sinks: block.sinks.unwrap_or_else(|| vec![Sink::Stdout]),
+        verbose: overrides
+            .pick(Override::Verbose, verbose, None, problems)
+            .unwrap_or(Sourced::default(false)),
+        bounds: block.bounds,
+        insecure_plaintext,
+    }
+}
+
+/// systemd gives several directories separated by colons; the first is ours.
+fn state_dir(text: &str) -> Result<PathBuf, Complaint> {
+    let first = text.split(':').next().unwrap_or_default();
+    complaining("state-dir", values::absolute_path(first))
+}
+
+fn trusted_proxies(text: &str) -> Result<Vec<TrustedProxy>, Complaint> {
+    let mut proxies = Vec::new();
+    for entry in text.split(',').map(str::trim) {
+        let proxy = trusted_proxy("trusted-proxies", entry, proxies.len())?;
+        proxies.push(proxy);
+    }
+    Ok(proxies)
+}
+
+/// Identities for TLS, accounts for Unix sockets.
+fn split(proxies: Vec<TrustedProxy>) -> (Vec<WorkloadId>, Vec<TrustedProxy>) {
+    let mut ids = Vec::new();
+    let mut accounts = Vec::new();
+    for proxy in proxies {
+        match proxy {
+            TrustedProxy::Spiffe(id) => ids.push(id),
+            account => accounts.push(account),
+        }
+    }
+    (ids, accounts)
+}
+
+fn grpc_place(address: &Sourced<SocketAddr>, file: Option<&FileConfig>) -> Place {
+    let in_file = file.and_then(|file| file.blocks.places.get("agent.grpc-address"));
+    match (address.source, in_file) {
+        (Source::File, Some(place)) => place.clone(),
+        (source, _) => source.place(),
+    }
+}
+
+/// Decisions, "The trusted hop": TCP is mutual TLS, or stays on this machine, or was insisted on.
+fn grpc_door(
+    address: Sourced<SocketAddr>,
+    ids: Vec<WorkloadId>,
+    insecure: bool,
+    at: Place,
+    problems: &mut Problems,
+) -> Option<GrpcDoor> {
+    let security = if !ids.is_empty() {
+        DoorSecurity::MutualTls(ids)
+    } else if address.value.ip().to_canonical().is_loopback() {
+        DoorSecurity::PlaintextLoopback
+    } else if insecure {
+        DoorSecurity::PlaintextInsecure
+    } else {
+        let advice = "name the proxy's SPIFFE ID in trusted-proxies; --insecure-plaintext \
+                      (INSECURE_PLAINTEXT, agent.insecure-plaintext) serves it all the same";
+        problems.push(Problem::new(at, Rule::Plaintext).advise(advice));
+        return None;
+    };
+    Some(GrpcDoor { address, security })
+}
