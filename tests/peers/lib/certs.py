@@ -43,9 +43,11 @@ def escaped(text):
     return urllib.parse.quote(text, safe="-._~")
 
 
-def xfcc(chain, with_chain=True):
-    """One element for a chain in DER, leaf first, as SANITIZE_SET writes it."""
-    element = f'Hash={sha256_hex(chain[0])};Cert="{escaped(pem(chain[0]))}"'
+def xfcc(chain, uri, with_chain=True):
+    """One element for a chain in DER, leaf first, as Envoy writes it for SPIRE's
+    certificates with SANITIZE_SET (the suite of envoy/ compares byte for byte)."""
+    parts = ["By=spiffe://example.org/edge", f"Hash={sha256_hex(chain[0])}", f'Cert="{escaped(pem(chain[0]))}"']
     if with_chain:
-        element += f';Chain="{escaped("".join(map(pem, chain)))}"'
-    return element + ';Subject=""'
+        parts.append(f'Chain="{escaped("".join(map(pem, chain)))}"')
+    parts += ['Subject="O=SPIRE,C=US"', f"URI={uri}"]
+    return ";".join(parts)

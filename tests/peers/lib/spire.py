@@ -18,7 +18,7 @@ class Svid:
         self.spiffe_id, self.chain, self.key = spiffe_id, chain, key
 
     def header(self, with_chain=True):
-        return {"x-forwarded-client-cert": [certs.xfcc(self.chain, with_chain)]}
+        return {"x-forwarded-client-cert": [certs.xfcc(self.chain, self.spiffe_id, with_chain)]}
 
 
 class Server:
@@ -208,6 +208,10 @@ class Agent:
             except RuntimeError:
                 return None
         return wait_for(f"SVID of {spiffe_id}", probe, every_s=0.2)
+
+    def own_rotations(self):
+        """How often it has renewed its own SVID. An agent whose authority is revoked before that is lost."""
+        return (self.directory / "agent.log").read_text().count("Successfully rotated agent SVID")
 
     def fetcher(self):
         """Selector of whoever fetches SVIDs by `svids`: this agent's own command line."""

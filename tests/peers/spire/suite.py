@@ -17,6 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 # pylint: disable=wrong-import-position
 import places
 import under_test as ut
+from processes import wait_for
 from rows import Suite, check, same
 from spire import Agent, Server, Watch
 from under_test import Load, UnderTest
@@ -152,9 +153,9 @@ def rotation_is_followed(world, agent):
         added = allowed - max(minted, delivered)
         same(agent.ask(before.header()).status, 200, "an SVID of the old authority meanwhile")
 
-        retired = world.server.old_authority()
+        retired, rotations = world.server.old_authority(), world.spire.own_rotations()
         world.server.taint(retired)
-        # SPIRE's own agent has to leave the old authority before it is revoked.
+        wait_for("SPIRE's agent leaves the old authority", lambda: world.spire.own_rotations() > rotations)
         world.frontend = wait_for_new_svid(world, before)
         world.server.revoke(retired)
         _, denied = agent.until(before.header(), lambda reply: reply.status == 401, "401 once revoked")
@@ -167,8 +168,6 @@ def rotation_is_followed(world, agent):
 
 
 def wait_for_new_svid(world, before):
-    from processes import wait_for  # pylint: disable=import-outside-toplevel
-
     def probe():
         svid = world.spire.svid(FRONTEND)
         return svid if svid.chain[0] != before.chain[0] else None
