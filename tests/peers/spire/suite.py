@@ -28,6 +28,7 @@ UNLISTED = f"spiffe://{DOMAIN}/unlisted"
 MODES = ("fail_closed", "fail_open", "cache")
 # What decisions.md allows for following an update: the design's own aim.
 FOLLOW_S = 1.0
+FIRST_DECISION_MS = 1000
 # In the outage cases: short, so that a stop becomes an outage soon.
 UNAVAILABLE_AFTER_MS = 1500
 
@@ -122,7 +123,10 @@ def first_decision(world):
     """From the start of the process to the first verified answer, SPIRE up."""
     with UnderTest(world.place("first"), world.spire.socket) as agent:
         agent.until_allowed(world.frontend)
-        return f"{(time.monotonic() - agent.started) * 1000:.0f} ms"
+        taken_ms = (time.monotonic() - agent.started) * 1000
+    # The aim is 100 ms on a quiet machine; what is checked leaves room for a busy one.
+    check(taken_ms <= FIRST_DECISION_MS, f"{taken_ms:.0f} ms")
+    return f"{taken_ms:.0f} ms"
 
 
 def unregistered_learns_nothing(world):
@@ -258,13 +262,18 @@ def upgraded(world):
 
     def act(_loads):
         world.spire.stop()
-        return f"from {previous.parts[-3]} to {this.parts[-3]} in {world.spire.start(this):.1f} s"
+        return f"from {release(previous)} to {release(this)} in {world.spire.start(this):.1f} s"
     try:
         return under_load(world, act, False)
     finally:
         if world.spire.binary != this:
             world.spire.stop()
             world.spire.start(this)
+
+
+def release(binary):
+    """`1.15.2` of `…/spire-1.15.2-lean/bin/spire-agent`."""
+    return binary.parts[-3].split("-")[1]
 
 
 # Nested SPIRE.
