@@ -89,9 +89,17 @@ def drive(suite, encoding, path):
     for name, result in found:
         outcome = {"ok": "passed", "FAILED": "failed", "ignored": "skipped"}[result]
         suite.failed += outcome == "failed"
-        suite.row(f"{encoding}: {name}", outcome, each)
+        suite.row(f"{encoding}: {name}", outcome, each, complaint(done.stdout, name) if outcome == "failed" else "")
     if not found:
         raise RuntimeError("the test ran nothing")
+    return f"{len(found)} tests"
+
+
+def complaint(output, name):
+    """What a failed test said: the lines after its panic, as one."""
+    said = re.search(rf"^---- {re.escape(name)} stdout ----\n(?:.*\n)*?thread .* panicked at (.*)\n((?:.*\n)*?)"
+                     r"(?:note: |stack backtrace:|\n)", output, re.MULTILINE)
+    return " ".join(said[2].split())[:200] if said else ""
 
 
 def main():

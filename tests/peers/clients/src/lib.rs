@@ -37,7 +37,8 @@ impl World {
     /// Where there is none: run `suite.py`.
     #[must_use]
     pub fn of_environment() -> Self {
-        let path = std::env::var("PEERS_WORLD").expect("PEERS_WORLD: run tests/peers/clients/suite.py");
+        let path =
+            std::env::var("PEERS_WORLD").expect("PEERS_WORLD: run tests/peers/clients/suite.py");
         let text = std::fs::read_to_string(path).expect("PEERS_WORLD is readable");
         serde_json::from_str(&text).expect("PEERS_WORLD is a world")
     }
@@ -49,7 +50,10 @@ impl Caller {
     pub fn headers(&self) -> HashMap<String, Vec<String>> {
         let mut headers = HashMap::from([
             ("host".to_owned(), vec!["shop.example".to_owned()]),
-            ("x-spiffe-id".to_owned(), vec!["spiffe://example.org/spoofed".to_owned()]),
+            (
+                "x-spiffe-id".to_owned(),
+                vec!["spiffe://example.org/spoofed".to_owned()],
+            ),
         ]);
         if let Some(xfcc) = &self.xfcc {
             headers.insert("x-forwarded-client-cert".to_owned(), vec![xfcc.clone()]);
@@ -65,7 +69,11 @@ impl Caller {
         assert_eq!(status, self.status, "{}", self.name);
         if self.status == 200 {
             let wanted: Vec<String> = self.spiffe_id.iter().cloned().collect();
-            assert_eq!(spiffe_ids, wanted, "{}: x-spiffe-id at the upstream", self.name);
+            assert_eq!(
+                spiffe_ids, wanted,
+                "{}: x-spiffe-id at the upstream",
+                self.name
+            );
         }
     }
 }

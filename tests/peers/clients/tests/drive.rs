@@ -187,20 +187,40 @@ mod zentinel {
     async fn uds_pushed_policy_governs_its_connection() {
         let world = World::of_environment();
         let client = uds(&world.push_socket).await;
-        let nothing_yet = Caller { status: 503, ..world.callers[0].clone() };
+        let nothing_yet = Caller {
+            status: 503,
+            ..world.callers[0].clone()
+        };
         ask_uds(&client, &nothing_yet, "before").await;
 
         let push = |config| serde_json::json!({ "config": config, "config_version": null });
-        let answer = client.send_configure("wrong", &push(super::wrong_policy())).await.unwrap();
-        assert!(matches!(answer.decision, Decision::Block { .. }), "a wrong push is refused");
+        let answer = client
+            .send_configure("wrong", &push(super::wrong_policy()))
+            .await
+            .unwrap();
+        assert!(
+            matches!(answer.decision, Decision::Block { .. }),
+            "a wrong push is refused"
+        );
         ask_uds(&client, &nothing_yet, "after-wrong").await;
 
-        let answer = client.send_configure("right", &push(super::pushed_policy())).await.unwrap();
-        assert!(matches!(answer.decision, Decision::Allow), "a right push is taken: {answer:?}");
+        let answer = client
+            .send_configure("right", &push(super::pushed_policy()))
+            .await
+            .unwrap();
+        assert!(
+            matches!(answer.decision, Decision::Allow),
+            "a right push is taken: {answer:?}"
+        );
         for (number, caller) in world.callers.iter().enumerate() {
             ask_uds(&client, caller, &format!("pushed-{number}")).await;
         }
-        ask_uds(&uds(&world.push_socket).await, &nothing_yet, "another-connection").await;
+        ask_uds(
+            &uds(&world.push_socket).await,
+            &nothing_yet,
+            "another-connection",
+        )
+        .await;
     }
 }
 
@@ -213,10 +233,15 @@ mod sentinel {
     #[tokio::test(flavor = "multi_thread")]
     async fn uds_version_1() {
         let world = World::of_environment();
-        let mut client = AgentClient::unix_socket("spiffe", &world.socket, TIMEOUT).await.unwrap();
+        let mut client = AgentClient::unix_socket("spiffe", &world.socket, TIMEOUT)
+            .await
+            .unwrap();
         for (number, caller) in world.callers.iter().enumerate() {
             let event = event(caller, &format!("v1-{number}"));
-            let response = client.send_event(EventType::RequestHeaders, &event).await.unwrap();
+            let response = client
+                .send_event(EventType::RequestHeaders, &event)
+                .await
+                .unwrap();
             check(caller, &response);
         }
     }
