@@ -22,7 +22,7 @@ import certs
 import places
 import under_test as ut
 from processes import Process, free_port, run, wait_for
-from rows import Suite, check, same
+from rows import Suite, same
 from spire import Agent, Server
 from under_test import UnderTest
 

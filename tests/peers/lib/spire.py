@@ -70,12 +70,14 @@ class Server:
     def join_token(self, agent_id):
         return self.ask("token", "generate", "-spiffeID", agent_id)["value"]
 
-    def register(self, spiffe_id, parent, *selectors, downstream=False):
+    def register(self, spiffe_id, parent, *selectors, downstream=False, federates_with=None):
         words = ["entry", "create", "-spiffeID", spiffe_id, "-parentID", parent]
         for selector in selectors:
             words += ["-selector", selector]
         if downstream:
             words.append("-downstream")
+        if federates_with:
+            words += ["-federatesWith", federates_with]
         return self.ask(*words)["results"][0]["entry"]["id"]
 
     def forget(self, entry_id):
@@ -94,6 +96,15 @@ class Server:
 
     def bundle_pem(self):
         return self.command("bundle", "show")
+
+    def federate(self, other):
+        """Takes another server's bundle in; entries name whose they want."""
+        path = self.directory / f"{other.trust_domain}.pem"
+        path.write_text(other.bundle_pem())
+        self.command("bundle", "set", "-id", f"spiffe://{other.trust_domain}", "-path", path)
+
+    def part_from(self, trust_domain):
+        self.command("bundle", "delete", "-id", f"spiffe://{trust_domain}", "-mode", "dissociate")
 
     def prepare(self):
         return self.ask("localauthority", "x509", "prepare")["prepared_authority"]["authority_id"]
@@ -259,6 +270,18 @@ class Watch:
     def updates(self):
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if "bundles" in line]
+
+    def gone_at(self, trust_domain):
+        """Unix seconds of the first update without a domain that an earlier one had; waits for it."""
+        def probe():
+            self.process.alive()
+            known = False
+            for update in self.updates():
+                if known and trust_domain not in update["bundles"]:
+                    return update["at"]
+                known = known or trust_domain in update["bundles"]
+            return None
+        return wait_for(f"bundle of {trust_domain} gone", probe)
 
     def delivered_at(self, trust_domain, wanted):
         """Unix seconds of the first update whose anchors satisfy `wanted`; waits for it."""

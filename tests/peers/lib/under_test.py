@@ -27,6 +27,7 @@ tls {{
 allowlist {{
     exact [
         "spiffe://example.org/frontend"
+        "spiffe://partner.test/cli"
     ]
     prefix [
         "spiffe://example.org/services/"

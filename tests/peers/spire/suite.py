@@ -179,6 +179,32 @@ def wait_for_new_svid(world, before):
     return wait_for("a new SVID after taint", probe, every_s=0.2)
 
 
+# Federation.
+
+def federation_is_followed(world, agent):
+    """A partner's bundle comes and goes with the agent's own entry; nobody else may sign for us meanwhile."""
+    with Server(world.place("partner"), trust_domain="partner.test") as partner, \
+            Server(world.place("third"), trust_domain="third.test") as third, \
+            Watch(world.spire.socket, world.place("watch.log")) as watch:
+        caller = partner.mint("spiffe://partner.test/cli")
+        refused(agent, caller.header(), 401, "a partner before federation")
+        world.server.federate(partner)
+        for path in (places.agent_binary(), places.peer("judge")):
+            world.server.register(f"spiffe://{DOMAIN}/federated", world.spire.id, f"unix:path:{path}",
+                                  federates_with="spiffe://partner.test")
+        _, allowed = agent.until_allowed(caller)
+        added = allowed - watch.delivered_at("partner.test", bool)
+        refused(agent, partner.mint("spiffe://partner.test/other").header(), 403, "a partner's, not listed")
+        refused(agent, third.mint("spiffe://third.test/cli").header(), 401, "nobody's partner")
+
+        world.server.part_from("partner.test")
+        _, denied = agent.until(caller.header(), lambda reply: reply.status == 401, "401 once parted")
+        removed = denied - watch.gone_at("partner.test")
+    same(agent.ask(world.frontend.header()).status, 200, "our own caller")
+    check(added <= FOLLOW_S and removed <= FOLLOW_S, f"added after {added:.3f} s, removed after {removed:.3f} s")
+    return f"added after {added * 1000:.0f} ms, removed after {removed * 1000:.0f} ms"
+
+
 # SPIRE's absence, under load, in each mode.
 
 def callers(world, impostor):
@@ -312,6 +338,7 @@ def registered_cases(suite, world):
     agent = identity_cases(suite, world, "registered")
     suite.case("expired: 401", expired_is_401, world, agent)
     suite.case("first verified decision", first_decision, world)
+    suite.case("federation followed", federation_is_followed, world, agent)
     suite.case("nested SPIRE", nested, world, agent)
     suite.case("SPIRE agent stopped and back", stopped, world, signal.SIGTERM)
     suite.case("SPIRE agent killed and back", stopped, world, signal.SIGKILL)
