@@ -20,13 +20,13 @@ type exceptions struct {
 }
 
 type exception struct {
-	Name  string `json:"name"`
-	Kind  string `json:"kind"`
-	Tag   string `json:"tag"`
-	Ours  side   `json:"ours"`
-	Judge side   `json:"judge"`
-	Rule  string `json:"rule"`
-	Why   string `json:"why"`
+	Name  string   `json:"name"`
+	Kind  string   `json:"kind"`
+	Tags  []string `json:"tags"`
+	Ours  side     `json:"ours"`
+	Judge side     `json:"judge"`
+	Rule  string   `json:"rule"`
+	Why   string   `json:"why"`
 }
 
 type side struct {
@@ -67,10 +67,10 @@ func TestExceptionsFile(t *testing.T) {
 			t.Errorf("%s: twice", e.Name)
 		case e.Kind != "chain" && e.Kind != "id":
 			t.Errorf("%s: kind %q", e.Name, e.Kind)
-		case e.Tag == "" || e.Rule == "" || e.Why == "":
-			t.Errorf("%s: tag, rule and why must be said", e.Name)
-		case e.Ours.Verdict == e.Judge.Verdict:
-			t.Errorf("%s: both %s: no difference", e.Name, e.Judge.Verdict)
+		case len(e.Tags) == 0 || e.Rule == "" || e.Why == "":
+			t.Errorf("%s: tags, rule and why must be said", e.Name)
+		case e.Ours.Verdict != "refuse" || e.Judge.Verdict != "accept":
+			t.Errorf("%s: the only difference allowed is that we are stricter", e.Name)
 		}
 		names[e.Name] = true
 	}
@@ -83,45 +83,96 @@ func TestExceptionsFile(t *testing.T) {
 	}
 }
 
-// Every exception is a fact about go-spiffe, shown here; one that a newer
-// version no longer has turns this test red.
+// Every exception is a fact about go-spiffe, shown here for each of its tags; one
+// that a newer version no longer has turns this test red.
 func TestExceptionsAreTrue(t *testing.T) {
 	evidence := exceptionCases(t)
 	for _, e := range readExceptions(t).Exceptions {
-		c, ok := evidence[e.Name]
-		if !ok {
-			t.Errorf("%s: no case shows it", e.Name)
-			continue
+		for _, tag := range e.Tags {
+			c, ok := evidence[tag]
+			if !ok {
+				t.Errorf("%s: no case shows %s", e.Name, tag)
+				continue
+			}
+			v := c.judge()
+			if c.Kind != e.Kind || v.Verdict != e.Judge.Verdict || (len(e.Judge.Classes) > 0 && !slices.Contains(e.Judge.Classes, v.Class)) {
+				t.Errorf("%s, %s: the judge says %s %s (%s)", e.Name, tag, v.Verdict, v.Class, v.Detail)
+			}
+			delete(evidence, tag)
 		}
-		v := c.judge()
-		if v.Verdict != e.Judge.Verdict || (len(e.Judge.Classes) > 0 && !slices.Contains(e.Judge.Classes, v.Class)) {
-			t.Errorf("%s: the judge says %s %s (%s)", e.Name, v.Verdict, v.Class, v.Detail)
-		}
+	}
+	for tag := range evidence {
+		t.Errorf("no exception has the tag %s", tag)
 	}
 }
 
 func exceptionCases(t *testing.T) map[string]testCase {
 	t.Helper()
+	cases := map[string]testCase{
+		"id-over-2048-bytes":          {Kind: "id", ID: "spiffe://example.org/" + strings.Repeat("p", 2048)},
+		"trust-domain-over-255-bytes": {Kind: "id", ID: "spiffe://" + strings.Repeat("a", 256) + "/web"},
+	}
+	addLeaves(t, cases)
+	addAuthorities(t, cases)
+	return cases
+}
+
+// addLeaves adds the cases in which the leaf is what differs.
+func addLeaves(t *testing.T, cases map[string]testCase) {
+	t.Helper()
 	root := authority(t, "root", nil)
-	roots := []issued{root}
+	for tag, change := range map[string]change{
+		"leaf-id-without-path":           withURIs(t, "spiffe://example.org"),
+		"leaf-id-upper-scheme":           withSAN(t, "SPIFFE://example.org/web"),
+		"leaf-id-empty-fragment":         withSAN(t, "spiffe://example.org/web#"),
+		"leaf-id-over-2048-bytes":        withSAN(t, "spiffe://example.org/"+strings.Repeat("p", 2048)),
+		"leaf-without-digital-signature": withUsage(x509.KeyUsageKeyAgreement),
+		"leaf-without-key-usage":         withUsage(0),
+		"leaf-key-usage-empty":           withRawUsage(0x03, 0x01, 0x00),
+		"leaf-eku-without-client-auth":   withEKU(x509.ExtKeyUsageServerAuth),
+		"leaf-eku-any":                   withEKU(x509.ExtKeyUsageAny),
+		"leaf-eku-empty":                 withExtension(oidExtKeyUsage, false, 0x30, 0x00),
+		"leaf-critical-policies":         withCriticalPolicies,
+		"leaf-critical-name-constraints": withNameConstraints("other.test"),
+		"leaf-path-length":               withPathLengthAlone,
+	} {
+		cases[tag] = chainCase([]issued{root}, leaf(t, root, change))
+	}
+	cases["leaf-rsa-1024"] = chainCase([]issued{root}, leafWithKey(t, root, rsaKey(t, 1024)))
+	cases["leaf-p224"] = chainCase([]issued{root}, leafWithKey(t, root, p224Key(t)))
 	lone := leaf(t, root)
-	workloadCA := authority(t, "ca", nil, withURIs(t, "spiffe://example.org/web"))
+	cases["leaf-in-bundle"] = chainCase([]issued{lone}, lone)
+}
+
+// addAuthorities adds the cases in which a signing certificate is what differs.
+func addAuthorities(t *testing.T, cases map[string]testCase) {
+	t.Helper()
+	root := authority(t, "root", nil)
+	for name, change := range map[string]change{
+		"with-workload-id":        withURIs(t, "spiffe://example.org/web"),
+		"eku-without-client-auth": withEKU(x509.ExtKeyUsageServerAuth),
+		"eku-any":                 withEKU(x509.ExtKeyUsageAny),
+		"name-constraints-permit": withNameConstraints("example.org"),
+		"critical-policies":       withCriticalPolicies,
+	} {
+		anchor, below := authority(t, "anchor", nil, change), authority(t, "below", &root, change)
+		cases["anchor-"+name] = chainCase([]issued{anchor}, leaf(t, anchor))
+		cases["intermediate-"+name] = chainCase([]issued{root}, leaf(t, below), below)
+	}
 	silent := authority(t, "silent", &root, withUsage(0))
-	long := []issued{}
-	for parent := root; len(long) < 16; parent = long[0] {
-		long = slices.Insert(long, 0, authority(t, fmt.Sprintf("link %d", len(long)), &parent))
+	cases["intermediate-without-key-usage"] = chainCase([]issued{root}, leaf(t, silent), silent)
+
+	cases["path-of-7-intermediates"] = chainCase([]issued{root}, longChain(t, root, 7)...)
+	cases["chain-of-17"] = chainCase([]issued{root}, longChain(t, root, 16)...)
+}
+
+// longChain is a leaf and its intermediates, with names of their own: see the
+// README on Go's signature budget.
+func longChain(t *testing.T, root issued, intermediates int) []issued {
+	t.Helper()
+	chain := []issued{}
+	for parent := root; len(chain) < intermediates; parent = chain[0] {
+		chain = slices.Insert(chain, 0, authority(t, fmt.Sprintf("link %d", len(chain)), &parent))
 	}
-	return map[string]testCase{
-		"path-less-id":            chainCase(roots, leaf(t, root, withURIs(t, "spiffe://example.org"))),
-		"no-digital-signature":    chainCase(roots, leaf(t, root, withUsage(x509.KeyUsageKeyAgreement))),
-		"no-key-usage":            chainCase(roots, leaf(t, root, withUsage(0))),
-		"server-only-eku":         chainCase(roots, leaf(t, root, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] })),
-		"weak-rsa-leaf":           chainCase(roots, leafWithKey(t, root, rsaKey(t, 1024))),
-		"long-chain":              chainCase(roots, slices.Insert(slices.Clone(long), 0, leaf(t, long[0]))...),
-		"leaf-is-anchor":          chainCase([]issued{lone}, lone),
-		"anchor-with-workload-id": chainCase([]issued{workloadCA}, leaf(t, workloadCA)),
-		"ca-without-key-usage":    chainCase(roots, leaf(t, silent), silent),
-		"long-id":                 {Kind: "id", ID: "spiffe://example.org/" + strings.Repeat("p", 2048)},
-		"long-trust-domain":       {Kind: "id", ID: "spiffe://" + strings.Repeat("a", 256) + "/web"},
-	}
+	return slices.Insert(chain, 0, leaf(t, chain[0]))
 }
