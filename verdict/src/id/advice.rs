@@ -3,7 +3,8 @@
 use super::{IdError, MAX_ID_BYTES, SCHEME, SpiffeId, TrustDomain};
 
 impl IdError {
-    /// What to write in place of `written`, an ID or a trust domain from a configuration, where that is plain.
+    /// What to write in place of `written`, an ID or a trust domain from a configuration, where
+    /// that is plain.
     ///
     /// Only for what an operator wrote: nobody corrects what a peer sends.
     #[must_use]
