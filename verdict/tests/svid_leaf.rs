@@ -324,7 +324,7 @@ fn a_chain_is_bounded_and_every_certificate_of_it_is_read() {
         }
         .into()
     };
-    assert_eq!(refusal(&[long.clone()]), too_long(Place::Leaf));
+    assert_eq!(refusal(std::slice::from_ref(&long)), too_long(Place::Leaf));
     assert_eq!(
         refusal(&[good.clone(), good.clone(), long]),
         too_long(Place::Chain(3))
@@ -332,6 +332,16 @@ fn a_chain_is_bounded_and_every_certificate_of_it_is_read() {
 
     let garbage = refusal(&[good.clone(), vec![1, 2, 3]]);
     assert_eq!(garbage.reason(), Reason::Malformed);
+    let negative = Issuer::root_with(Key::p256(), "odd", |c| c.edit(|c| c.serial = vec![0x80]));
+    let rule = CertificateError::Serial;
+    assert_eq!(
+        refusal(&[good.clone(), negative.der]),
+        Malformed::Certificate {
+            place: Place::Chain(2),
+            rule
+        }
+        .into()
+    );
     let v1 = Issuer::root_with(Key::p256(), "old", |c| c.edit(|c| c.version = None));
     let rule = CertificateError::Version;
     assert_eq!(

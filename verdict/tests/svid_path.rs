@@ -646,35 +646,64 @@ fn many_same_named_roots_cost_one_signature() {
 /// Chains made to be expensive end within the budget.
 #[test]
 fn hostile_chains_are_cheap() {
-    let root = Issuer::root("SPIFFE");
-    let stranger = Issuer::root("SPIFFE");
     let unmarked = |c: Certificate| c.edit(|c| c.issuer_key_id = Some(None)).without(SKI);
-    let maze: Vec<_> = (0..15)
+    let root = Issuer::root_with(Key::p256(), "SPIFFE", unmarked);
+    let stranger = Issuer::root("SPIFFE");
+    let maze: Vec<_> = (0..14)
         .map(|_| stranger.below_with("SPIFFE", unmarked))
         .collect();
-    let leaf = unmarked(Certificate::leaf(ID, &Key::p256()));
-    let leaf = maze[0].sign(&leaf);
-    let chain: Vec<&[u8]> = [&*leaf]
-        .into_iter()
-        .chain(maze.iter().map(|m| &*m.der))
-        .collect();
-    let anchors: Vec<_> = (0..120).map(|_| Issuer::root("SPIFFE").der).collect();
-    let anchors: Vec<&[u8]> = anchors
-        .iter()
-        .map(Vec::as_slice)
-        .chain([&*root.der])
-        .collect();
+    let right = root.below_with("SPIFFE", unmarked);
+    let leaf = right.sign(&unmarked(Certificate::leaf(ID, &Key::p256())));
+    let chain = |strangers: usize| {
+        let strangers = maze[..strangers].iter().map(|m| &*m.der);
+        [&*leaf]
+            .into_iter()
+            .chain(strangers)
+            .chain([&*right.der])
+            .collect::<Vec<_>>()
+    };
+    accepted(&chain(1), &[&root.der]);
+    let many: Vec<_> = (0..120).map(|_| Issuer::root("SPIFFE").der).collect();
+    let many: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
     let began = Instant::now();
-    assert_eq!(
-        verify(&chain, &anchors).unwrap_err().reason(),
-        Reason::Untrusted
-    );
+    // The right path is the last of some hundred, then of some million: both cost the same.
+    // webpki would give up on such names by itself, and say so in other words.
+    assert_eq!(verify(&chain(4), &[&root.der]), Err(bad_signature()));
+    assert_eq!(verify(&chain(14), &[&root.der]), Err(bad_signature()));
+    assert_eq!(verify(&chain(14), &many), Err(bad_signature()));
     // Debug builds on a busy machine: generous, yet far below 15!/9! paths.
     assert!(
         began.elapsed() < Duration::from_secs(2),
         "{:?}",
         began.elapsed()
     );
+}
+
+/// Dead weight in a bundle costs a valid path nothing.
+#[test]
+fn copies_and_expired_namesakes_do_not_use_up_the_budget() {
+    let unmarked = |c: Certificate| c.edit(|c| c.issuer_key_id = Some(None)).without(SKI);
+    let root = Issuer::root_with(Key::p256(), "SPIFFE", unmarked);
+    let leaf = root.sign(&unmarked(Certificate::leaf(ID, &Key::p256())));
+    let namesake = Issuer::root_with(Key::p256(), "SPIFFE", unmarked);
+    let copies = [&*namesake.der; 120];
+    accepted(&[&leaf], &[&copies[..], &[&root.der]].concat());
+    let stale: Vec<_> = (0..120)
+        .map(|_| Issuer::root_with(Key::p256(), "SPIFFE", |c| unmarked(c).valid(-100, -7)).der)
+        .collect();
+    let stale: Vec<&[u8]> = stale.iter().map(Vec::as_slice).collect();
+    accepted(&[&leaf], &[&stale[..], &[&root.der]].concat());
+}
+
+/// A self-signed stranger leads back to itself; it is taken once (RFC 4158 §5.2).
+#[test]
+fn a_loop_of_names_leads_nowhere() {
+    let root = Issuer::root("root");
+    let stranger = Issuer::root("stranger");
+    let leaf = stranger.leaf(ID);
+    let copies = [&*stranger.der; 15];
+    let chain = [&[&*leaf], &copies[..]].concat();
+    assert_eq!(verify(&chain, &[&root.der]), Err(unknown_issuer()));
 }
 
 #[test]
@@ -754,8 +783,7 @@ fn chains_written_by_rcgen_verify() {
         BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose,
         SanType,
     };
-    let time =
-        |seconds: i64| rcgen::date_time_ymd(2026, 1, 1) + Duration::from_secs(seconds as u64);
+    let time = |seconds: u64| rcgen::date_time_ymd(2026, 1, 1) + Duration::from_secs(seconds);
     let params = |names: &[&str]| {
         let mut params = CertificateParams::default();
         let uris = names

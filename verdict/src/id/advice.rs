@@ -3,30 +3,31 @@
 use super::{IdError, MAX_ID_BYTES, SCHEME, SpiffeId, TrustDomain};
 
 impl IdError {
-    /// What to write in place of `written`, an ID or a trust domain from a configuration, where
-    /// that is plain.
+    /// What to do about `written`, an ID or a trust domain from a configuration, where that is plain.
+    #[must_use]
+    pub fn advice(&self, written: &str) -> Option<String> {
+        Some(format!("write \"{}\"", self.suggestion(written)?))
+    }
+
+    /// The text to write in place of `written`; it is itself valid.
     ///
     /// Only for what an operator wrote: nobody corrects what a peer sends.
     #[must_use]
-    pub fn advice(&self, written: &str) -> Option<String> {
+    pub fn suggestion(&self, written: &str) -> Option<String> {
         if written.len() > MAX_ID_BYTES {
             return None;
         }
         match self {
-            Self::SchemeCase | Self::TrustDomainCase => valid(lower_case(written)).map(write),
-            Self::Scheme => missing_scheme(written).map(write),
-            Self::PathInTrustDomain => name_alone(written).map(write),
-            Self::TrailingSlash => valid(written.trim_end_matches('/').to_owned()).map(write),
+            Self::SchemeCase | Self::TrustDomainCase => valid(lower_case(written)),
+            Self::Scheme => missing_scheme(written),
+            Self::PathInTrustDomain => name_alone(written),
+            Self::TrailingSlash => valid(written.trim_end_matches('/').to_owned()),
             _ => None,
         }
     }
 }
 
-fn write(text: String) -> String {
-    format!("write \"{text}\"")
-}
-
-/// An advice that would be refused in its turn is none.
+/// A suggestion that would be refused in its turn is none.
 fn valid(text: String) -> Option<String> {
     let right = SpiffeId::parse(text.as_bytes()).is_ok() || TrustDomain::from_config(&text).is_ok();
     right.then_some(text)

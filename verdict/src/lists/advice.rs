@@ -57,6 +57,10 @@ fn of_id(kind: EntryKind, entry: &str, error: IdError) -> Option<String> {
             let advice = error.advice(entry)?;
             Some(format!("{advice}, or put what stands here under prefix"))
         }
+        (EntryKind::Prefix, _) if entry.ends_with('/') => {
+            let prefix = error.suggestion(entry.strip_suffix('/')?)?;
+            Some(format!("write \"{prefix}/\""))
+        }
         _ => error.advice(entry),
     }
 }

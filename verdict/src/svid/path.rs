@@ -26,6 +26,9 @@ pub const SIGNATURES_MAX: usize = 64;
 /// Possible issuers looked at for one credential: about a millisecond.
 const STEPS_MAX: usize = 2_000;
 
+/// Paths that fail only by their dates, kept to find out whether they would hold otherwise.
+const LATE_PATHS_MAX: usize = 4;
+
 /// Check 9: finds a valid path to an anchor of this set, which must be the bundle of the leaf's
 /// own trust domain, and nothing else (Workload API §4.6). Judges the leaf's validity too.
 ///
@@ -48,6 +51,7 @@ pub fn validate(
         chosen: Vec::with_capacity(PATH_MAX_INTERMEDIATES),
         steps_left: STEPS_MAX,
         signatures_left: SIGNATURES_MAX,
+        late: Vec::new(),
         refusal: PathRule::UnknownIssuer.into(),
     }
     .run()
@@ -61,6 +65,14 @@ struct Search<'a> {
     chosen: Vec<(usize, &'a Intermediate)>,
     steps_left: usize,
     signatures_left: usize,
+    late: Vec<LatePath<'a>>,
+    refusal: Refusal,
+}
+
+/// A path that obeys every rule but its dates; its signatures are not looked at yet.
+struct LatePath<'a> {
+    chosen: Vec<(usize, &'a Intermediate)>,
+    anchor: &'a Anchor,
     refusal: Refusal,
 }
 
@@ -99,7 +111,22 @@ impl<'a> Search<'a> {
                 }
             }
         }
+        self.examine_late();
         Err(self.refusal)
+    }
+
+    /// Dates are only blamed for a path whose signatures hold: what a stranger forged is untrusted,
+    /// not expired. Looked at last, so that expired anchors cost a valid path nothing.
+    fn examine_late(&mut self) {
+        for late in std::mem::take(&mut self.late) {
+            self.chosen = late.chosen;
+            self.signatures_left = PATH_MAX_INTERMEDIATES.saturating_add(1);
+            match self.check_signatures(late.anchor) {
+                Ok(()) => self.remember(late.refusal),
+                Err(Flaw::Refused(refusal)) => self.remember(refusal),
+                Err(Flaw::Exhausted) => {}
+            }
+        }
     }
 
     /// Tries every path that goes on from the last certificate chosen and whose worst link fits
@@ -180,21 +207,35 @@ impl<'a> Search<'a> {
     }
 
     /// Judges a complete path: what costs nothing first, signatures last.
-    fn judge(&mut self, anchor: &Anchor) -> Result<PathWindow, Flaw> {
+    fn judge(&mut self, anchor: &'a Anchor) -> Result<PathWindow, Flaw> {
         for (below, (index, chosen)) in self.chosen.iter().enumerate() {
             judge_authority(&chosen.authority, below, Place::at_index(*index))?;
         }
         judge_authority(anchor.authority(), self.chosen.len(), Place::Anchor)?;
         let trust = anchor.trust()?;
         let limits = self.limits(anchor);
-        let in_time = limits.judge(self.now);
-        if in_time.is_err() || self.names_are_ambiguous(anchor) {
+        if let Err(refusal) = limits.judge(self.now) {
+            return Err(self.set_aside(anchor, refusal));
+        }
+        if self.names_are_ambiguous(anchor) {
             self.check_signatures(anchor)?;
         }
-        in_time?;
         self.spend_signatures(self.chosen.len().saturating_add(1))?;
         self.confirm(trust)?;
         Ok(limits)
+    }
+
+    fn set_aside(&mut self, anchor: &'a Anchor, refusal: Refusal) -> Flaw {
+        if self.late.len() < LATE_PATHS_MAX {
+            let chosen = self.chosen.clone();
+            self.late.push(LatePath {
+                chosen,
+                anchor,
+                refusal,
+            });
+        }
+        // Whether the dates are to blame is found out at the end.
+        PathRule::UnknownIssuer.into()
     }
 
     fn limits(&self, anchor: &Anchor) -> PathWindow {

@@ -31,6 +31,10 @@ fn same_prefix(entry: &str) -> String {
     }
 }
 
+fn is_same_prefix(rule: RuleMatch<'_>, prefix: &str) -> bool {
+    rule.kind == EntryKind::Prefix && same_prefix(rule.entry) == same_prefix(prefix)
+}
+
 /// The rule of `list` that covers all of `rule`, an entry of `home`.
 pub(super) fn covering<'l>(
     home: &List,
@@ -42,7 +46,7 @@ pub(super) fn covering<'l>(
     let found = match (within, rule.kind) {
         // Nothing but `any` is broader than a trust domain.
         (Within::SameList, EntryKind::TrustDomains) => None,
-        (Within::SameList, _) => reach.below(list, |start| same_as(rule) == same_prefix(start)),
+        (Within::SameList, _) => reach.below(list, |start| is_same_prefix(rule, start)),
         (Within::OtherList, _) => reach
             .same(list, rule)
             .or_else(|| reach.below(list, |_| false)),
