@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use verdict::availability::{Effect, Event, Found, Loss, State, Timing};
 use verdict::decide::decide;
-use verdict::evidence::{Check, Evidence, FAILURE_REMEMBERED_MS, Fault, Remembered};
+use verdict::evidence::{Check, Evidence, Fault, Remembered};
 use verdict::policy::{Mode, Policy};
 use verdict::reason::Reason;
 use verdict::time::Now;
@@ -65,6 +65,9 @@ fn recalled(memory: &Remembered, world: &World, settings: Settings, now: Now) ->
     Some(verdict(&evidence, world, settings, now))
 }
 
+/// How long failures are remembered here, milliseconds: the default.
+const FAILURE_MS: i64 = 2_000;
+
 const WEB: &str = "verified spiffe://example.org/web";
 const STRICT: Settings = Settings::STRICT;
 
@@ -96,7 +99,11 @@ fn nothing_but_a_verified_identity_is_remembered_for_long() {
     let later = at(2 * MINUTE);
     let unjudged = judged(&p.good, &away.world, STRICT, later);
     assert!(unjudged.remembered().is_none());
-    assert!(unjudged.remembered_failure(later).is_none());
+    assert!(
+        unjudged
+            .remembered_failure(later, FAILURE_MS as u64)
+            .is_none()
+    );
 }
 
 #[test]
@@ -261,10 +268,12 @@ fn a_remembered_failure_lasts_two_seconds() {
         &vec![GARBAGE.to_vec()],
     ] {
         let evidence = judged(chain, &source.world, STRICT, at(0));
-        let memory = evidence.remembered_failure(at(0)).unwrap();
+        let memory = evidence
+            .remembered_failure(at(0), FAILURE_MS as u64)
+            .unwrap();
         let basis = source.world.basis(&failure, at(0));
         let recall = |ms| memory.recall(&source.world, &basis, &failure, at(ms));
-        let again = recall(FAILURE_REMEMBERED_MS - 1).unwrap();
+        let again = recall(FAILURE_MS - 1).unwrap();
         assert_eq!(
             verdict(&again, &source.world, STRICT, at(0)),
             verdict(&evidence, &source.world, STRICT, at(0))
@@ -274,7 +283,7 @@ fn a_remembered_failure_lasts_two_seconds() {
     }
     // The wall clock standing still does not prolong it.
     let memory = judged(&p.forged, &source.world, STRICT, at(0))
-        .remembered_failure(at(0))
+        .remembered_failure(at(0), FAILURE_MS as u64)
         .unwrap();
     let basis = source.world.basis(&failure, at(0));
     let stuck = Now {
@@ -302,18 +311,26 @@ fn failures_that_time_or_a_bundle_cures_are_not_remembered() {
         &p.good,
     ] {
         let evidence = judged(chain, &source.world, STRICT, at(0));
-        assert!(evidence.remembered_failure(at(0)).is_none());
+        assert!(
+            evidence
+                .remembered_failure(at(0), FAILURE_MS as u64)
+                .is_none()
+        );
     }
     for (check, reason) in [
         (Check::Validity, Reason::WrongAudience),
         (Check::Agreement, Reason::CredentialsDisagree),
     ] {
         let evidence = Evidence::faulty(Fault::new(check, reason, &""), &source.world);
-        assert!(evidence.remembered_failure(at(0)).is_none());
+        assert!(
+            evidence
+                .remembered_failure(at(0), FAILURE_MS as u64)
+                .is_none()
+        );
     }
     assert!(
         Evidence::absent(&source.world)
-            .remembered_failure(at(0))
+            .remembered_failure(at(0), FAILURE_MS as u64)
             .is_none()
     );
 }
@@ -324,7 +341,7 @@ fn a_remembered_failure_ends_with_its_bundle() {
     let home = [(HOME, &*p.home.der), (EMPTY, &[][..])];
     let mut source = Source::new(&home, TIMING, at(-100));
     let memory = judged(&p.forged, &source.world, STRICT, at(-90))
-        .remembered_failure(at(-90))
+        .remembered_failure(at(-90), FAILURE_MS as u64)
         .unwrap();
     let failure = STRICT.failure();
     let ask = |source: &Source| {
@@ -465,7 +482,7 @@ proptest! {
         let mut source = Source::new(&[(HOME, &bundles[first]), (EMPTY, &[])], timing, now);
         let evidence = judged(chain, &source.world, before, now);
         let memory = evidence.remembered();
-        let failure_memory = evidence.remembered_failure(now);
+        let failure_memory = evidence.remembered_failure(now, FAILURE_MS as u64);
         prop_assert!(memory.is_none() || failure_memory.is_none());
         for (step, settings) in moves.into_iter().zip(afterwards) {
             now.boot_ms += step.boot_ms;
@@ -486,7 +503,7 @@ proptest! {
             compare("identity", recall, chain, &source.world, settings, &policy, now);
             let recall = failure_memory.as_ref().and_then(|m| m.recall(&source.world, &basis, &failure, now));
             let spoke = compare("failure", recall, chain, &source.world, settings, &policy, now);
-            prop_assert!(!spoke || now.boot_ms - at(0).boot_ms < FAILURE_REMEMBERED_MS);
+            prop_assert!(!spoke || now.boot_ms - at(0).boot_ms < FAILURE_MS);
         }
     }
 }
