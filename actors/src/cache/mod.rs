@@ -37,7 +37,7 @@ const RETRY_MAX_MS: u64 = 30_000;
 /// Failed writes in a row that are worth a warning.
 const LOUD_MAX: u32 = 3;
 
-/// How long an orderly stop waits for the disk: half of the tree's own limit.
+/// How long an orderly stop waits for the disk: a third of what the agent gives its whole tree.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// Wait before the lock is tried again while another write ends, during an orderly stop.
