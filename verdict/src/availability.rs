@@ -354,11 +354,18 @@ impl State {
     /// Takes one event; the effects are for the actor to carry out.
     #[must_use]
     pub fn step(self, event: Event, timing: Timing, now: Now) -> (Self, Vec<Effect>) {
-        let next = self
-            .settled(timing, now)
-            .after(event, now)
-            .settled(timing, now);
-        (next, Self::effects(self.phase(), next.phase(), event))
+        let settled = self.settled(timing, now);
+        let after = settled.after(event, now);
+        let next = after.settled(timing, now);
+        let passages = [
+            (self, settled, Event::Tick),
+            (settled, after, event),
+            (after, next, event),
+        ];
+        let effects = passages
+            .into_iter()
+            .flat_map(|(from, to, trigger)| Self::effects(from.phase(), to.phase(), trigger));
+        (next, effects.collect())
     }
 
     const fn after(self, event: Event, now: Now) -> Self {

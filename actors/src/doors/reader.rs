@@ -156,9 +156,14 @@ impl Reader {
             Kind::V1 => Speaks::V1,
             Kind::V2(_) => Speaks::V2,
         });
+        let payload = self.buffer.split_to(coming.bytes);
+        if memory.is_some() {
+            // The buffer would be used again, and keep what the budget thinks was given back.
+            self.buffer = BytesMut::from(&*self.buffer);
+        }
         Message {
             kind: coming.kind,
-            payload: self.buffer.split_to(coming.bytes),
+            payload,
             _memory: memory,
         }
     }
