@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use proto::cert_header::{CertHeaderError, Raw};
-use verdict::decide::Intake;
 use verdict::evidence::{Check, Evidence, Fault};
 use verdict::reason::Reason;
 use verdict::time::Now;
@@ -13,7 +12,7 @@ use crate::memory::{KeyRef, Memory};
 use crate::metrics::{Metrics, count};
 use crate::policies::InForce;
 use crate::trust::TrustStore;
-use crate::validation::{Job, NoEvidence, Validation};
+use crate::validation::{Asked, NoEvidence, Ticket, Validation};
 
 /// Everything evidence is made from.
 pub struct Judge {
@@ -40,12 +39,14 @@ pub struct Scene {
     pub now: Now,
 }
 
-/// Evidence, or what must be done to have it.
+/// Evidence, or a wait for it.
 pub enum Prompt {
     /// It is there.
     Ready(Evidence),
-    /// The credential is new.
-    Judge(Box<Job>),
+    /// The credential is new, and is being judged.
+    Later(Ticket),
+    /// The credential is new, and there is no capacity to judge it.
+    Overloaded(NoEvidence),
 }
 
 impl Judge {
@@ -87,28 +88,18 @@ impl Judge {
             return Prompt::Ready(evidence);
         }
         count(&self.metrics.memory_misses);
-        Prompt::Judge(Box::new(Job {
-            header: Arc::clone(&scene.policy.header),
+        let asked = Asked {
+            raw: &raw,
+            header: &scene.policy.header,
             reading: scene.policy.reading,
-            raw: raw.into_owned(),
-            world: Arc::clone(&scene.world),
+            world: &scene.world,
             basis: scene.basis,
             failure: *failure,
             now: scene.now,
-        }))
-    }
-
-    /// Has a new credential judged.
-    ///
-    /// # Errors
-    /// The intake refusal to answer with.
-    pub async fn judge(&self, job: Job) -> Result<Evidence, (Intake, NoEvidence)> {
-        self.validation
-            .judge(job)
-            .await
-            .map_err(|error| match error {
-                NoEvidence::Overloaded => (Intake::Overloaded, error),
-                NoEvidence::Internal => (Intake::Internal, error),
-            })
+        };
+        match self.validation.ask(&asked) {
+            Ok(ticket) => Prompt::Later(ticket),
+            Err(error) => Prompt::Overloaded(error),
+        }
     }
 }

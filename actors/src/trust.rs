@@ -78,6 +78,8 @@ impl TrustStore {
     ) -> Result<UpdateReport, UpdateError> {
         let _writing = self.write();
         let now = self.clock.now();
+        // What time has withdrawn by now is gone before the update is read: it keeps nothing alive.
+        self.let_pass(now);
         let world = self.world.load_full();
         let (snapshot, report) = world
             .snapshot()
@@ -109,6 +111,11 @@ impl TrustStore {
         if world.timing() != timing {
             self.publish(world.next(world.state(), timing, Arc::clone(world.snapshot())));
         }
+    }
+
+    fn let_pass(&self, now: Now) {
+        let world = self.world.load_full();
+        self.step(&world, Arc::clone(world.snapshot()), Event::Tick, now);
     }
 
     fn event(&self, event: Event) {

@@ -7,8 +7,9 @@
 //! | [`world`] | the world of the demo: `example.org`, the federated `partner.test`, and a SPIRE publishing both |
 //! | [`client`] | the proxy's side of the agent protocol, written from its description alone |
 //!
-//! Nothing here is for production: the keys live in memory and the authorities sign whatever they are asked to.
-//! Scenarios (timelines of faults with promises) and the deterministic simulator stand on these four.
+//! Nothing here is for production: the keys live in memory and the authorities sign whatever they
+//! are asked to. Scenarios (timelines of faults with promises) and the deterministic simulator
+//! stand on these four.
 
 pub mod ca;
 pub mod client;

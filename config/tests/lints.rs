@@ -163,6 +163,8 @@ fn nobody_and_no_policy_are_different_things() {
         "{nobody:?}"
     );
     assert_eq!(found("spire { }"), ["warning no-policy -"]);
+    // How to tell of decisions decides nothing.
+    assert_eq!(found("audit { sink \"stderr\" }"), ["warning no-policy -"]);
     let waiting = Settings::resolve(None, &Overrides::default()).unwrap();
     let findings = lint(&waiting);
     let codes: Vec<_> = findings.iter().map(|f| (f.code, f.severity)).collect();

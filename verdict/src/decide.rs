@@ -8,7 +8,7 @@ use crate::evidence::{Check, Evidence, Fault, Finding, Trust};
 use crate::id::WorkloadId;
 use crate::lists::RuleMatch;
 use crate::policy::{ListName, Policy, ValidationFailure};
-use crate::reason::Reason;
+use crate::reason::{Class, Reason};
 use crate::svid::VerifiedIdentity;
 use crate::trust::Basis;
 
@@ -207,6 +207,13 @@ pub fn decide<'p>(evidence: &Evidence, basis: &Basis, policy: &'p Policy) -> Dec
     }
 }
 
+/// Whether this is one of the 401s of checks 2 to 6. Anything else in evidence is a defect of ours,
+/// and `log_and_allow` or `enforce #false` must not excuse it.
+fn is_of_a_credential(fault: &Fault) -> bool {
+    (Check::Parse..=Check::Agreement).contains(&fault.check())
+        && matches!(fault.reason().class(), Class::Unauthenticated)
+}
+
 /// A decision under way.
 struct Course {
     trail: Trail,
@@ -251,6 +258,12 @@ impl Course {
     }
 
     fn faulty<'p>(mut self, fault: &Fault, basis: &Basis, policy: &'p Policy) -> Decision<'p> {
+        if !is_of_a_credential(fault) {
+            return refuse(
+                Intake::Internal,
+                &"the evidence names a failure that no credential has by itself (decisions, checks 2 to 6)",
+            );
+        }
         self.pass_before(fault.check());
         let tolerated = matches!(
             policy.failure().validation_failure,

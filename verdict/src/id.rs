@@ -1,7 +1,8 @@
 //! SPIFFE IDs and trust domains, parsed once from raw bytes.
 //!
-//! The bytes never pass through a URL library: those drop ports, decode `%`, resolve `..` or lower-case, and then an
-//! invalid ID looks valid. What was parsed is kept as it came, so equality is byte equality.
+//! The bytes never pass through a URL library: those drop ports, decode `%`, resolve `..` or
+//! lower-case, and then an invalid ID looks valid. What was parsed is kept as it came, so equality
+//! is byte equality.
 
 mod advice;
 mod error;

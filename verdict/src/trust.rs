@@ -260,6 +260,10 @@ impl Snapshot {
                 Err((_, unreadable)) => left_out.push(unreadable),
             }
         }
+        if snapshot.is_empty() {
+            // Nothing that can be read is no material: `cache` must refuse, not judge by nothing.
+            snapshot.contact = None;
+        }
         (snapshot, left_out)
     }
 

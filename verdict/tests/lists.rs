@@ -1,4 +1,5 @@
-//! Allowlist and denylist vectors. A wrong allow and a wrong deny are equally wrong here: on a denylist they swap.
+//! Allowlist and denylist vectors. A wrong allow and a wrong deny are equally wrong here: on a
+//! denylist they swap.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -233,7 +233,9 @@ impl Connection {
                 }
             }
         }
-        self.frame_due = match (self.session.is_greeted(), self.reader.is_amid()) {
+        // While we do not read, the peer is not the one who is slow.
+        let amid = self.reader.is_amid() && self.has_room();
+        self.frame_due = match (self.session.is_greeted(), amid) {
             (true, false) => None,
             (true, true) => self
                 .frame_due

@@ -157,8 +157,8 @@ impl Reader {
             Kind::V2(_) => Speaks::V2,
         });
         let payload = self.buffer.split_to(coming.bytes);
-        if coming.bytes > SMALL_FRAME_BYTES {
-            // The rest shares the large frame's memory and would keep all of it, beyond the budget.
+        if memory.is_some() {
+            // The buffer would be used again, and keep what the budget thinks was given back.
             self.buffer = BytesMut::from(&*self.buffer);
         }
         Message {

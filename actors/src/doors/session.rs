@@ -21,7 +21,7 @@ use crate::configured::Pushed;
 use crate::judge::{Prompt, Scene};
 use crate::metrics::{Answer as Counted, count};
 use crate::policies::InForce;
-use crate::validation::Job;
+use crate::validation::Ticket;
 
 /// Request headers that could pass for one of ours, at most; more is no request but an attack, and
 /// each costs a removal in the reply.
@@ -375,11 +375,17 @@ impl Session {
                 self.doors.decide(&asked, &scene, &evidence, out);
                 Step::Done
             }
-            Prompt::Judge(job) => Step::Later(Box::new(Pending {
+            Prompt::Overloaded(error) => {
+                let decision = refuse(Intake::Overloaded, &error);
+                self.doors
+                    .answer(&asked, &decision, None, Some(policy), out);
+                Step::Done
+            }
+            Prompt::Later(ticket) => Step::Later(Box::new(Pending {
                 doors: Arc::clone(&self.doors),
                 asked: asked.into_owned(),
                 scene,
-                job: *job,
+                ticket,
                 deadline: received + Duration::from_millis(self.doors.bounds.decision_deadline_ms),
             })),
         }
@@ -391,7 +397,7 @@ pub(super) struct Pending {
     doors: Arc<Doors>,
     asked: Asked<'static>,
     scene: Scene,
-    job: Job,
+    ticket: Ticket,
     deadline: Instant,
 }
 
@@ -400,12 +406,12 @@ impl Pending {
     pub(super) async fn answer(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);
         let doors = &self.doors;
-        match timeout_at(self.deadline, doors.judge.judge(self.job)).await {
+        match timeout_at(self.deadline, self.ticket.landed()).await {
             Ok(Ok(evidence)) => doors.decide(&self.asked, &self.scene, &evidence, &mut out),
-            Ok(Err((intake, error))) => {
+            Ok(Err(error)) => {
                 doors.answer(
                     &self.asked,
-                    &refuse(intake, &error),
+                    &refuse(Intake::Internal, &error),
                     None,
                     Some(&self.scene.policy),
                     &mut out,

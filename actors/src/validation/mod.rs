@@ -1,26 +1,29 @@
 //! Certificates not seen before: permits, single flight, workers.
 //!
-//! A mailbox is unbounded, so no request waits in one. A permit is taken before the work; without
-//! one the answer is `OVERLOADED` at once. The same credential at once is judged once. A worker
-//! that dies drops its jobs' answers, and the asker takes the job to the next worker.
+//! A mailbox is unbounded, so no request waits in one. A permit is taken before the work, and before
+//! the credential is copied; without one the answer is `OVERLOADED` at once. The same credential at
+//! once is judged once. A worker that dies drops its jobs' answers, and the flight takes the job to
+//! the next worker.
 
 mod flight;
 mod worker;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use proto::cert_header::{CertHeader, Raw};
 use ractor::ActorRef;
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use verdict::evidence::Evidence;
 use verdict::policy::Failure;
 use verdict::time::Now;
 use verdict::trust::{Basis, World};
 
-use self::flight::{Flights, Seat};
+pub use self::flight::Ticket;
+use self::flight::{Flights, Pilot};
 pub use self::worker::{Worker, WorkerArgs};
-use crate::memory::{Key, KeyRef, Memory, Reading};
+use crate::memory::{KeyRef, Memory, Reading};
 use crate::metrics::Metrics;
 
 /// Validations a worker does in 50 ms at 0.4 ms each (P-384, the slowest common authority key). More
@@ -29,6 +32,12 @@ const PERMITS_PER_WORKER: usize = 125;
 
 /// Workers at least: one can die, or be busy with a slow key, while the other serves.
 const WORKERS_MIN: usize = 2;
+
+/// How often a job is taken to another worker after one died under it.
+const ATTEMPTS: usize = 3;
+
+/// Longest flight, milliseconds: far beyond any decision deadline, so that a permit always returns.
+const FLIGHT_MAX_MS: u64 = 2_000;
 
 /// How many workers a setting means: 0 is one for each processor.
 #[must_use]
@@ -40,20 +49,17 @@ pub fn workers(setting: usize) -> usize {
     wanted.max(WORKERS_MIN)
 }
 
-/// How often a job is taken to another worker after one died under it.
-const ATTEMPTS: usize = 3;
-
-/// One credential to judge, in one world, at one moment.
-#[derive(Clone)]
-pub struct Job {
+/// What is asked about one credential, borrowed from the request.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
     /// The credential as it came.
-    pub raw: Raw<'static>,
+    pub raw: &'a Raw<'a>,
     /// How it is read.
-    pub header: Arc<CertHeader>,
+    pub header: &'a Arc<CertHeader>,
     /// The settings the key depends on.
     pub reading: Reading,
     /// The world.
-    pub world: Arc<World>,
+    pub world: &'a Arc<World>,
     /// What may be concluded in it.
     pub basis: Basis,
     /// The policy's failure block.
@@ -62,9 +68,48 @@ pub struct Job {
     pub now: Now,
 }
 
+/// The same, to be kept.
+pub struct Job {
+    raw: Raw<'static>,
+    header: Arc<CertHeader>,
+    reading: Reading,
+    world: Arc<World>,
+    basis: Basis,
+    failure: Failure,
+    now: Now,
+}
+
+impl Asked<'_> {
+    fn to_job(self) -> Job {
+        Job {
+            raw: self.raw.clone().into_owned(),
+            header: Arc::clone(self.header),
+            reading: self.reading,
+            world: Arc::clone(self.world),
+            basis: self.basis,
+            failure: self.failure,
+            now: self.now,
+        }
+    }
+
+    fn key(&self) -> KeyRef<'_> {
+        KeyRef::new(self.reading, self.raw)
+    }
+}
+
 impl Job {
     fn key(&self) -> KeyRef<'_> {
         KeyRef::new(self.reading, &self.raw)
+    }
+
+    /// Whether its evidence answers the question: the same credential, world and terms, at most a
+    /// flight's length earlier.
+    fn answers(&self, asked: &Asked<'_>) -> bool {
+        Arc::ptr_eq(&self.world, asked.world)
+            && self.basis.stance == asked.basis.stance
+            && self.failure.cache_ttl_s == asked.failure.cache_ttl_s
+            && self.now.unix_seconds() == asked.now.unix_seconds()
+            && self.key() == asked.key()
     }
 }
 
@@ -87,7 +132,7 @@ pub struct Order {
 
 /// The intake of the workers, owned above them.
 pub struct Validation {
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     flights: Flights,
     workers: RwLock<Vec<Option<ActorRef<Order>>>>,
     enlisted: Notify,
@@ -101,7 +146,7 @@ impl Validation {
     #[must_use]
     pub fn new(workers: usize, memory: Arc<Memory>, metrics: Arc<Metrics>) -> Self {
         Self {
-            permits: Semaphore::new(workers * PERMITS_PER_WORKER),
+            permits: Arc::new(Semaphore::new(workers * PERMITS_PER_WORKER)),
             flights: Flights::default(),
             workers: RwLock::new(vec![None; workers]),
             enlisted: Notify::new(),
@@ -113,10 +158,7 @@ impl Validation {
 
     /// Puts a (re)started worker in its place.
     pub fn enlist(&self, place: usize, worker: ActorRef<Order>) {
-        let mut workers = self
-            .workers
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut workers = self.workers.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = workers.get_mut(place) {
             *slot = Some(worker);
         }
@@ -124,29 +166,35 @@ impl Validation {
         self.enlisted.notify_waiters();
     }
 
-    /// Judges a credential.
+    /// Has a credential judged; must be called on the runtime.
     ///
     /// # Errors
-    /// No permit was free, or the validation failed internally: both deny.
-    pub async fn judge(&self, job: Job) -> Result<Evidence, NoEvidence> {
-        match self.flights.board(&job) {
-            Seat::Passenger(flight) => match flight.landed().await {
-                Some(result) => result,
-                // The leader was cancelled (its connection closed): fly alone.
-                None => self.fly(&Arc::new(job)).await,
-            },
-            Seat::Pilot(pilot) => {
-                let result = self.fly(&Arc::new(job)).await;
-                pilot.land(result.clone());
-                result
-            }
+    /// No permit is free.
+    pub fn ask(self: &Arc<Self>, asked: &Asked<'_>) -> Result<Ticket, NoEvidence> {
+        if let Some(ticket) = self.flights.board(asked) {
+            return Ok(ticket);
         }
+        let permits = Arc::clone(&self.permits);
+        let permit = permits
+            .try_acquire_owned()
+            .map_err(|_| NoEvidence::Overloaded)?;
+        let (pilot, ticket) = self.flights.begin(Arc::new(asked.to_job()));
+        tokio::spawn(Arc::clone(self).fly(pilot, permit));
+        Ok(ticket)
     }
 
-    async fn fly(&self, job: &Arc<Job>) -> Result<Evidence, NoEvidence> {
-        let Ok(_permit) = self.permits.try_acquire() else {
-            return Err(NoEvidence::Overloaded);
-        };
+    async fn fly(self: Arc<Self>, pilot: Pilot, _permit: OwnedSemaphorePermit) {
+        let within = Duration::from_millis(FLIGHT_MAX_MS);
+        let judged = tokio::time::timeout(within, self.judge(pilot.job())).await;
+        let result = judged.unwrap_or(Err(NoEvidence::Internal));
+        if let Ok(evidence) = &result {
+            let job = pilot.job();
+            self.memory.keep(job.key(), evidence, job.now);
+        }
+        pilot.land(result);
+    }
+
+    async fn judge(&self, job: &Arc<Job>) -> Result<Evidence, NoEvidence> {
         for _ in 0..ATTEMPTS {
             let worker = self.worker().await;
             let (reply, answer) = oneshot::channel();
@@ -157,16 +205,13 @@ impl Validation {
             if worker.cast(order).is_ok()
                 && let Ok(result) = answer.await
             {
-                if let Ok(evidence) = &result {
-                    self.memory.keep(job.key(), evidence, job.now);
-                }
                 return result;
             }
         }
         Err(NoEvidence::Internal)
     }
 
-    /// A running worker; with none, the next to be enlisted. The asker's deadline bounds the wait.
+    /// A running worker; with none, the next to be enlisted. The flight's length bounds the wait.
     async fn worker(&self) -> ActorRef<Order> {
         loop {
             let mut enlisted = std::pin::pin!(self.enlisted.notified());
@@ -179,10 +224,7 @@ impl Validation {
     }
 
     fn next_worker(&self) -> Option<ActorRef<Order>> {
-        let workers = self
-            .workers
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         (0..workers.len())
             .filter_map(|step| {
@@ -193,28 +235,7 @@ impl Validation {
             .find(|worker| worker.get_status() <= ractor::ActorStatus::Running)
     }
 
-    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+    pub(crate) const fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
-    }
-}
-
-/// What a flight is for: the same credential, judged by the same world and terms.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Route {
-    key: Key,
-    world: usize,
-    judges_trust: bool,
-    cache_ttl_s: u64,
-}
-
-impl Route {
-    fn of(job: &Job) -> Self {
-        Self {
-            key: job.key().to_key(),
-            // Kept alive by the job that flies, so the address stands for that world alone.
-            world: Arc::as_ptr(&job.world) as usize,
-            judges_trust: job.basis.stance.judges_trust(),
-            cache_ttl_s: job.failure.cache_ttl_s,
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! The proxy's side of the agent protocol, version 2 over a Unix socket.
 //!
-//! Written from the description of what the real proxies send and accept, and from nothing of ours: a mistake in the
-//! agent's own encoder must not be cancelled out by the same mistake here. Requests may be pipelined: send many, then
-//! await the answers by id in any order.
+//! Written from the description of what the real proxies send and accept, and from nothing of ours:
+//! a mistake in the agent's own encoder must not be cancelled out by the same mistake here.
+//! Requests may be pipelined: send many, then await the answers by id in any order.
 
 mod answer;
 mod error;
@@ -29,7 +29,8 @@ pub use request::{Headers, Hello, Request};
 
 use inbox::Inbox;
 
-/// How long every await may take unless [`Client::with_timeout`] says otherwise: the real proxy's limit for a handshake.
+/// How long every await may take unless [`Client::with_timeout`] says otherwise: the real proxy's
+/// limit for a handshake.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One connection to an agent.
@@ -167,7 +168,8 @@ impl Client {
             .await
     }
 
-    /// The next message of the agent's own accord of this kind ([`kind::METRICS_REPORT`], [`kind::HEALTH_STATUS`]…).
+    /// The next message of the agent's own accord of this kind ([`kind::METRICS_REPORT`],
+    /// [`kind::HEALTH_STATUS`]…).
     ///
     /// # Errors
     /// When none comes.

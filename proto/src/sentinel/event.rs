@@ -39,7 +39,8 @@ pub trait HeaderSink<'a> {
 /// What a RequestHeaders event says beside its headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestHeaders<'a> {
-    /// The answer's address; 1 to [`MAX_ID_BYTES`](super::limits::MAX_ID_BYTES) bytes, to be echoed byte for byte.
+    /// The answer's address; 1 to [`MAX_ID_BYTES`](super::limits::MAX_ID_BYTES) bytes, to be echoed
+    /// byte for byte.
     pub correlation_id: Cow<'a, str>,
     /// The proxy's id of the request.
     pub request_id: Option<Cow<'a, str>>,

@@ -1,9 +1,10 @@
-//! How large a list may be. A pushed policy comes over a wire, so each of these is a bound on what a peer may cost us.
+//! How large a list may be. A pushed policy comes over a wire, so each of these is a bound on what
+//! a peer may cost us.
 
 use super::{EntryError, EntryKind, ListError, ListSpec};
 
-/// Entries of one list, all kinds together. The largest policies named by users have some hundreds; each entry costs
-/// about 200 bytes compiled.
+/// Entries of one list, all kinds together. The largest policies named by users have some hundreds;
+/// each entry costs about 200 bytes compiled.
 pub const MAX_ENTRIES: usize = 10_000;
 
 /// Text of one list in bytes, all entries together: `MAX_ENTRIES` IDs of usual length (about 100 bytes).
@@ -15,11 +16,13 @@ pub const MAX_PATTERNS: usize = 256;
 /// Length of a pattern in bytes: half of the longest ID, several times what a reader can judge.
 pub const MAX_PATTERN_BYTES: usize = 1024;
 
-/// Depth to which groups and repetitions of a pattern may nest. Our own walk over a parsed pattern recurses this deep.
+/// Depth to which groups and repetitions of a pattern may nest. Our own walk over a parsed pattern
+/// recurses this deep.
 pub const MAX_PATTERN_NESTING: u32 = 32;
 
-/// Sizes in bytes that half a pattern is tried at; each try is charged to the list's budget, so the budget pays for work
-/// done. Measured: `/ns/[^/]+/sa/[^/]+` takes 0.8 KiB, `/[a-z0-9-]{1,63}/.*` 8 KiB, `/\w{1,255}` 34 KiB.
+/// Sizes in bytes that half a pattern is tried at; each try is charged to the list's budget, so the
+/// budget pays for work done. Measured: `/ns/[^/]+/sa/[^/]+` takes 0.8 KiB, `/[a-z0-9-]{1,63}/.*` 8
+/// KiB, `/\w{1,255}` 34 KiB.
 pub const PATTERN_SIZE_STEPS: [usize; 2] = [16 * 1024, 64 * 1024];
 
 /// Budget for compiling all patterns of one list, in bytes: `MAX_PATTERNS` of two usual halves each.

@@ -1,7 +1,8 @@
 //! Allowlist and denylist: which workloads a policy names, by exact ID, prefix, trust domain or pattern.
 //!
-//! What an operator wrote is compiled once, wholly or not at all; asking is then a few hash lookups and, for patterns, a
-//! linear-time match. Whatever could silently match nothing, or more than it says, is refused when it is compiled.
+//! What an operator wrote is compiled once, wholly or not at all; asking is then a few hash lookups
+//! and, for patterns, a linear-time match. Whatever could silently match nothing, or more than it
+//! says, is refused when it is compiled.
 
 mod advice;
 mod error;
@@ -24,8 +25,8 @@ use crate::id::{SpiffeId, TrustDomain, WorkloadId};
 use pattern::{Budget, Pattern};
 use prefix::Prefixes;
 
-/// From an entry to its index in the specification. Only the operator inserts, so nobody can choose collisions, and a
-/// fixed hasher keeps this crate free of a random source.
+/// From an entry to its index in the specification. Only the operator inserts, so nobody can choose
+/// collisions, and a fixed hasher keeps this crate free of a random source.
 type Index<K> = HashMap<K, usize, BuildHasherDefault<DefaultHasher>>;
 
 /// One list as the operator wrote it, nothing checked yet.
@@ -110,8 +111,8 @@ impl List {
         }
     }
 
-    /// The rule that covers `id`. Of several the first of: exact, the longest prefix, trust domain, `any`, the first
-    /// pattern.
+    /// The rule that covers `id`. Of several the first of: exact, the longest prefix, trust domain,
+    /// `any`, the first pattern.
     #[must_use]
     pub fn matches(&self, id: &WorkloadId) -> Option<RuleMatch<'_>> {
         self.named(id)

@@ -1,6 +1,7 @@
 //! Production and staging in one allowlist: who takes over a workload in staging is let in to production.
 //!
-//! A heuristic on names: an ID is split at everything but letters and digits, and its words are looked up below.
+//! A heuristic on names: an ID is split at everything but letters and digits, and its words are
+//! looked up below.
 
 use super::{EntryRef, Lint, LintCode, ListName};
 use crate::id::SCHEME;

@@ -7,7 +7,8 @@ use thiserror::Error;
 
 use crate::lists::limits::MAX_PATTERN_BYTES;
 
-/// The rule that a pattern broke. What could match nothing is refused as well: on a denylist it would let everybody in.
+/// The rule that a pattern broke. What could match nothing is refused as well: on a denylist it
+/// would let everybody in.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum PatternError {
     /// Over `MAX_PATTERN_BYTES`.

@@ -1,7 +1,8 @@
 //! A pattern: two regular expressions, one for the trust domain and one for the path.
 //!
-//! Matched against the ID as one text, `.*` in the trust domain would run over the slash and into the path of anybody's
-//! ID. Split on the parsed pattern, each half sees only its own half of the ID.
+//! Matched against the ID as one text, `.*` in the trust domain would run over the slash and into
+//! the path of anybody's ID. Split on the parsed pattern, each half sees only its own half of the
+//! ID.
 
 mod error;
 mod split;
@@ -108,7 +109,8 @@ impl Budget {
 
 /// IDs are ASCII, so classes are too: `\w{1,63}` would otherwise be some megabytes.
 ///
-/// No half has a `|` outside of a group, so the group changes nothing today; the anchors must not depend on that.
+/// No half has a `|` outside of a group, so the group changes nothing today; the anchors must not
+/// depend on that.
 fn whole_match(half: &str, size_bytes: usize) -> Result<Regex, regex::Error> {
     RegexBuilder::new(&format!(r"\A(?:{half})\z"))
         .unicode(false)

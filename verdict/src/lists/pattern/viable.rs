@@ -1,7 +1,8 @@
 //! Whether half a pattern can match anything at all.
 //!
-//! The grammar of a trust domain or a path is a small automaton. For each node of a pattern we work out which states its
-//! texts can lead to from which; nodes combine as relations do, so counted repetitions cost their logarithm.
+//! The grammar of a trust domain or a path is a small automaton. For each node of a pattern we work
+//! out which states its texts can lead to from which; nodes combine as relations do, so counted
+//! repetitions cost their logarithm.
 
 use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 
