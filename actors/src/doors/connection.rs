@@ -182,7 +182,12 @@ impl Connection {
                     // A panic in there was the validation's, and is contained there; an abort is ours.
                     self.out.extend_from_slice(&answer.unwrap_or_default());
                 }
-                memory = async { match &mut self.memory { Some(memory) => memory.await, None => std::future::pending().await } } => {
+                memory = async {
+                    match &mut self.memory {
+                        Some(memory) => memory.await,
+                        None => std::future::pending().await,
+                    }
+                } => {
                     self.memory = None;
                     self.reader.grant(memory);
                 }
