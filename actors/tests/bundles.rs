@@ -8,12 +8,15 @@
 )]
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use actors::bundles::{BundleWatcher, WatcherArgs, WatcherMsg};
-use actors::clock::Clock;
+use actors::clock::{Clock, TestClock};
 use actors::metrics::Metrics;
 use actors::supervision::{Address, ChildSpec, Restart, Root, SupervisorSpec};
 use actors::trust::{Advice, TrustStore};
@@ -21,9 +24,17 @@ use chaos::ca::Rotation;
 use chaos::spire::{CallFault, EndOfStreams, Refusal as Answer, SocketFile, SpireHandle};
 use chaos::world::{HOME, World as Spire};
 use config::Timings;
+use proto::workload::spiffe_workload_api_server::{SpiffeWorkloadApi, SpiffeWorkloadApiServer};
+use proto::workload::{X509BundlesRequest, X509BundlesResponse, X509svidRequest, X509svidResponse};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixListener;
 use tokio::sync::watch;
-use tonic::Code;
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::{Stream, StreamExt as _};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::transport::Server;
+use tonic::{Code, Request, Response, Status};
 use verdict::availability::{Blame, Found, Phase, Refusal, State, Timing};
 use verdict::id::TrustDomain;
 use verdict::trust::{Generation, Snapshot, World};
@@ -44,35 +55,23 @@ const QUICK: Timings = Timings {
     ..SLOW
 };
 
-/// A SPIRE, a store, and a watcher between them.
-struct Bench {
-    spire: Spire,
+/// A store, and a watcher that fills it.
+struct Watched {
     trust: Arc<TrustStore>,
     metrics: Arc<Metrics>,
     address: Address<WatcherMsg>,
     timings: watch::Sender<Timings>,
     root: Root,
-    _dir: TempDir,
 }
 
-impl Bench {
-    async fn start(timings: Timings) -> Self {
-        Self::start_with(timings, |_| {}).await
-    }
-
-    /// `before` happens to SPIRE before the watcher starts.
-    async fn start_with(timings: Timings, before: impl FnOnce(&SpireHandle)) -> Self {
-        let dir = TempDir::new().unwrap();
-        let clock = Clock::system();
-        let now = clock.now().unix_seconds().0.unsigned_abs();
-        let spire = Spire::start(dir.path().join("agent.sock"), now).unwrap();
-        before(&spire.spire());
+impl Watched {
+    async fn start(socket: &Path, timings: Timings, clock: Clock) -> Self {
         let metrics = Arc::new(Metrics::default());
         let trust = Arc::new(store(&clock, &metrics, timings));
         let (sender, receiver) = watch::channel(timings);
         let address = Address::new();
         let args = WatcherArgs {
-            socket: spire.socket().to_owned(),
+            socket: socket.to_owned(),
             trust: Arc::clone(&trust),
             timings: receiver,
             clock,
@@ -81,20 +80,13 @@ impl Bench {
             (BundleWatcher, args.clone())
         });
         let spec = SupervisorSpec::new("root").child(child);
-        let root = Root::start(spec, Duration::ZERO).await.unwrap();
         Self {
-            spire,
             trust,
             metrics,
             address,
             timings: sender,
-            root,
-            _dir: dir,
+            root: Root::start(spec, Duration::ZERO).await.unwrap(),
         }
-    }
-
-    fn spire(&self) -> SpireHandle {
-        self.spire.spire()
     }
 
     /// Waits until the world is so.
@@ -127,6 +119,49 @@ impl Bench {
     fn transitions(&self) -> u64 {
         self.metrics.transitions.load(Ordering::Relaxed)
     }
+}
+
+/// A SPIRE, and a watcher of it.
+struct Bench {
+    spire: Spire,
+    watched: Watched,
+    _dir: TempDir,
+}
+
+impl Bench {
+    async fn start(timings: Timings) -> Self {
+        Self::start_with(timings, Clock::system(), |_| {}).await
+    }
+
+    /// `before` happens to SPIRE before the watcher starts.
+    async fn start_with(timings: Timings, clock: Clock, before: impl FnOnce(&SpireHandle)) -> Self {
+        let dir = TempDir::new().unwrap();
+        let spire = spire_at(&dir.path().join("agent.sock"));
+        before(&spire.spire());
+        let watched = Watched::start(spire.socket(), timings, clock).await;
+        Self {
+            spire,
+            watched,
+            _dir: dir,
+        }
+    }
+
+    fn spire(&self) -> SpireHandle {
+        self.spire.spire()
+    }
+}
+
+impl Deref for Bench {
+    type Target = Watched;
+
+    fn deref(&self) -> &Watched {
+        &self.watched
+    }
+}
+
+fn spire_at(socket: &Path) -> Spire {
+    let now = Clock::system().now().unix_seconds().0.unsigned_abs();
+    Spire::start(socket, now).unwrap()
 }
 
 fn store(clock: &Clock, metrics: &Arc<Metrics>, timings: Timings) -> TrustStore {
@@ -225,30 +260,98 @@ async fn a_spire_that_goes_and_comes_back_is_noticed_both_times() {
 async fn a_spire_that_comes_late_is_found() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("not-there-yet").join("agent.sock");
-    let clock = Clock::system();
-    let metrics = Arc::new(Metrics::default());
-    let trust = Arc::new(store(&clock, &metrics, SLOW));
-    let (_sender, timings) = watch::channel(SLOW);
-    let args = WatcherArgs {
-        socket: path.clone(),
-        trust: Arc::clone(&trust),
-        timings,
-        clock,
-    };
-    let (actor, _) = ractor::Actor::spawn(None, BundleWatcher, args)
-        .await
-        .unwrap();
+    let watched = Watched::start(&path, SLOW, Clock::system()).await;
     std::fs::create_dir(path.parent().unwrap()).unwrap();
-    let now = Clock::system().now().unix_seconds().0.unsigned_abs();
-    let _spire = Spire::start(&path, now).unwrap();
-    let mut changed = trust.subscribe();
-    let live = async {
-        while trust.phase() != Phase::Live {
-            changed.changed().await.unwrap();
+    let _spire = spire_at(&path);
+    watched.until_phase(Phase::Live).await;
+}
+
+/// Whatever answers there: it is not SPIRE's word, and SPIRE is found once it is back.
+#[tokio::test]
+async fn nonsense_is_a_transport_error() {
+    let http1 = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";
+    let reset = b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\x0d";
+    for speech in [&b""[..], http1, reset, &[0xff; 4096], &[0; 70_000]] {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("agent.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let no_grace = Timings {
+            withdrawal_grace_ms: 0,
+            ..SLOW
+        };
+        let watched = Watched::start(&path, no_grace, Clock::system()).await;
+        for _ in 0..4 {
+            let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
+            let (mut stream, _) = accepted.expect("it should be tried again").unwrap();
+            // The client may have hung up before it was all said.
+            let _ = stream.write_all(speech).await;
         }
+        assert_eq!(trouble(&watched.trust.load()), (Blame::Theirs, false));
+        assert_eq!(watched.trust.phase(), Phase::Starting);
+        drop(listener);
+        let _spire = spire_at(&path);
+        watched.until_phase(Phase::Live).await;
+    }
+}
+
+/// Sends one message with revocation lists, and then nothing.
+struct WithRevocation(X509BundlesResponse);
+
+#[tonic::async_trait]
+impl SpiffeWorkloadApi for WithRevocation {
+    type FetchX509BundlesStream =
+        Pin<Box<dyn Stream<Item = Result<X509BundlesResponse, Status>> + Send>>;
+    type FetchX509SVIDStream = tokio_stream::Empty<Result<X509svidResponse, Status>>;
+
+    async fn fetch_x509_bundles(
+        &self,
+        _request: Request<X509BundlesRequest>,
+    ) -> Result<Response<Self::FetchX509BundlesStream>, Status> {
+        let message = tokio_stream::once(Ok(self.0.clone()));
+        Ok(Response::new(Box::pin(
+            message.chain(tokio_stream::pending()),
+        )))
+    }
+
+    async fn fetch_x509svid(
+        &self,
+        _request: Request<X509svidRequest>,
+    ) -> Result<Response<Self::FetchX509SVIDStream>, Status> {
+        Err(Status::unimplemented("nobody asks for this"))
+    }
+}
+
+#[tokio::test]
+async fn revocation_lists_are_ignored() {
+    let dir = TempDir::new().unwrap();
+    let spire = spire_at(&dir.path().join("other.sock"));
+    let message = X509BundlesResponse {
+        crl: vec![b"garbage".to_vec(), Vec::new()],
+        bundles: spire.spire().bundles().into_iter().collect(),
     };
-    tokio::time::timeout(PATIENCE, live).await.unwrap();
-    actor.stop(None);
+    let path = dir.path().join("agent.sock");
+    let incoming = UnixListenerStream::new(UnixListener::bind(&path).unwrap());
+    let service = SpiffeWorkloadApiServer::new(WithRevocation(message));
+    let router = Server::builder().add_service(service);
+    let _server = AbortOnDropHandle::new(tokio::spawn(router.serve_with_incoming(incoming)));
+    let watched = Watched::start(&path, SLOW, Clock::system()).await;
+    watched.until_phase(Phase::Live).await;
+    assert_eq!(watched.domains(), 2);
+}
+
+/// With the interval at 300 s, only the suspend can be why.
+#[tokio::test]
+async fn a_suspend_resubscribes_at_once() {
+    let now = Clock::system().now();
+    let test = TestClock::new(now, "boot");
+    let bench = Bench::start_with(SLOW, Clock::Test(test.clone()), |_| {}).await;
+    bench.until_phase(Phase::Live).await;
+    for call in 2..=3 {
+        test.suspend(3_600_000);
+        bench.spire().wait_for_calls(call).await.unwrap();
+    }
+    bench.spire().wait_for_connections(1).await.unwrap();
+    assert_eq!(bench.transitions(), 1);
 }
 
 /// The codes as they are received, each as the answer to every attempt after the first stream.
@@ -334,17 +437,18 @@ async fn a_hung_spire_is_an_outage_and_its_late_answer_counts() {
         // Four hang beside each other, no more.
         bench.spire().wait_for_calls(5).await.unwrap();
         assert_eq!(bench.spire().connections(), 5);
-        let calls = bench.spire().calls();
         bench.spire().answer_normally();
         bench.until_phase(Phase::Live).await;
         bench.spire().wait_for_connections(1).await.unwrap();
-        assert_eq!(bench.spire().calls(), calls);
     }
 }
 
 #[tokio::test]
 async fn a_slow_spire_is_not_a_dead_one() {
-    let bench = Bench::start_with(QUICK, |spire| spire.delay(Duration::from_millis(600))).await;
+    let bench = Bench::start_with(QUICK, Clock::system(), |spire| {
+        spire.delay(Duration::from_millis(600))
+    })
+    .await;
     bench.until_phase(Phase::Live).await;
     // The first attempt answered: by the time, others ran beside it.
     assert!(bench.spire().calls() > 1);
@@ -365,7 +469,7 @@ async fn a_frozen_process_is_noticed_by_the_refresh_and_found_again() {
 #[tokio::test]
 async fn garbage_at_first_is_a_failure_and_the_stream_is_taken_once_it_is_good() {
     let garbage = BTreeMap::from([("spiffe://example.org".to_owned(), b"garbage".to_vec())]);
-    let bench = Bench::start_with(SLOW, |spire| spire.set_bundles(garbage)).await;
+    let bench = Bench::start_with(SLOW, Clock::system(), |spire| spire.set_bundles(garbage)).await;
     bench.spire().wait_for_calls(3).await.unwrap();
     assert_eq!(bench.trust.phase(), Phase::Starting);
     assert!(bench.metrics.updates_discarded.load(Ordering::Relaxed) >= 2);
@@ -454,8 +558,15 @@ async fn times_that_change_are_followed() {
     bench.until_phase(Phase::Live).await;
     bench.timings.send_replace(QUICK);
     bench.spire().wait_for_calls(3).await.unwrap();
-    drop(bench.timings);
-    bench.spire.spire().wait_for_calls(5).await.unwrap();
+    // Nobody can change them any more: that is no failure.
+    let Bench {
+        watched,
+        spire,
+        _dir,
+    } = bench;
+    drop(watched.timings);
+    let calls = spire.spire().calls();
+    spire.spire().wait_for_calls(calls + 2).await.unwrap();
 }
 
 #[tokio::test]

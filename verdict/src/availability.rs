@@ -352,20 +352,20 @@ impl State {
     }
 
     /// Takes one event; the effects are for the actor to carry out.
+    ///
+    /// What time has brought about unnoticed is reported first, as time's doing. Only a state that
+    /// ends `Withdrawn` asks to forget: an actor lets time pass ([`Event::Tick`]) before it takes
+    /// the material of a full update, so that nothing withdrawn meanwhile is kept.
     #[must_use]
     pub fn step(self, event: Event, timing: Timing, now: Now) -> (Self, Vec<Effect>) {
-        let settled = self.settled(timing, now);
-        let after = settled.after(event, now);
-        let next = after.settled(timing, now);
-        let passages = [
-            (self, settled, Event::Tick),
-            (settled, after, event),
-            (after, next, event),
-        ];
-        let effects = passages
-            .into_iter()
-            .flat_map(|(from, to, trigger)| Self::effects(from.phase(), to.phase(), trigger));
-        (next, effects.collect())
+        let waited = self.settled(timing, now);
+        let next = waited.after(event, now).settled(timing, now);
+        let by_time = Transition::between(self, waited, Event::Tick);
+        let by_event = Transition::between(waited, next, event);
+        let reports = by_time.into_iter().chain(by_event).map(Effect::Report);
+        let withdrawn = self.phase() != Phase::Withdrawn && next.phase() == Phase::Withdrawn;
+        let withdraw = withdrawn.then_some(Effect::Withdraw);
+        (next, reports.chain(withdraw).collect())
     }
 
     const fn after(self, event: Event, now: Now) -> Self {
@@ -438,16 +438,12 @@ impl State {
             },
         }
     }
+}
 
-    fn effects(from: Phase, to: Phase, trigger: Event) -> Vec<Effect> {
-        if from == to {
-            return Vec::new();
-        }
-        let report = Effect::Report(Transition { from, to, trigger });
-        match to {
-            Phase::Withdrawn => vec![report, Effect::Withdraw],
-            Phase::Starting | Phase::Live | Phase::Interrupted | Phase::Outage => vec![report],
-        }
+impl Transition {
+    fn between(from: State, to: State, trigger: Event) -> Option<Self> {
+        let (from, to) = (from.phase(), to.phase());
+        (from != to).then_some(Self { from, to, trigger })
     }
 }
 

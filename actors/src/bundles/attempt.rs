@@ -80,3 +80,23 @@ fn request() -> Request<X509BundlesRequest> {
     );
     request
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    /// The cause must be in the log, not only that there was one.
+    #[tokio::test]
+    async fn an_error_before_the_call_says_what_the_system_said() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let missing = connect(&dir.path().join("missing")).await.unwrap_err();
+        let end = End::transport(&missing);
+        assert!(end.detail.contains("No such file"), "{}", end.detail);
+        let file = dir.path().join("file");
+        std::fs::write(&file, b"no socket").unwrap();
+        let refused = connect(&file).await.unwrap_err();
+        let end = End::transport(&refused);
+        assert!(end.detail.contains("refused"), "{}", end.detail);
+    }
+}

@@ -132,7 +132,7 @@ impl Actor for BundleWatcher {
         let looks = look::around(args.socket.clone(), args.clock.clone(), myself.clone());
         let times = look::at_timings(args.timings.clone(), myself.clone());
         let mut state = Watching {
-            plan: Plan::new(pace, blame, 0),
+            plan: Plan::new(pace, blame, args.clock.suspended_ms(), 0),
             started: Instant::now(),
             open: HashMap::new(),
             alarm: None,
@@ -273,20 +273,16 @@ impl Watching {
             Loss::TimedOut => "no answer within api-timeout-ms, the attempt stays open",
             _ => detail,
         };
+        let socket = self.args.socket.display();
         match self.complaints.failed(loss) {
             Loudness::Loud => {
-                tracing::warn!(cause, detail, failures, "the Workload API failed us");
+                tracing::warn!(cause, detail, failures, %socket, "no bundles from the Workload API");
             }
             Loudness::LastLoud => {
-                tracing::warn!(
-                    cause,
-                    detail,
-                    failures,
-                    "the Workload API failed us; more of the same is logged at debug"
-                );
+                tracing::warn!(cause, detail, failures, %socket, "no bundles from the Workload API; more of the same is logged at debug");
             }
             Loudness::Quiet => {
-                tracing::debug!(cause, detail, failures, "the Workload API failed us");
+                tracing::debug!(cause, detail, failures, %socket, "no bundles from the Workload API");
             }
         }
         self.args.trust.lost(loss);

@@ -155,14 +155,17 @@ pub struct Plan {
     failures: u32,
     blame: Blame,
     last_id: u64,
-    seen: Option<Sighting>,
+    /// `None` until somebody has looked.
+    socket: Option<SocketFile>,
+    /// The suspended time that later readings are held against.
+    suspended_ms: i64,
 }
 
 impl Plan {
     /// A plan whose first attempt is due at once. `blame` is what a predecessor learned: the fault
-    /// mark stands until a full update.
+    /// mark stands until a full update. `suspended_ms` is the suspended time so far.
     #[must_use]
-    pub fn new(pace: Pace, blame: Blame, now_ms: u64) -> Self {
+    pub fn new(pace: Pace, blame: Blame, suspended_ms: i64, now_ms: u64) -> Self {
         Self {
             pace,
             stream: None,
@@ -171,7 +174,8 @@ impl Plan {
             failures: 0,
             blame,
             last_id: 0,
-            seen: None,
+            socket: None,
+            suspended_ms,
         }
     }
 
@@ -343,23 +347,25 @@ impl Plan {
 
     /// A socket that appears or changes, and a suspend, are each worth a try at once.
     fn look(&mut self, sighting: Sighting, now_ms: u64, actions: &mut Vec<Action>) {
-        let Some(before) = self.seen.replace(sighting) else {
-            return;
-        };
-        let slept = sighting.suspended_ms.saturating_sub(before.suspended_ms);
-        if slept < SUSPEND_NOTICED_MS {
-            // Growth that is not noticed yet adds up; a reading that came out high is forgotten.
-            let suspended_ms = sighting.suspended_ms.min(before.suspended_ms);
-            self.seen = Some(Sighting {
-                suspended_ms,
-                ..sighting
-            });
-        }
-        let appeared = sighting.socket != SocketFile::Absent && sighting.socket != before.socket;
-        if appeared || slept >= SUSPEND_NOTICED_MS {
+        let before = self.socket.replace(sighting.socket);
+        let appeared = sighting.socket != SocketFile::Absent
+            && before.is_some_and(|before| before != sighting.socket);
+        let slept = self.has_slept(sighting.suspended_ms);
+        if appeared || slept {
             self.make_room(actions);
             self.open(now_ms, actions);
         }
+    }
+
+    /// Growth that is not noticed yet adds up; a reading that came out high is forgotten.
+    fn has_slept(&mut self, suspended_ms: i64) -> bool {
+        let slept = suspended_ms.saturating_sub(self.suspended_ms) >= SUSPEND_NOTICED_MS;
+        self.suspended_ms = if slept {
+            suspended_ms
+        } else {
+            suspended_ms.min(self.suspended_ms)
+        };
+        slept
     }
 
     /// The oldest attempt goes: it leads through a socket that is no more, or to a peer as it was

@@ -198,6 +198,71 @@ fn bombs_cost_neither_stack_nor_time() {
     assert!(started.elapsed() < Duration::from_secs(30));
 }
 
+/// What lures a parser into its own depths, and what is answered instead. Of each that speaks of
+/// recovery, a string or levels, 700 repetitions (of most, 70) abort the process in a thread of 2 MiB
+/// with kdl 6.7.1 as the parser, though hardly one nests, hides or comments: a bound on those before
+/// the parser would not help. `(true` panics in kdl 4.7.1.
+fn lures() -> Vec<(String, Option<Syntax>)> {
+    use Syntax as S;
+    let deepest = MAX_DEPTH - 1;
+    vec![
+        // Recovery from a bad token eats the `}` behind it: blocks side by side become nested.
+        ("a {b 1.}\n".repeat(100_000), Some(S::BadNumber)),
+        ("a {b 0x}\n".repeat(100_000), Some(S::BadNumber)),
+        ("a {b #}\n".repeat(100_000), Some(S::UnknownKeyword)),
+        ("a {(t)}\n".repeat(100_000), Some(S::NoName)),
+        // Recovery from a bad token goes on inside the string behind it.
+        (format!("a 1\"{}\"", "{".repeat(900_000)), Some(S::NoSpace)),
+        (
+            format!("a \"\\q {}\"", "a {".repeat(300_000)),
+            Some(S::BadEscape),
+        ),
+        (
+            format!("a \"\\q/{}\"", "*".repeat(900_000)),
+            Some(S::BadEscape),
+        ),
+        // A valid string of KDL 1 is structure to a parser of KDL 2.
+        (format!("a r\"{}\"", "{".repeat(900_000)), None),
+        (format!("a \"\n{}\"", "a {\n".repeat(200_000)), None),
+        // One level of recovery for each mistake.
+        ("a ]\n".repeat(200_000), Some(S::NoValue)),
+        ("a)\n".repeat(300_000), Some(S::NoSpace)),
+        ("a =\n".repeat(200_000), Some(S::NoValue)),
+        ("a {} ".repeat(200_000), Some(S::NoTerminator)),
+        // One level for each `*` in a comment.
+        (format!("a /*{}*/", "*".repeat(900_000)), None),
+        // Twice the time for each level.
+        ("a /- {\n".repeat(deepest) + &"}\n".repeat(deepest), None),
+        // The square of the time.
+        (
+            format!("a \"\"\"\n{}\n\"\"\"", "\\\n".repeat(400_000)),
+            None,
+        ),
+        // The deepest that is read, and a keyword where a type stands.
+        ("a {\n".repeat(deepest) + &"}\n".repeat(deepest), None),
+        ("(true".to_owned(), Some(S::BadAnnotation)),
+    ]
+}
+
+/// A quarter of what a worker thread has.
+const SMALL_STACK_BYTES: usize = 512 * 1024;
+
+#[test]
+fn no_mistake_drives_the_reader_deep() {
+    let started = Instant::now();
+    let small = std::thread::Builder::new().stack_size(SMALL_STACK_BYTES);
+    let all = small.spawn(|| {
+        for (text, expected) in lures() {
+            let start: String = text.chars().take(20).collect();
+            let found = read(&text).err().map(|error| error.what);
+            assert_eq!(found, expected, "{start}");
+        }
+    });
+    all.unwrap().join().unwrap();
+    // A second each in a debug build on a busy machine; what doubles or squares takes minutes.
+    assert!(started.elapsed() < Duration::from_secs(60));
+}
+
 #[test]
 fn depth_and_count_are_bounded() {
     let nested = |levels: usize| format!("{}{}", "a {".repeat(levels), "}".repeat(levels));

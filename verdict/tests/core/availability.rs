@@ -145,6 +145,31 @@ fn any_timing() -> impl Strategy<Value = Timing> {
     })
 }
 
+/// decisions.md: "every transition: logged once … with its cause", even if nobody ticked.
+#[test]
+fn what_time_did_unnoticed_is_reported_before_the_event() {
+    let timing = crate::worlds::TIMING;
+    let refused = Event::Lost(Loss::Refused);
+    let played = |cause| {
+        let events = [(at(0), Event::FullUpdate), (at(1), cause)];
+        crate::worlds::played(at(0), &events)
+    };
+    let report = |from, to, trigger| Effect::Report(Transition { from, to, trigger });
+    let (by_time, transport) = (Event::Tick, Event::Lost(Loss::Transport));
+    let (_, effects) = played(transport).step(Event::FullUpdate, timing, at(60_001));
+    let expected = [
+        report(Phase::Interrupted, Phase::Outage, by_time),
+        report(Phase::Outage, Phase::Live, Event::FullUpdate),
+    ];
+    assert_eq!(effects, expected);
+    let (_, effects) = played(refused).step(transport, timing, at(30_001));
+    let expected = [
+        report(Phase::Interrupted, Phase::Withdrawn, by_time),
+        Effect::Withdraw,
+    ];
+    assert_eq!(effects, expected);
+}
+
 /// How far time alone has taken a source.
 fn rank(phase: Phase) -> u8 {
     match phase {
@@ -185,7 +210,7 @@ proptest! {
         }
     }
 
-    /// Each transition is reported once, with its cause; forgetting is ordered exactly on entering
+    /// Each transition is reported once, with its cause, time's own before the event's; forgetting is ordered exactly on entering
     /// `Withdrawn`; only a full update leads to `Live`; ticks bring about what time does, no more.
     #[test]
     fn effects_tell_what_happened(disk in disk(), history in history(), timing in timing()) {
@@ -196,13 +221,16 @@ proptest! {
             let (after, effects) = state.step(event, timing, at(ms));
             let (from, to) = (before.phase(), after.phase());
             refused = event != Event::FullUpdate && (refused || event == Event::Lost(Loss::Refused));
+            let waited = before.settled(timing, at(ms)).phase();
             let mut expected = Vec::new();
-            if from != to {
-                expected.push(Effect::Report(Transition { from, to, trigger: event }));
-                if to == Phase::Withdrawn {
-                    expected.push(Effect::Withdraw);
-                    prop_assert!(refused);
+            for (from, to, trigger) in [(from, waited, Event::Tick), (waited, to, event)] {
+                if from != to {
+                    expected.push(Effect::Report(Transition { from, to, trigger }));
                 }
+            }
+            if from != Phase::Withdrawn && to == Phase::Withdrawn {
+                expected.push(Effect::Withdraw);
+                prop_assert!(refused);
             }
             prop_assert_eq!(effects, expected);
             if to == Phase::Live && from != Phase::Live {

@@ -32,7 +32,7 @@ impl Bench {
 
     fn with(pace: Pace, blame: Blame) -> Self {
         Self {
-            plan: Plan::new(pace, blame, 0),
+            plan: Plan::new(pace, blame, 0, 0),
             now_ms: 0,
         }
     }
@@ -118,7 +118,7 @@ fn a_refresh_is_make_before_break() {
 #[test]
 fn jitter_only_shortens() {
     for random in [0, 1, 29_999, 30_000, 30_001, u64::MAX] {
-        let mut plan = Plan::new(PACE, Blame::Theirs, 0);
+        let mut plan = Plan::new(PACE, Blame::Theirs, 0, 0);
         assert_eq!(plan.step(Event::Tick, 0, random), [open(1)]);
         assert_eq!(plan.step(full(1), 0, random), []);
         let due_ms = plan.wake_at_ms().unwrap();
@@ -288,7 +288,7 @@ fn a_socket_that_appears_or_changes_is_tried_at_once() {
 #[test]
 fn the_first_look_is_no_change() {
     let mut bench = Bench::live();
-    assert_eq!(bench.step(sighted(Some(10), 1_000_000)), []);
+    assert_eq!(bench.step(sighted(Some(10), 0)), []);
 }
 
 #[test]
@@ -306,16 +306,15 @@ fn a_change_of_the_socket_makes_room_for_its_try() {
 #[test]
 fn a_suspend_resubscribes_at_once_and_drift_does_not() {
     let mut bench = Bench::live();
-    assert_eq!(bench.at(10, sighted(Some(1), 100)), []);
     // A reading that came out high is not remembered as the base.
-    assert_eq!(bench.at(20, sighted(Some(1), 1_099)), []);
-    assert_eq!(bench.at(30, sighted(Some(1), 100)), []);
-    assert_eq!(bench.at(40, sighted(Some(1), 1_100)), [open(2)]);
-    assert_eq!(bench.at(50, sighted(Some(1), 1_100)), []);
+    assert_eq!(bench.at(20, sighted(Some(1), 999)), []);
+    assert_eq!(bench.at(30, sighted(Some(1), 0)), []);
+    assert_eq!(bench.at(40, sighted(Some(1), 1_000)), [open(2)]);
+    assert_eq!(bench.at(50, sighted(Some(1), 1_000)), []);
     // Naps add up.
     assert_eq!(bench.at(60, full(2)), [dropped(1)]);
-    assert_eq!(bench.at(70, sighted(Some(1), 1_700)), []);
-    assert_eq!(bench.at(80, sighted(Some(1), 2_100)), [open(3)]);
+    assert_eq!(bench.at(70, sighted(Some(1), 1_600)), []);
+    assert_eq!(bench.at(80, sighted(Some(1), 2_000)), [open(3)]);
 }
 
 #[test]
@@ -537,13 +536,13 @@ impl Shell {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     /// Whatever the world does: never more than four pending, never silent, never late after a failure.
     #[test]
     fn the_plan_keeps_its_promises(random in any::<u64>(), moves in prop::collection::vec(moves(), 1..80)) {
         let mut shell = Shell {
-            plan: Plan::new(PACE, Blame::Theirs, 0),
+            plan: Plan::new(PACE, Blame::Theirs, 0, 0),
             open: BTreeSet::new(),
             now_ms: 0,
             pace: PACE,
