@@ -196,6 +196,9 @@ fn each_variable_stands_beside_its_flag() {
 #[test]
 fn every_configuration_shown_is_accepted() {
     let mut shown = fenced(README, "kdl");
+    // The proxy's own file is the proxy's to read.
+    shown.retain(|text| !text.starts_with("agents {"));
+    assert!(!shown.is_empty());
     shown.extend([UNIT_CONFIG.to_owned(), config_map(SIDECAR)]);
     for text in shown {
         settings(&text);
