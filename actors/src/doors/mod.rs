@@ -1,19 +1,24 @@
 //! Doors: where proxies ask. One file per dialect; every dialect reaches the same decision.
 
+mod actor;
 pub mod answer;
 pub mod budget;
 mod connection;
 mod conversation;
+mod entrance;
+pub mod grpc;
 mod listener;
 pub mod peer;
 mod reader;
+mod reports;
 mod session;
 mod sink;
 pub mod socket;
 
 use std::sync::Arc;
 
-pub use self::connection::{ConnectionActor, ConnectionArgs};
+pub use self::actor::{ConnectionActor, ConnectionArgs};
+pub use self::entrance::Entrance;
 pub use self::listener::{ListenerActor, ListenerArgs};
 
 use crate::audit::AuditQueue;

@@ -232,7 +232,10 @@ impl Session {
 
     fn request(&self, framed: Framed, payload: &[u8], out: &mut Vec<u8>) -> Step {
         let encoding = framed.encoding();
-        match self.conversation.ask(framed, Payload { encoding, payload }, out) {
+        match self
+            .conversation
+            .ask(framed, Payload { encoding, payload }, out)
+        {
             Asking::Answered => Step::Done,
             Asking::Judging(pending) => Step::Later(pending),
         }
