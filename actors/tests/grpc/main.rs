@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use chaos::spire::SocketFile;
 use proto::sentinel::grpc::v1::agent_processor_client::AgentProcessorClient;
 use proto::sentinel::grpc::v2::agent_response::Decision;
 use proto::sentinel::grpc::v2::agent_service_v2_client::AgentServiceV2Client;
@@ -340,7 +341,6 @@ async fn only_a_trusted_proxy_may_ask() {
     };
     assert!(stage.can_ask(stage.tls_channel(Some(PROXY)).await).await);
     assert_eq!(untrusted(), 0);
-    let elsewhere = "spiffe://partner.test/proxy";
     // The right name signed by nobody we know, and the right one too late, among them.
     let strangers = [
         ("another workload", Some(stage.svid(FRONTEND))),
@@ -431,5 +431,38 @@ async fn draining_answers_what_is_in_flight_and_ends_the_streams() {
 async fn two_doors_share_few_places() {
     let stage = Stage::with("limits { connections 1 }", None).await;
     drop(stage.talk().await);
+    drop(stage.talk().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_door_without_certificate_opens_when_spire_gives_one() {
+    let stage = Stage::with("", Some(PROXY)).await;
+    stage.trusted_can_ask().await;
+    // SPIRE away: the certificate that is there serves on.
+    stage.world.spire().stop(SocketFile::Left).await.unwrap();
+    assert!(stage.can_ask(stage.tls_channel(Some(PROXY)).await).await);
+
+    let stage = Stage::unregistered().await;
+    assert!(!stage.can_ask(stage.tls_channel(Some(PROXY)).await).await);
+    stage.register();
+    stage.trusted_can_ask().await;
+}
+
+/// What one connection does, or what is done to it, is nobody else's affair.
+#[cfg(feature = "chaos-hooks")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_connection_ends_and_the_door_stays() {
+    let stage = Stage::plaintext().await;
+    let mut talk = stage.talk().await;
+    let killed = stage.agent.root().tree().kill("connection");
+    assert_eq!(killed, 1);
+    assert!(talk.end().await.is_some(), "the stream is broken off");
+    let mut talk = stage.talk().await;
+    talk.say(ping(1)).await;
+    assert_eq!(talk.pong().await, 1);
+    // The listener too: its successor serves who waits in the socket's queue.
+    assert_eq!(stage.agent.root().tree().kill("grpc"), 1);
+    talk.say(ping(2)).await;
+    assert_eq!(talk.pong().await, 2);
     drop(stage.talk().await);
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use actors::agent::Agent;
 use actors::clock::Clock;
@@ -49,24 +49,42 @@ impl Stage {
 
     pub(crate) async fn mutual_tls() -> Self {
         let stage = Self::with("", Some(PROXY)).await;
-        // The door serves from the first moment; its certificate comes when SPIRE gives it.
-        while !stage.can_ask(stage.tls_channel(Some(PROXY)).await).await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        stage.trusted_can_ask().await;
         let untrusted = &stage.agent.doors().metrics.untrusted_proxy;
         untrusted.store(0, std::sync::atomic::Ordering::Relaxed);
         stage
     }
 
+    /// SPIRE has no SVID for the agent.
+    pub(crate) async fn unregistered() -> Self {
+        Self::build("", Some(PROXY), |_| {}).await
+    }
+
     pub(crate) async fn with(agent: &str, proxy: Option<&str>) -> Self {
+        Self::build(agent, proxy, register).await
+    }
+
+    /// SPIRE has an SVID for the agent from now on.
+    pub(crate) fn register(&self) {
+        register(&self.world);
+    }
+
+    /// Waits until the trusted proxy is served: a door serves from the first moment, its certificate
+    /// comes when SPIRE gives it. There is nothing to wait for but an attempt that succeeds.
+    pub(crate) async fn trusted_can_ask(&self) {
+        let asking = async {
+            while !self.can_ask(self.tls_channel(Some(PROXY)).await).await {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(asking).await;
+    }
+
+    async fn build(agent: &str, proxy: Option<&str>, register: impl Fn(&World)) -> Self {
         let home = tempfile::tempdir().unwrap();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let world = World::start(home.path().join("spire.sock"), now.as_secs()).unwrap();
-        let svid = world.svid(AGENT).unwrap();
-        world.spire().set_svids(vec![WorkloadSvid {
-            svid,
-            hint: String::new(),
-        }]);
+        register(&world);
         let audit = home.path().join("audit.jsonl");
         let text = format!(
             "agent {{ accept-pushed-config true; {agent} }}\n\
@@ -157,6 +175,13 @@ impl Stage {
         let mut client = AgentServiceV2Client::new(channel);
         soon(client.process_event(ping(1))).await.is_ok()
     }
+}
+
+fn register(world: &World) {
+    world.spire().set_svids(vec![WorkloadSvid {
+        svid: world.svid(AGENT).unwrap(),
+        hint: String::new(),
+    }]);
 }
 
 /// A port that nobody listens on.
