@@ -232,7 +232,7 @@ async fn many_requests_at_once_each_get_their_answer() {
     let asks = talk.asks.clone();
     let asking = tokio::spawn(async move {
         for number in 0..REQUESTS {
-            let xfcc = if number % 3 == 0 { &bad } else { &good };
+            let xfcc = if number.is_multiple_of(3) { &bad } else { &good };
             asks.send(headers(&number.to_string(), Some(xfcc)))
                 .await
                 .unwrap();
@@ -242,7 +242,7 @@ async fn many_requests_at_once_each_get_their_answer() {
     for _ in 0..REQUESTS {
         let answer = talk.answer().await;
         let number: usize = answer.correlation_id.parse().unwrap();
-        let expected = if number % 3 == 0 { 401 } else { 200 };
+        let expected = if number.is_multiple_of(3) { 401 } else { 200 };
         assert_eq!(status_of(&answer), expected, "request {number}");
         assert!(answered.insert(number), "request {number} answered twice");
     }

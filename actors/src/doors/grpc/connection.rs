@@ -1,6 +1,5 @@
 //! One connection: TLS if asked for, then HTTP/2, to its end.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -139,7 +138,7 @@ where
         let mut routes = routes.clone();
         let frames = frames.clone();
         let request = request.map(|body| Metered::new(body, frames, within_ms));
-        async move { Ok::<_, Infallible>(routes.call(request).await?) }
+        async move { routes.call(request).await }
     });
     let calls = Calls::default();
     let _ends_with_us = EndOfCalls(calls.clone());
