@@ -29,11 +29,41 @@ impl From<Exit> for ExitCode {
 
 /// The process's exit code; an error is printed with its causes.
 pub(crate) fn code(result: anyhow::Result<Exit>) -> ExitCode {
+    crate::logging::finish();
     match result {
         Ok(exit) => exit.into(),
         Err(error) => {
-            crate::logging::say_error(&format!("{error:#}"));
+            crate::logging::say_error(&told(&error));
             Exit::Failure.into()
         }
+    }
+}
+
+/// The error and its causes, each once: many errors of libraries end with their cause's text already.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.ends_with(&cause) {
+            told.push_str(": ");
+            told.push_str(&cause);
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::told;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = anyhow!("no such file").context("read x: no such file");
+        assert_eq!(told(&error), "read x: no such file");
+        let error = anyhow!("no such file").context("read x");
+        assert_eq!(told(&error), "read x: no such file");
     }
 }

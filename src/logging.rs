@@ -1,28 +1,119 @@
 //! Logs, and everything that is said to a person: standard error, but for what was asked for.
+//!
+//! Whoever reads standard error may be stuck, and peers cause lines: so the log is a bounded queue
+//! and a thread that writes it, and no request waits for a reader. What finds no room is counted.
 
-use std::io::Write as _;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+
+/// Lines that wait to be written at most: a busy second, about a megabyte.
+const QUEUE_LINES: usize = 4_096;
+/// Time for what still waits when the process ends; a reader that is stuck must not hold it up.
+const FLUSH_WITHIN: Duration = Duration::from_millis(200);
+
+/// The queue of this process, once logging is on.
+static QUEUE: OnceLock<Queue> = OnceLock::new();
 
 /// Starts logging to standard error. `RUST_LOG` says more precisely what `--verbose` says roughly.
 pub(crate) fn start(verbose: bool) {
     let default = if verbose { "debug" } else { "info" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let queue = QUEUE.get_or_init(Queue::start).clone();
     let logging = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(move || queue.clone())
         .with_ansi(false);
     // Only a second call can fail, and then logging is on already.
     let _ = logging.try_init();
+    // The default hook writes to standard error itself, and so may wait for ever.
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = std::backtrace::Backtrace::capture();
+        tracing::error!(%panic, %backtrace, "panicked");
+    }));
+}
+
+/// Writes what still waits, if somebody reads it.
+pub(crate) fn finish() {
+    let Some(queue) = QUEUE.get() else { return };
+    let (written, wait) = sync_channel(1);
+    if queue.lines.try_send(Line::Flush(written)).is_ok() {
+        // Late or gone: then nobody reads.
+        let _ = wait.recv_timeout(FLUSH_WITHIN);
+    }
 }
 
 /// Says what went wrong, on standard error.
 pub(crate) fn say_error(text: &str) {
     // Nobody is left to tell when standard error is closed.
-    let _ = writeln!(std::io::stderr(), "error: {text}");
+    let _ = writeln!(io::stderr(), "error: {text}");
 }
 
 /// Prints what was asked for, on standard output.
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// Where events are written to; never waits.
+#[derive(Clone)]
+struct Queue {
+    lines: SyncSender<Line>,
+    dropped: Arc<AtomicU64>,
+}
+
+enum Line {
+    Text(Vec<u8>),
+    Flush(SyncSender<()>),
+}
+
+impl Queue {
+    fn start() -> Self {
+        let (lines, waiting) = sync_channel(QUEUE_LINES);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&dropped);
+        let writing = std::thread::Builder::new().name("log".to_owned());
+        if let Err(error) = writing.spawn(move || write_all(&waiting, &count)) {
+            say_error(&format!("no thread for the log, it is lost: {error}"));
+        }
+        Self { lines, dropped }
+    }
+}
+
+impl Write for Queue {
+    /// One call is one event: the formatter hands it over whole.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.lines.try_send(Line::Text(line.to_vec())).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes until the process ends. A closed standard error loses lines, as it always does.
+fn write_all(waiting: &Receiver<Line>, dropped: &AtomicU64) {
+    let mut stderr = io::stderr();
+    for line in waiting {
+        let _ = match line {
+            Line::Text(text) => stderr.write_all(&text),
+            Line::Flush(written) => {
+                let _ = written.send(());
+                Ok(())
+            }
+        };
+        let lost = dropped.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let _ = writeln!(
+                stderr,
+                "{lost} lines of this log are missing: it was not read"
+            );
+        }
+    }
 }

@@ -57,7 +57,14 @@ pub(crate) fn settings(args: &Serve) -> anyhow::Result<Option<Settings>> {
 
 /// A configuration file, or `None` once everything that is wrong with it was said.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Option<FileConfig>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        // A wrong path, mode or encoding is a wrong configuration: restarting does not help.
+        Err(error) => {
+            logging::say_error(&format!("read {}: {error}", path.display()));
+            return Ok(None);
+        }
+    };
     match FileConfig::parse(&path.display().to_string(), &text) {
         Ok(file) => Ok(Some(file)),
         Err(errors) => {
@@ -71,11 +78,21 @@ async fn serve(settings: Settings) -> anyhow::Result<Exit> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let socket = settings.agent().socket.value.to_string();
+    let grpc = settings.agent().grpc.as_ref();
+    let grpc = grpc.map(|door| door.address.value.to_string());
     let spire = settings.spire_socket().value.to_string();
     let configured = settings.policy().is_some();
-    let agent = Agent::start(settings, Clock::system()).await?;
+    let agent = match Agent::start(settings, Clock::system()).await {
+        Ok(agent) => agent,
+        Err(error) if error.is_configuration() => {
+            logging::say_error(&error.to_string());
+            return Ok(Exit::Config);
+        }
+        Err(error) => return Err(error.into()),
+    };
     tracing::info!(
         socket,
+        grpc,
         spire,
         version = env!("CARGO_PKG_VERSION"),
         "serving"

@@ -89,8 +89,8 @@ impl TrustStore {
                 tracing::warn!(%error, "update discarded, the last good one stays");
             })?;
         count(&self.metrics.updates);
-        self.report_update(&report);
         self.step(&world, Arc::new(snapshot), Event::FullUpdate, now);
+        self.report_update(&report);
         Ok(report)
     }
 
@@ -127,15 +127,18 @@ impl TrustStore {
 
     fn step(&self, world: &World, snapshot: Arc<Snapshot>, event: Event, now: Now) {
         let (state, effects) = world.state().step(event, world.timing(), now);
-        let mut snapshot = snapshot;
-        for effect in effects {
-            match effect {
-                Effect::Report(transition) => self.report(transition, state),
-                Effect::Withdraw => snapshot = Arc::new(snapshot.withdrawn()),
-            }
-        }
+        let snapshot = match effects.contains(&Effect::Withdraw) {
+            true => Arc::new(snapshot.withdrawn()),
+            false => snapshot,
+        };
         if state != world.state() || !Arc::ptr_eq(&snapshot, world.snapshot()) {
             self.publish(world.next(state, world.timing(), snapshot));
+        }
+        // Said once it is so: who reads the log may ask the next moment.
+        for effect in effects {
+            if let Effect::Report(transition) = effect {
+                self.report(transition, state);
+            }
         }
     }
 

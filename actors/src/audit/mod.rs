@@ -3,6 +3,7 @@
 //! The queue is bounded and owned above the actor that drains it: while the actor is down, records
 //! wait; when the queue is full they are dropped and counted, and no request waits for a disk.
 
+mod outlet;
 mod record;
 mod sink;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc};
 
 pub use self::record::{Grounds, Request, render, rfc3339};
-pub use self::sink::{AuditActor, AuditArgs, Sink};
+pub use self::sink::{AuditActor, AuditArgs, Sink, SinkError};
 use crate::metrics::{Metrics, count};
 
 /// Records that wait at most: some 40 MiB at worst, seconds of a busy agent.

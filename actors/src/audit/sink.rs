@@ -1,8 +1,10 @@
-//! The audit actor: takes records from the queue and writes them to its sink.
+//! The audit actor: takes records from the queue and writes them to its sinks.
 //!
 //! A sink may block for ever (a full pipe, a dead disk): the writing is done on a thread that is not
-//! an async worker, and only the queue fills meanwhile.
+//! an async worker, and only the queue fills meanwhile. A sink may fail (a full disk, a closed pipe):
+//! it is opened again from time to time, what is lost meanwhile is counted, and nobody is restarted.
 
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -14,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::AuditRecords;
+use super::outlet::Outlet;
 use crate::metrics::{Metrics, count};
 
 /// Where records go.
@@ -27,8 +30,40 @@ pub enum Sink {
     File(PathBuf),
 }
 
+/// Why a sink cannot be written to.
+#[derive(Debug, thiserror::Error)]
+#[error("audit sink {sink}: {error}")]
+pub struct SinkError {
+    /// Which.
+    sink: Sink,
+    /// Why not.
+    #[source]
+    error: io::Error,
+}
+
+impl fmt::Display for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("stdout"),
+            Self::Stderr => f.write_str("stderr"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
 impl Sink {
-    fn open(&self) -> io::Result<Box<dyn Write + Send>> {
+    /// Whether it can be opened: a wrong path is told at the start.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn check(&self) -> Result<(), SinkError> {
+        let sink = self.clone();
+        self.open()
+            .map(drop)
+            .map_err(|error| SinkError { sink, error })
+    }
+
+    pub(super) fn open(&self) -> io::Result<Box<dyn Write + Send>> {
         Ok(match self {
             Self::Stdout => Box::new(io::stdout()),
             Self::Stderr => Box::new(io::stderr()),
@@ -76,13 +111,8 @@ impl Actor for AuditActor {
         myself: ActorRef<AuditMessage>,
         args: AuditArgs,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let sinks = args
-            .sinks
-            .iter()
-            .map(Sink::open)
-            .collect::<io::Result<Vec<_>>>()?;
         Ok(AbortOnDropHandle::new(tokio::spawn(async move {
-            let pumping = tokio::spawn(pump(args, sinks));
+            let pumping = tokio::spawn(pump(args));
             let pumping = AbortOnDropHandle::new(pumping);
             let ended = match pumping.await {
                 Ok(Ok(())) => return,
@@ -105,11 +135,11 @@ impl Actor for AuditActor {
     }
 }
 
-/// Moves records from the queue to the sink until the queue is closed.
-async fn pump(args: AuditArgs, sinks: Vec<Box<dyn Write + Send>>) -> io::Result<()> {
+/// Moves records from the queue to the sinks until the queue is closed.
+async fn pump(args: AuditArgs) -> io::Result<()> {
     // Held for as long as this actor lives; a successor waits here until it is gone.
     let mut records = args.records.lock().await;
-    let mut sinks = sinks;
+    let mut outlets: Vec<Outlet> = args.sinks.into_iter().map(Outlet::new).collect();
     let mut batch = Vec::new();
     loop {
         batch.clear();
@@ -119,18 +149,17 @@ async fn pump(args: AuditArgs, sinks: Vec<Box<dyn Write + Send>>) -> io::Result<
         }
         let lines = std::mem::take(&mut batch);
         let written = tokio::task::spawn_blocking(move || {
-            let result = sinks
+            // Every sink has its turn, whatever became of the one before.
+            let lost = outlets
                 .iter_mut()
-                .try_for_each(|sink| sink.write_all(&lines).and_then(|()| sink.flush()));
-            (result, sinks, lines)
+                .filter_map(|outlet| outlet.write(&lines).err())
+                .count();
+            (lost, outlets, lines)
         });
-        let (result, back, lines) = written.await.map_err(io::Error::other)?;
-        (sinks, batch) = (back, lines);
-        if let Err(error) = result {
-            for _ in 0..taken {
-                count(&args.metrics.audit_dropped);
-            }
-            return Err(error);
+        let (lost, back, lines) = written.await.map_err(io::Error::other)?;
+        (outlets, batch) = (back, lines);
+        for _ in 0..lost.saturating_mul(taken) {
+            count(&args.metrics.audit_dropped);
         }
     }
 }

@@ -75,8 +75,8 @@ pub fn bind(
     {
         fs::remove_file(&temporary).map_err(io("remove", &temporary))?;
     }
-    let listener = listen(&temporary).map_err(io("bind", &temporary))?;
-    let prepared = prepare(&temporary, mode, gid).map_err(io("set owner and mode of", &temporary));
+    let listener = listen(&temporary).map_err(io("bind", path))?;
+    let prepared = prepare(&temporary, mode, gid).map_err(io("set owner and mode of", path));
     let placed =
         prepared.and_then(|()| fs::rename(&temporary, path).map_err(io("rename into place", path)));
     if let Err(error) = placed {

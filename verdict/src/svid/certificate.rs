@@ -5,6 +5,7 @@
 
 use super::der::{self, DerError, Reader, Tlv, tag};
 use super::validity::Window;
+use super::{extensions, name};
 
 /// Extensions in one certificate. Public CAs write about ten; the bound keeps the search for
 /// duplicates cheap.
@@ -41,6 +42,17 @@ pub enum CertificateError {
     /// RFC 5280 §4.2: at most one instance of each extension.
     #[error("an extension appears twice (RFC 5280 §4.2)")]
     DuplicateExtension,
+    /// RFC 5280 §4.1.2.4: a Name is a sequence of sets of attributes.
+    #[error(
+        "the issuer's or the subject's name is no sequence of sets of attributes (RFC 5280 §4.1.2.4)"
+    )]
+    Name,
+    /// RFC 5280 §4.2: an extension is known by an object identifier.
+    #[error("an extension's identifier is no object identifier (RFC 5280 §4.2, X.690 §8.19)")]
+    ExtensionId,
+    /// RFC 5280 §4.2.1.1, §4.2.1.2: key identifiers have one shape and are not critical.
+    #[error("a key identifier cannot be read, or is marked critical (RFC 5280 §4.2.1.1, §4.2.1.2)")]
+    KeyIdentifier,
     /// A bound of ours on extensions.
     #[error("more than {EXTENSIONS_MAX} extensions (limit of this agent)")]
     TooManyExtensions,
@@ -175,6 +187,28 @@ impl<'a> Certificate<'a> {
                 return Err(CertificateError::DuplicateExtension);
             }
             rest = after;
+        }
+        for part in [self.issuer, self.subject] {
+            name::check(part).map_err(|_| CertificateError::Name)?;
+        }
+        self.check_extensions()
+    }
+
+    /// The shape of what no rule of a role looks at. Other extensions that nobody reads say
+    /// nothing, in whatever shape (RFC 5280 §4.2).
+    fn check_extensions(&self) -> Result<(), CertificateError> {
+        for extension in &self.extensions {
+            der::object_identifier(extension.oid).map_err(|_| CertificateError::ExtensionId)?;
+            let key_id = if ExtensionId::SubjectKeyIdentifier.is(extension.oid) {
+                extensions::subject_key_id(extension.value)
+            } else if ExtensionId::AuthorityKeyIdentifier.is(extension.oid) {
+                extensions::authority_key_id(extension.value)
+            } else {
+                continue;
+            };
+            if extension.critical || key_id.is_err() {
+                return Err(CertificateError::KeyIdentifier);
+            }
         }
         Ok(())
     }

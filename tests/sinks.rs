@@ -1,0 +1,161 @@
+//! Records and logs that nobody takes: a full disk, a stuck collector, a closed pipe. No request waits for them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test may panic and print"
+)]
+
+mod common;
+
+use std::process::Command;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use chaos::client::{Client, Frame, Hello, kind};
+use common::expect::Expected;
+use common::{Agent, FRONTEND, Heard, LOAD_POLICY, PATIENCE, Site, asked, eventually};
+
+/// The load policy with these sinks.
+fn policy(site: &Site, sinks: &str) -> Command {
+    let path = site.path("sinks.kdl");
+    let limits = "agent { limits { decision-deadline-ms 20000 } }";
+    std::fs::write(
+        &path,
+        format!("{LOAD_POLICY}{limits}\naudit {{\n{sinks}\n}}\n"),
+    )
+    .unwrap();
+    let mut command = site.command();
+    command.arg("--config").arg(path);
+    command
+}
+
+fn spawn(site: &Site, sinks: &str, heard: Heard) -> Agent {
+    let command = policy(site, sinks);
+    Agent::spawn_heard(command, heard, site.socket(), site.path("audit.jsonl"))
+}
+
+/// Connects and waits until SPIRE's bundles are there; the log may be unheard.
+async fn live(site: &Site) -> Client {
+    let mut client = None;
+    eventually("the agent", async || {
+        client = Client::connect(site.socket(), Hello::default()).await.ok();
+        client.is_some()
+    })
+    .await;
+    let client = client.unwrap().with_timeout(PATIENCE);
+    let request = site.asks(FRONTEND);
+    eventually("the bundles", async || {
+        client.ask(&request).await.unwrap().is_allow()
+    })
+    .await;
+    client
+}
+
+/// Everybody is answered, at length.
+async fn serves(site: &Site, requests: u64) {
+    let load = common::load::start(site.socket(), common::load::mixed(site), 2);
+    load.served(requests).await;
+    let tally = load.stop().await;
+    assert_eq!(tally.cut.load(Relaxed), 0, "{tally:?}");
+    assert_eq!(tally.refused.load(Relaxed), 0, "{tally:?}");
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_records_and_nothing_else() {
+    let site = Site::new();
+    let good = site.path("audit.jsonl");
+    let sinks = format!("sink \"file\" path=\"/dev/full\"\nsink \"file\" path={good:?}");
+    let agent = spawn(&site, &sinks, Heard::Both);
+    let client = live(&site).await;
+    // Longer than any restart budget lasts: each pause between two tries doubles to 5 s.
+    let until = Instant::now() + std::time::Duration::from_secs(15);
+    while Instant::now() < until {
+        serves(&site, 50).await;
+    }
+    agent.said(0, "No space left on device").await;
+    // The other sink has everything, once.
+    let request = site.asks(FRONTEND).with_id("last");
+    asked(&client, &request, &Expected::allowed_as(FRONTEND)).await;
+    agent.record("last").await;
+    drop(client);
+    let lines = agent
+        .log()
+        .lines()
+        .filter(|line| line.contains("No space left"))
+        .count();
+    assert!(lines < 100, "{lines} lines about one full disk");
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_pipe_that_nobody_reads_holds_up_no_request_and_no_end() {
+    let site = Site::new();
+    let agent = spawn(&site, "sink \"stdout\"", Heard::OnlyStderr);
+    let client = live(&site).await;
+    // A pipe holds 64 KiB, a record takes one.
+    serves(&site, 1_000).await;
+    drop(client);
+    let asked_to = Instant::now();
+    agent.stop().await;
+    assert!(
+        asked_to.elapsed().as_secs() < 20,
+        "{:?}",
+        asked_to.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_closed_pipe_ends_nothing() {
+    let site = Site::new();
+    let agent = spawn(&site, "sink \"stdout\"", Heard::StdoutClosed);
+    let client = live(&site).await;
+    let until = Instant::now() + std::time::Duration::from_secs(15);
+    while Instant::now() < until {
+        serves(&site, 50).await;
+    }
+    drop(client);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_no_request() {
+    let site = Site::new();
+    let agent = spawn(&site, "log-success #false", Heard::Nothing);
+    let client = live(&site).await;
+    let unreadable = Frame {
+        kind: kind::REQUEST_HEADERS,
+        payload: b"{}".to_vec(),
+    };
+    // Each is a line of the log, and all are more than a pipe holds.
+    for _ in 0..3_000 {
+        client.send_frame(&unreadable).await.unwrap();
+        let answer = client
+            .answer("")
+            .await
+            .expect("the log does not hold it up");
+        assert_eq!(answer.block_status(), Some(400));
+    }
+    serves(&site, 200).await;
+    drop(client);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_sink_that_cannot_be_opened_is_said_at_once() {
+    let site = Site::new();
+    let nowhere = site.path("no/such/audit.jsonl");
+    let agent = spawn(
+        &site,
+        &format!("sink \"file\" path={nowhere:?}"),
+        Heard::Both,
+    );
+    let started = Instant::now();
+    let ended = agent.ended().await;
+    assert_eq!(ended.status.code(), Some(78), "{}", ended.stderr);
+    assert!(ended.stderr.contains("audit.jsonl"), "{}", ended.stderr);
+    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+}
