@@ -731,6 +731,11 @@ fn a_leaf_alone_breaks_no_rule_of_svids() {
             not(LeafRule::ExtendedKeyUsage(DerError::Contents)),
         ),
         (
+            "RFC 5280 4.2.1.11: policyConstraints, critical or not",
+            leaf(|c| c.with(POLICY_CONSTRAINTS, false, sequence(&[&tlv(0x80, &[0])]))),
+            not(LeafRule::PolicyConstraints),
+        ),
+        (
             "RFC 5280 4.2: unknown critical extension",
             leaf(|c| c.with(UNKNOWN, true, vec![5, 0])),
             not(LeafRule::CriticalExtension),

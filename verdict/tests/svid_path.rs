@@ -171,6 +171,8 @@ fn an_intermediate_may_be_of_another_domain_or_of_none() {
         |c: Certificate| c.with(EKU, false, extended_key_usage(&[SERVER_AUTH, CLIENT_AUTH])),
         |c: Certificate| c.with(UNKNOWN, false, vec![5, 0]),
         |c: Certificate| c.with(BASIC_CONSTRAINTS, true, authority(Some(0))),
+        |c: Certificate| c.with(SAN, true, tlv(0x30, &dns("ca.example.org"))),
+        |c: Certificate| c.with(SAN, false, tlv(0x30, &tlv(0xa4, &name("x")))),
         |c: Certificate| c.without(SKI),
         |c: Certificate| c.edit(|c| c.issuer_key_id = Some(None)),
         |c: Certificate| c.edit(|c| c.issuer_key_id = Some(Some(b"contradiction".to_vec()))),
@@ -256,6 +258,21 @@ fn unfit() -> Vec<(&'static str, Edit, AuthorityRule)> {
             "RFC 5280 4.2: critical certificatePolicies",
             |c| c.with(CERTIFICATE_POLICIES, true, sequence(&[])),
             R::CriticalExtension,
+        ),
+        (
+            "RFC 5280 4.2: a critical SAN with names of other forms only",
+            |c| c.with(SAN, true, tlv(0x30, &tlv(0xa4, &name("x")))),
+            R::CriticalExtension,
+        ),
+        (
+            "RFC 5280 4.2: a critical SAN without names",
+            |c| c.with(SAN, true, sequence(&[])),
+            R::CriticalExtension,
+        ),
+        (
+            "RFC 5280 4.2.1.11: policyConstraints that are not critical",
+            |c| c.with(POLICY_CONSTRAINTS, false, sequence(&[&tlv(0x80, &[0])])),
+            R::PolicyConstraints,
         ),
         (
             "X509-SVID 3.2: the ID of a workload",
@@ -353,6 +370,7 @@ fn an_unfit_anchor_anchors_nothing_and_says_why() {
     let fresh = Issuer::root("fresh");
     let old: Edit = |c| c.edit(|c| c.version = None);
     let twice: Edit = |c| c.and(UNKNOWN, false, vec![]).and(UNKNOWN, false, vec![]);
+    let unique_id: Edit = |c| c.edit(|c| c.before_extensions = tlv(0x82, &[0, 1]));
     let odd_key_id: Edit = |c| c.with(SKI, false, vec![5, 0]);
     let profile = AuthorityRule::Profile;
     let rows = unfit().into_iter().chain([
@@ -365,6 +383,11 @@ fn an_unfit_anchor_anchors_nothing_and_says_why() {
             "RFC 5280 4.2: an extension twice",
             twice,
             profile(CertificateError::DuplicateExtension),
+        ),
+        (
+            "RFC 5280 4.1.2.8: a unique identifier",
+            unique_id,
+            profile(CertificateError::UniqueIdentifier),
         ),
         (
             "RFC 5280 4.2.1.1: an unreadable key identifier",

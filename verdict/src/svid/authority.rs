@@ -46,6 +46,9 @@ pub enum AuthorityRule {
         "has nameConstraints on URIs or directory names, which are refused rather than ignored (X509-SVID §4.2)"
     )]
     NameConstraints,
+    /// RFC 5280 §4.2.1.11: it is critical, by rule or by name, and policies are not processed.
+    #[error("has policyConstraints, and policies are not processed (RFC 5280 §4.2.1.11)")]
+    PolicyConstraints,
     /// RFC 5280 §6.1.1: the second judge cannot read it.
     #[error("cannot serve as a trust anchor (RFC 5280 §6.1.1)")]
     Unreadable,
@@ -124,6 +127,9 @@ fn judge(certificate: &Certificate<'_>) -> Result<PathLength, AuthorityRule> {
             Ok(false) | Err(_) => return Err(AuthorityRule::NameConstraints),
         }
     }
+    if certificate.has(ExtensionId::PolicyConstraints) {
+        return Err(AuthorityRule::PolicyConstraints);
+    }
     judge_ids(certificate)?;
     Ok(path_length)
 }
@@ -160,8 +166,11 @@ fn judge_ids(certificate: &Certificate<'_>) -> Result<(), AuthorityRule> {
     let Some(value) = certificate.extension(ExtensionId::SubjectAltName) else {
         return Ok(());
     };
-    let uris = extensions::uri_names(value).map_err(|_| AuthorityRule::SubjectAltName)?;
-    for uri in uris {
+    let names = extensions::subject_names(value).map_err(|_| AuthorityRule::SubjectAltName)?;
+    if names.read == 0 && certificate.has_critical(ExtensionId::SubjectAltName) {
+        return Err(AuthorityRule::CriticalExtension);
+    }
+    for uri in names.uris {
         let scheme = uri.get(..SPIFFE_SCHEME.len());
         if !scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SPIFFE_SCHEME)) {
             continue;

@@ -67,6 +67,7 @@ pub(crate) enum ExtensionId {
     BasicConstraints,
     NameConstraints,
     AuthorityKeyIdentifier,
+    PolicyConstraints,
     ExtendedKeyUsage,
 }
 
@@ -80,6 +81,7 @@ impl ExtensionId {
             Self::BasicConstraints => 19,
             Self::NameConstraints => 30,
             Self::AuthorityKeyIdentifier => 35,
+            Self::PolicyConstraints => 36,
             Self::ExtendedKeyUsage => 37,
         }
     }
@@ -113,6 +115,8 @@ pub(crate) struct Certificate<'a> {
     pub(crate) subject: &'a [u8],
     /// Contents of the SubjectPublicKeyInfo.
     pub(crate) spki: &'a [u8],
+    /// Of the issuer or the subject.
+    unique_id: Option<&'a [u8]>,
     extensions: Vec<Extension<'a>>,
 }
 
@@ -154,9 +158,8 @@ impl<'a> Certificate<'a> {
         let window = Window::parse(fields.nested(tag::SEQUENCE)?)?;
         let subject = fields.expect(tag::SEQUENCE)?.value;
         let spki = fields.expect(tag::SEQUENCE)?.value;
-        if matches!(fields.peek(), Some(0x81 | 0x82 | 0xa1 | 0xa2)) {
-            return Err(CertificateError::UniqueIdentifier);
-        }
+        let issuer_unique_id = fields.optional(tag::context(1))?;
+        let subject_unique_id = fields.optional(tag::context(2))?;
         let extensions = match fields.optional(tag::constructed(3))? {
             Some(wrapped) => read_extensions(der::single(wrapped.value, tag::SEQUENCE)?)?,
             None => Vec::new(),
@@ -172,6 +175,7 @@ impl<'a> Certificate<'a> {
             window,
             subject,
             spki,
+            unique_id: issuer_unique_id.or(subject_unique_id).map(|id| id.value),
             extensions,
         })
     }
@@ -180,6 +184,9 @@ impl<'a> Certificate<'a> {
     pub(crate) fn check_profile(&self) -> Result<(), CertificateError> {
         if self.version != Version::V3 {
             return Err(CertificateError::Version);
+        }
+        if self.unique_id.is_some() {
+            return Err(CertificateError::UniqueIdentifier);
         }
         let mut rest = self.extensions.as_slice();
         while let Some((first, after)) = rest.split_first() {
@@ -227,6 +234,14 @@ impl<'a> Certificate<'a> {
             .iter()
             .find(|e| id.is(e.oid))
             .map(|e| e.value)
+    }
+
+    pub(crate) fn has(&self, id: ExtensionId) -> bool {
+        self.extension(id).is_some()
+    }
+
+    pub(crate) fn has_critical(&self, id: ExtensionId) -> bool {
+        self.extensions.iter().any(|e| e.critical && id.is(e.oid))
     }
 
     /// Whether a critical extension is none of these (RFC 5280 §4.2: it must then be refused).

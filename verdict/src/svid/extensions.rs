@@ -89,23 +89,33 @@ mod name_form {
     pub(super) const REGISTERED_ID: u8 = context(8);
 }
 
-/// The URIs of a SubjectAltName, raw. Every other entry must be one of the known forms, and text
-/// and addresses must be such: what cannot be read could be a second identity.
-pub(crate) fn uri_names(value: &[u8]) -> Result<Vec<&[u8]>, DerError> {
+/// What a SubjectAltName says.
+pub(crate) struct SubjectNames<'a> {
+    /// The URIs, raw.
+    pub(crate) uris: Vec<&'a [u8]>,
+    /// Names of a form that is read: URIs, DNS names, email and IP addresses.
+    pub(crate) read: usize,
+}
+
+/// The names of a SubjectAltName. Every entry must be one of the known forms, and text and
+/// addresses must be such: what cannot be read could be a second identity.
+pub(crate) fn subject_names(value: &[u8]) -> Result<SubjectNames<'_>, DerError> {
     use name_form::{DIRECTORY, DNS, EDI, EMAIL, IP, OTHER, REGISTERED_ID, URI, X400};
     let mut names = Reader::new(der::single(value, tag::SEQUENCE)?);
-    let mut uris = Vec::new();
+    let (mut uris, mut read) = (Vec::new(), 0_usize);
     while !names.at_end() {
         let name = names.any()?;
         match name.tag {
             URI | EMAIL | DNS if !name.value.is_ascii() => return Err(DerError::Contents),
             IP if !matches!(name.value.len(), 4 | 16) => return Err(DerError::Contents),
             URI => uris.push(name.value),
-            OTHER | EMAIL | DNS | X400 | DIRECTORY | EDI | IP | REGISTERED_ID => {}
+            EMAIL | DNS | IP => {}
+            OTHER | X400 | DIRECTORY | EDI | REGISTERED_ID => continue,
             _ => return Err(DerError::Unexpected),
         }
+        read = read.saturating_add(1);
     }
-    Ok(uris)
+    Ok(SubjectNames { uris, read })
 }
 
 /// The SubjectKeyIdentifier (RFC 5280 §4.2.1.2). Only a hint for path building: empty is absent.

@@ -194,6 +194,9 @@ pub enum LeafRule {
     /// RFC 5280 §4.2: a critical extension that is not understood.
     #[error("the leaf has a critical extension that is not understood (RFC 5280 §4.2)")]
     CriticalExtension,
+    /// RFC 5280 §4.2.1.11, §6.1.5: who does not process policies cannot obey it.
+    #[error("the leaf has policyConstraints, and policies are not processed (RFC 5280 §4.2.1.11)")]
+    PolicyConstraints,
     /// RFC 5280 §4.1.2.7 and the algorithms of this agent.
     #[error(transparent)]
     Key(#[from] KeyError),

@@ -1,6 +1,5 @@
 //! One connection: TLS if asked for, then HTTP/2, to its end.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +21,7 @@ use tokio_rustls::server::TlsStream;
 use tower::Service as _;
 
 use super::Security;
+use super::meter::Metered;
 use super::service::{Caller, routes};
 use super::tls;
 use crate::doors::Doors;
@@ -131,16 +131,19 @@ where
     let called = Arc::new(Notify::new());
     let routes = routes(&caller);
     let bell = Arc::clone(&called);
+    let frames = doors.frames.clone();
+    let within_ms = doors.bounds.handshake_timeout_ms;
     let service = service_fn(move |request: Request<Incoming>| {
         bell.notify_one();
         let mut routes = routes.clone();
-        async move { Ok::<_, Infallible>(routes.call(request).await?) }
+        let frames = frames.clone();
+        let request = request.map(|body| Metered::new(body, frames, within_ms));
+        async move { routes.call(request).await }
     });
     let calls = Calls::default();
     let _ends_with_us = EndOfCalls(calls.clone());
     let http = limited(calls).serve_connection(TokioIo::new(stream), service);
     let mut http = pin!(http);
-    let within_ms = doors.bounds.handshake_timeout_ms;
     tokio::select! {
         end = http.as_mut() => return Ok(end?),
         () = called.notified() => {}

@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint, Uri};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 use tower::service_fn;
 use verdict::svid::CHAIN_MAX_CERTIFICATES;
 
@@ -151,7 +151,13 @@ async fn follow(args: IdentityArgs) {
         } else {
             failures.saturating_add(1)
         };
+        let refused =
+            matches!(&end, StreamEnd::Status(status) if status.code() == Code::PermissionDenied);
         match failures {
+            0 | 1 if refused => tracing::error!(
+                %end,
+                "SPIRE gives this agent no X.509-SVID, so no proxy can connect to the gRPC door: register the agent (spire-server entry create)"
+            ),
             0 | 1 => {
                 tracing::warn!(%end, "the gRPC door's own X.509-SVID is not followed, trying again")
             }
@@ -250,5 +256,64 @@ fn certificate_len(der: &[u8]) -> Option<usize> {
         [0x30, 0x82, a, b, ..] => Some(4 + usize::from(u16::from_be_bytes([a, b]))),
         // Longer than 64 KiB is no certificate.
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    fn sequence(length: u16) -> Vec<u8> {
+        let [high, low] = length.to_be_bytes();
+        let mut der = match (high, low) {
+            (0, short @ 0..=0x7f) => vec![0x30, short],
+            (0, _) => vec![0x30, 0x81, low],
+            _ => vec![0x30, 0x82, high, low],
+        };
+        der.resize(der.len() + usize::from(length), 0);
+        der
+    }
+
+    /// Workload API, 5.2.1: `x509_svid` is certificates one after the other.
+    #[test]
+    fn concatenated_certificates_are_taken_apart() {
+        let parts = [0, 0x7f, 0x80, 0xff, 0x100, 3_000].map(sequence);
+        let chain = certificates(&parts.concat()).unwrap();
+        assert!(chain.iter().map(|each| each.as_ref()).eq(&parts));
+    }
+
+    #[test]
+    fn what_is_no_sequence_of_certificates_is_refused() {
+        let torn = sequence(300);
+        let torn = torn.split_last().unwrap().1;
+        let trailing = [sequence(300), vec![0]].concat();
+        let many = sequence(1).repeat(CHAIN_MAX_CERTIFICATES + 1);
+        for wrong in [
+            &[][..],
+            &[0x30],
+            &[0x31, 0],
+            &[0x30, 0x80],
+            &[0x30, 0x83, 1, 0, 0],
+            torn,
+            &trailing,
+            &many,
+        ] {
+            assert!(certificates(wrong).is_none(), "{wrong:?}");
+        }
+        assert!(certificates(&sequence(1).repeat(CHAIN_MAX_CERTIFICATES)).is_some());
+    }
+
+    #[test]
+    fn waits_grow_and_stay_bounded() {
+        assert!(wait(1, u64::MAX) <= Duration::from_millis(2 * RETRY_MIN_MS));
+        for failures in [0, 1, 5, 16, 100, u32::MAX] {
+            let wait = wait(failures, u64::MAX);
+            assert!(
+                wait >= Duration::from_millis(RETRY_MIN_MS / 2),
+                "{failures}"
+            );
+            assert!(wait <= Duration::from_millis(RETRY_MAX_MS), "{failures}");
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! | `connection` | TLS and HTTP/2 of one connection, to its end |
 //! | `service` | the calls |
 //! | `stream` | `ProcessStream`: one proxy's conversation |
+//! | `meter` | memory for large messages |
 //! | `dialect` | how questions read and replies are written here |
 //! | [`tls`] | who may connect |
 //! | [`identity`] | our own certificate, from SPIRE |
@@ -13,6 +14,7 @@
 mod connection;
 mod dialect;
 pub mod identity;
+mod meter;
 mod service;
 mod stream;
 pub mod tls;
