@@ -78,6 +78,8 @@ async fn serve(settings: Settings) -> anyhow::Result<Exit> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let socket = settings.agent().socket.value.to_string();
+    let grpc = settings.agent().grpc.as_ref();
+    let grpc = grpc.map(|door| door.address.value.to_string());
     let spire = settings.spire_socket().value.to_string();
     let configured = settings.policy().is_some();
     let agent = match Agent::start(settings, Clock::system()).await {
@@ -90,6 +92,7 @@ async fn serve(settings: Settings) -> anyhow::Result<Exit> {
     };
     tracing::info!(
         socket,
+        grpc,
         spire,
         version = env!("CARGO_PKG_VERSION"),
         "serving"

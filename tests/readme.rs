@@ -18,7 +18,6 @@ use verdict::reason::Reason;
 const COMMANDS: [&str; 2] = ["cargo run --release -- demo", "cargo test --workspace"];
 
 #[test]
-#[ignore = "README.md is not written yet"]
 fn the_newcomers_commands_stand_in_code_blocks() {
     let readme = readme();
     let mut inside = false;
@@ -39,7 +38,6 @@ fn the_newcomers_commands_stand_in_code_blocks() {
 }
 
 #[test]
-#[ignore = "README.md is not written yet"]
 fn every_reason_stands_beside_its_status() {
     let readme = readme();
     let missing = Reason::ALL.into_iter().filter(|reason| {
@@ -52,7 +50,6 @@ fn every_reason_stands_beside_its_status() {
 }
 
 #[test]
-#[ignore = "README.md is not written yet"]
 fn every_key_is_listed() {
     let bounds = Bound::ALL.into_iter().map(|bound| bound.limit().key);
     let timings = Timing::ALL.into_iter().map(Timing::key);
@@ -69,7 +66,6 @@ fn every_key_is_listed() {
 }
 
 #[test]
-#[ignore = "README.md is not written yet"]
 fn every_flag_and_variable_is_listed() {
     let flags = Override::ALL.into_iter().filter_map(Override::flag);
     let variables = Override::ALL.into_iter().map(Override::variable);

@@ -6,21 +6,25 @@
 //! |- health               lets time pass, says how we are
 //! |- trust                one_for_one
 //! |  |- cache             the snapshot on disk
+//! |  |- identity          our own SVID, where a door needs one
 //! |  `- bundles           watches the Workload API
 //! |- validation           one_for_one
 //! |  |- worker-0          certificates not seen before
 //! |  `- worker-1
 //! `- doors                one_for_one
 //!    |- sentinel          accepts on the agent's Unix socket
+//!    |- grpc              accepts on the gRPC address, if there is one
 //!    `- connection ...    one each, temporary
 //! ```
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Bound, Settings, Sink as ConfigSink, TrustedProxy};
-use tokio::net::UnixListener;
+use config::{Bound, DoorSecurity, GrpcDoor, Settings, Sink as ConfigSink, TrustedProxy};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use verdict::availability::{Found, State};
 use verdict::trust::{Snapshot, World};
@@ -31,9 +35,12 @@ use crate::cache::{self, CacheActor, CacheArgs};
 use crate::clock::Clock;
 use crate::configured::{Configured, availability_timing};
 use crate::doors::budget::FrameBudget;
+use crate::doors::grpc::identity::{IdentityActor, IdentityArgs, OwnIdentity};
+use crate::doors::grpc::tls::{self, TrustedProxies};
+use crate::doors::grpc::{GrpcEntrance, Security};
 use crate::doors::peer::TrustedPeer;
 use crate::doors::socket::{self, SocketError, SocketFile};
-use crate::doors::{Bounds, Doors, ListenerActor, ListenerArgs};
+use crate::doors::{Bounds, Doors, Entrance, ListenerActor, ListenerArgs};
 use crate::health::{HealthActor, HealthArgs, HealthBoard};
 use crate::judge::Judge;
 use crate::memory::{self, Memory};
@@ -57,6 +64,18 @@ pub enum AgentError {
     /// A sink of the audit cannot be opened.
     #[error("{0}")]
     Audit(#[from] SinkError),
+    /// The gRPC address cannot be served.
+    #[error("bind {address}: {error}; stop who listens there, or choose another --grpc-address")]
+    GrpcAddress {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        error: io::Error,
+    },
+    /// TLS cannot be set up.
+    #[error("TLS of the gRPC door: {0}")]
+    Tls(#[from] rustls::Error),
     /// The tree did not come up.
     #[error("{0}")]
     Tree(#[from] StartError),
@@ -79,6 +98,7 @@ struct Owned {
     workers: usize,
     records: AuditRecords,
     listener: Arc<UnixListener>,
+    grpc: Option<Grpc>,
     permits: Arc<Semaphore>,
     clock: Clock,
 }
@@ -89,9 +109,15 @@ impl AgentError {
     pub const fn is_configuration(&self) -> bool {
         match self {
             Self::Policy(_) | Self::Audit(_) | Self::Socket(SocketError::NoSuchGroup(_)) => true,
-            Self::Socket(_) | Self::Tree(_) => false,
+            Self::Socket(_) | Self::GrpcAddress { .. } | Self::Tls(_) | Self::Tree(_) => false,
         }
     }
+}
+
+/// The gRPC door, and our identity if it needs one.
+struct Grpc {
+    entrance: Arc<GrpcEntrance>,
+    identity: Option<Arc<OwnIdentity>>,
 }
 
 impl Agent {
@@ -113,8 +139,12 @@ impl Agent {
             .transpose()?;
         let path = agent.socket.value.as_path().to_owned();
         let (listener, socket_file) = socket::bind(&path, agent.socket_mode.bits(), gid)?;
+        let grpc = match &agent.grpc {
+            None => None,
+            Some(door) => Some((door.clone(), bind(door.address.value).await?)),
+        };
         let drain_within = Duration::from_millis(agent.bounds.value(Bound::DrainTimeoutMs));
-        let owned = Owned::new(settings, listener, &trust, &clock, &metrics)?;
+        let owned = Owned::new(settings, (listener, grpc), &trust, &clock, &metrics)?;
         let doors = Arc::clone(&owned.doors);
         let root = Root::start(owned.tree(), drain_within).await?;
         Ok(Self {
@@ -183,7 +213,7 @@ fn restore(settings: &Settings, clock: &Clock, metrics: &Arc<Metrics>) -> TrustS
 impl Owned {
     fn new(
         settings: Settings,
-        listener: UnixListener,
+        (listener, grpc): (UnixListener, Option<(GrpcDoor, TcpListener)>),
         trust: &Arc<TrustStore>,
         clock: &Clock,
         metrics: &Arc<Metrics>,
@@ -223,14 +253,21 @@ impl Owned {
             },
             open: tokio_util::task::TaskTracker::new(),
         };
+        let grpc = grpc
+            .map(|(door, listener)| Grpc::new(door, listener, &doors))
+            .transpose()?;
+        // A listener that waits for a connection holds its permit already: without one for each, the
+        // doors would take them from each other.
+        let permits = doors.bounds.connections + usize::from(grpc.is_some());
         Ok(Self {
             trust: Arc::clone(trust),
-            permits: Arc::new(Semaphore::new(doors.bounds.connections)),
+            permits: Arc::new(Semaphore::new(permits)),
             doors: Arc::new(doors),
             validation,
             workers,
             records,
             listener: Arc::new(listener),
+            grpc,
             clock: clock.clone(),
         })
     }
@@ -298,7 +335,23 @@ impl Owned {
                 ))
             }
         };
+        let tree = match self.grpc.as_ref().and_then(|grpc| grpc.identity.as_ref()) {
+            None => tree,
+            Some(identity) => tree.child(self.identity(identity)),
+        };
         tree.child(bundles)
+    }
+
+    fn identity(&self, identity: &Arc<OwnIdentity>) -> ChildSpec {
+        let settings = self.doors.configured.settings();
+        let args = IdentityArgs {
+            socket: settings.spire_socket().value.as_path().to_owned(),
+            identity: Arc::clone(identity),
+            timings: self.doors.configured.timings(),
+        };
+        ChildSpec::actor("identity", Restart::STANDARD, &Address::new(), move |_| {
+            (IdentityActor, args.clone())
+        })
     }
 
     fn validation(&self) -> SupervisorSpec {
@@ -328,28 +381,81 @@ impl Owned {
                 TrustedProxy::Gid(gid) => Some(TrustedPeer::Gid(*gid)),
                 TrustedProxy::Spiffe(_) => None,
             });
-        let args = ListenerArgs {
+        let unix = Entrance::Unix {
             listener: Arc::clone(&self.listener),
+            trusted: trusted.collect(),
+        };
+        let doors = SupervisorSpec::new("doors").child(self.listener("sentinel", unix));
+        let doors = match &self.grpc {
+            None => doors,
+            Some(grpc) => {
+                let entrance = Entrance::Grpc(Arc::clone(&grpc.entrance));
+                doors.child(self.listener("grpc", entrance))
+            }
+        };
+        doors.temporary("connection")
+    }
+
+    fn listener(&self, name: &'static str, entrance: Entrance) -> ChildSpec {
+        let args = ListenerArgs {
+            entrance,
             doors: Arc::clone(&self.doors),
             permits: Arc::clone(&self.permits),
-            trusted: trusted.collect(),
             connections: None,
         };
-        let listener = ChildSpec::actor(
-            "sentinel",
-            Restart::STANDARD,
-            &Address::new(),
-            move |start| {
-                let args = ListenerArgs {
-                    connections: start.temporaries("connection"),
-                    ..args.clone()
+        ChildSpec::actor(name, Restart::STANDARD, &Address::new(), move |start| {
+            let args = ListenerArgs {
+                connections: start.temporaries("connection"),
+                ..args.clone()
+            };
+            (ListenerActor, args)
+        })
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, AgentError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| AgentError::GrpcAddress { address, error })
+}
+
+impl Grpc {
+    fn new(door: GrpcDoor, listener: TcpListener, doors: &Doors) -> Result<Self, AgentError> {
+        let address = door.address.value;
+        let (security, identity) = match door.security {
+            DoorSecurity::MutualTls(ids) => {
+                let identity = Arc::new(OwnIdentity::default());
+                let initial = doors.configured.initial();
+                let failure =
+                    initial.map_or_else(Default::default, |policy| *policy.policy.failure());
+                let proxies = TrustedProxies {
+                    ids,
+                    trust: Arc::clone(&doors.judge.trust),
+                    cache_ttl_ms: failure.cache_ttl_ms(),
+                    clock: doors.clock.clone(),
                 };
-                (ListenerActor, args)
-            },
-        );
-        SupervisorSpec::new("doors")
-            .child(listener)
-            .temporary("connection")
+                let acceptor = tls::acceptor(Arc::clone(&identity), proxies)?;
+                (Security::MutualTls(acceptor), Some(identity))
+            }
+            DoorSecurity::PlaintextLoopback => {
+                tracing::warn!(
+                    %address,
+                    "the gRPC door is plaintext: every process of this machine can ask, and pushes are not taken; name the proxy's SPIFFE ID in trusted-proxies"
+                );
+                (Security::Plaintext, None)
+            }
+            DoorSecurity::PlaintextInsecure => {
+                tracing::error!(
+                    %address,
+                    "INSECURE: the gRPC door is plaintext on the network, because insecure-plaintext insists: whoever reaches it can ask, answers can be forged on the way, and pushes are not taken"
+                );
+                (Security::Plaintext, None)
+            }
+        };
+        let connections = doors.bounds.connections;
+        Ok(Self {
+            entrance: Arc::new(GrpcEntrance::new(listener, security, connections)),
+            identity,
+        })
     }
 }
 

@@ -18,7 +18,7 @@ use verdict::svid::{
     self, CERTIFICATE_MAX_BYTES, CHAIN_MAX_CERTIFICATES, Presented, Refusal, VerifiedIdentity,
 };
 use verdict::time::{Now, UnixSeconds};
-use verdict::trust::{Snapshot, World};
+use verdict::trust::{Basis, Snapshot, World};
 
 use super::known::{self, ANCHORS, CLOCKS, NOW};
 
@@ -35,7 +35,22 @@ const MOMENTS: [i64; 8] = [
     i64::MAX,
 ];
 
+/// A credential that must pass: without it the claims would hold for an agent that refuses all.
+static GOOD: LazyLock<()> = LazyLock::new(|| {
+    let chain = split(include_bytes!("../seeds/svid/nested"));
+    let presented = svid::examine(&chain).expect("a good chain");
+    let identity = svid::validate(&presented, &ANCHORS, NOW).expect("signed by the authority");
+    assert_eq!(identity.id().as_str(), "spiffe://example.org/frontend/a");
+    let passed = SCENES.iter().filter(|scene| {
+        let (basis, evidence) = scene.judge(&chain);
+        let decision = decide(&evidence, &basis, &scene.policy);
+        matches!(decision.verdict(), Verdict::Allow(permit) if matches!(permit.passage(), Passage::Verified(_)))
+    });
+    assert!(passed.count() >= 6, "live in three modes, and cached");
+});
+
 pub fn check(data: &[u8]) {
+    LazyLock::force(&GOOD);
     let chain = split(data);
     let presented = match svid::examine(&chain) {
         Ok(presented) => presented,
@@ -111,6 +126,15 @@ struct Scene {
     world: World,
     policy: Policy,
     now: Now,
+}
+
+impl Scene {
+    fn judge(&self, chain: &[Vec<u8>]) -> (Basis, Evidence) {
+        let failure = self.policy.failure();
+        let basis = self.world.basis(failure, self.now);
+        let evidence = Evidence::judge(chain, &self.world, &basis, failure, self.now);
+        (basis, evidence)
+    }
 }
 
 /// Every stance there is: live; outages in the three modes, with material fresh and too old; refused.
@@ -190,9 +214,7 @@ fn policy(mode: &str, ttl_s: u64) -> Policy {
 
 fn check_verdicts(chain: &[Vec<u8>]) {
     for scene in SCENES.iter() {
-        let failure = scene.policy.failure();
-        let basis = scene.world.basis(failure, scene.now);
-        let evidence = Evidence::judge(chain, &scene.world, &basis, failure, scene.now);
+        let (basis, evidence) = scene.judge(chain);
         let decision = decide(&evidence, &basis, &scene.policy);
         let Verdict::Allow(permit) = decision.verdict() else {
             continue;

@@ -6,7 +6,7 @@
 
 use crate::svid::{
     Authority, AuthorityRule, Certificate, CertificateError, DerError, PathRule, Place, Reader,
-    Refusal, Role, name_text, tag,
+    Refusal, name_text, tag,
 };
 use crate::time::UnixSeconds;
 use rustls_pki_types::{CertificateDer, TrustAnchor};
@@ -247,7 +247,7 @@ pub struct Anchor {
 impl Anchor {
     fn read(der: &[u8]) -> Result<Self, CertificateError> {
         let certificate = Certificate::parse(der)?;
-        let authority = Authority::read(&certificate, Role::Anchor);
+        let authority = Authority::read(&certificate);
         let der = CertificateDer::from(der);
         let trust = webpki::anchor_from_trusted_cert(&der)
             .ok()

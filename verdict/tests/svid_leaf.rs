@@ -28,6 +28,14 @@ fn leaf(edit: impl FnOnce(Certificate) -> Certificate) -> Vec<u8> {
     Issuer::root("root").sign(&edit(Certificate::leaf(ID, &Key::p256())))
 }
 
+/// A leaf with this value as its authority key identifier.
+fn with_issuer_key_id(value: Vec<u8>) -> Vec<u8> {
+    leaf(|c| {
+        c.with(AKI, false, value)
+            .edit(|c| c.issuer_key_id = Some(None))
+    })
+}
+
 fn refusal(chain: &[Vec<u8>]) -> Refusal {
     examine(chain).expect_err("must be refused")
 }
@@ -153,11 +161,35 @@ fn leaves_that_break_no_rule() {
             }),
         ),
         (
-            "RFC 5280 4.2.1.1: an odd key identifier is only a hint",
+            "RFC 5280 4.2.1.1: a key identifier is only a hint",
+            leaf(|c| c.edit(|c| c.issuer_key_id = Some(Some(vec![7])))),
+        ),
+        (
+            "RFC 5280 4.2.1.1: a key identifier may be absent, or empty",
+            leaf(|c| c.edit(|c| c.issuer_key_id = Some(Some(vec![])))),
+        ),
+        (
+            "RFC 5280 4.2.1.1: the issuer may be told by name and serial number",
+            with_issuer_key_id(tlv(
+                0x30,
+                &[
+                    tlv(0x80, &[1, 2]),
+                    tlv(0xa1, &tlv(0xa4, &name("root"))),
+                    tlv(0x82, &[1]),
+                ]
+                .concat(),
+            )),
+        ),
+        (
+            "RFC 5280 4.1.2.4: a value of a name is of any type",
             leaf(|c| {
-                c.and(AKI, false, vec![4, 0])
-                    .edit(|c| c.issuer_key_id = Some(None))
+                let attribute = sequence(&[&oid(&[0x55, 4, 45]), &tlv(3, &[0, 1])]);
+                c.edit(|c| c.subject = tlv(0x30, &tlv(0x31, &attribute)))
             }),
+        ),
+        (
+            "RFC 5280 4.2: what nobody reads may have any shape",
+            leaf(|c| c.with(CERTIFICATE_POLICIES, false, vec![5, 0])),
         ),
     ];
     for (rule, der) in accepted {
@@ -284,6 +316,77 @@ fn what_is_not_one_certificate_is_malformed() {
             "4.2: an unknown extension twice",
             leaf(|c| c.and(UNKNOWN, false, vec![]).and(UNKNOWN, false, vec![])),
             unreadable(CertificateError::DuplicateExtension),
+        ),
+        (
+            "4.1.2.4: a subject that is no set of attributes",
+            leaf(|c| c.edit(|c| c.subject = sequence(&[&tlv(0x0c, b"web")]))),
+            unreadable(CertificateError::Name),
+        ),
+        (
+            "4.1.2.4: an empty set of attributes",
+            leaf(|c| c.edit(|c| c.subject = sequence(&[&tlv(0x31, &[])]))),
+            unreadable(CertificateError::Name),
+        ),
+        (
+            "4.1.2.4: an attribute's type cut short",
+            leaf(|c| {
+                let attribute = sequence(&[&oid(&[0x55, 0x84]), &tlv(0x0c, b"web")]);
+                c.edit(|c| c.subject = sequence(&[&tlv(0x31, &attribute)]))
+            }),
+            unreadable(CertificateError::Name),
+        ),
+        (
+            "4.1.2.4: an issuer that is no set of attributes",
+            Certificate::leaf(ID, &Key::p256()).sign(&sequence(&[&[5, 0]]), &Key::p256()),
+            unreadable(CertificateError::Name),
+        ),
+        (
+            "X.690 8.19: an extension's identifier cut short",
+            leaf(|c| c.with(&[0x2a, 0x84], false, vec![])),
+            unreadable(CertificateError::ExtensionId),
+        ),
+        (
+            "X.690 8.19: an extension's identifier padded",
+            leaf(|c| c.with(&[0x55, 0x1d, 0x80, 17], false, vec![])),
+            unreadable(CertificateError::ExtensionId),
+        ),
+        (
+            "X.690 8.19: an extension without identifier",
+            leaf(|c| c.with(&[], false, vec![])),
+            unreadable(CertificateError::ExtensionId),
+        ),
+        (
+            "4.2.1.1: an authority key identifier that is no sequence",
+            with_issuer_key_id(tlv(4, &[1])),
+            unreadable(CertificateError::KeyIdentifier),
+        ),
+        (
+            "4.2.1.1: bytes after the authority key identifier",
+            with_issuer_key_id([tlv(0x30, &tlv(0x80, &[1])), vec![5, 0]].concat()),
+            unreadable(CertificateError::KeyIdentifier),
+        ),
+        (
+            "4.2.1.1: an unknown field in the authority key identifier",
+            with_issuer_key_id(tlv(0x30, &tlv(0x83, &[1]))),
+            unreadable(CertificateError::KeyIdentifier),
+        ),
+        (
+            "4.2.1.1: a critical authority key identifier",
+            leaf(|c| {
+                c.with(AKI, true, tlv(0x30, &tlv(0x80, &[1])))
+                    .edit(|c| c.issuer_key_id = Some(None))
+            }),
+            unreadable(CertificateError::KeyIdentifier),
+        ),
+        (
+            "4.2.1.2: a subject key identifier that is no octet string",
+            leaf(|c| c.with(SKI, false, vec![5, 0])),
+            unreadable(CertificateError::KeyIdentifier),
+        ),
+        (
+            "4.2.1.2: a critical subject key identifier",
+            leaf(|c| c.with(SKI, true, tlv(4, &[1]))),
+            unreadable(CertificateError::KeyIdentifier),
         ),
         (
             "limit: extensions",
@@ -431,6 +534,31 @@ fn a_leaf_names_exactly_one_spiffe_id() {
             "a name cut short",
             san(&[uri(ID), vec![0x82, 9, b'x']]),
             unreadable(DerError::Truncated),
+        ),
+        (
+            "RFC 5280 4.2.1.6: a DNS name that is not IA5",
+            san(&[uri(ID), tlv(0x82, b"caf\xe9.test")]),
+            unreadable(DerError::Contents),
+        ),
+        (
+            "RFC 5280 4.2.1.6: an email address that is not IA5",
+            san(&[uri(ID), tlv(0x81, b"caf\xe9@test")]),
+            unreadable(DerError::Contents),
+        ),
+        (
+            "RFC 5280 4.2.1.6: a URI that is not IA5",
+            san(&[tlv(0x86, b"spiffe://example.org/caf\xe9")]),
+            unreadable(DerError::Contents),
+        ),
+        (
+            "RFC 5280 4.2.1.6: an IP address of 5 octets",
+            san(&[uri(ID), tlv(0x87, &[1; 5])]),
+            unreadable(DerError::Contents),
+        ),
+        (
+            "RFC 5280 4.2.1.6: an IP address of 8 octets, as in a constraint",
+            san(&[uri(ID), tlv(0x87, &[1; 8])]),
+            unreadable(DerError::Contents),
         ),
         (
             "SAN is no sequence",
@@ -598,6 +726,16 @@ fn a_leaf_alone_breaks_no_rule_of_svids() {
             not(LeafRule::ExtendedKeyUsage(DerError::Unexpected)),
         ),
         (
+            "X.690 8.19: a purpose cut short beside clientAuth",
+            purposes(extended_key_usage(&[CLIENT_AUTH, &[0x2a, 0x84]])),
+            not(LeafRule::ExtendedKeyUsage(DerError::Contents)),
+        ),
+        (
+            "RFC 5280 4.2.1.11: policyConstraints, critical or not",
+            leaf(|c| c.with(POLICY_CONSTRAINTS, false, sequence(&[&tlv(0x80, &[0])]))),
+            not(LeafRule::PolicyConstraints),
+        ),
+        (
             "RFC 5280 4.2: unknown critical extension",
             leaf(|c| c.with(UNKNOWN, true, vec![5, 0])),
             not(LeafRule::CriticalExtension),
@@ -734,6 +872,26 @@ fn a_leaf_has_a_key_that_proves_something() {
             "secp256k1",
             ec(&[0x2b, 0x81, 4, 0, 0x0a], &point(64)),
             key(KeyError::Algorithm),
+        ),
+        (
+            "SEC 1 3.2.2: P-256, not on the curve",
+            ec(p256, &point(64)),
+            key(KeyError::Point),
+        ),
+        (
+            "SEC 1 3.2.2: P-256, a coordinate beyond the field",
+            ec(p256, &[&[4][..], &[0xff; 64]].concat()),
+            key(KeyError::Point),
+        ),
+        (
+            "SEC 1 3.2.2: P-384, not on the curve",
+            ec(&[0x2b, 0x81, 4, 0, 0x22], &point(96)),
+            key(KeyError::Point),
+        ),
+        (
+            "SEC 1 3.2.2: P-521, not on the curve",
+            ec(&[0x2b, 0x81, 4, 0, 0x23], &point(132)),
+            key(KeyError::Point),
         ),
         (
             "P-256 with a short point",

@@ -171,6 +171,8 @@ fn an_intermediate_may_be_of_another_domain_or_of_none() {
         |c: Certificate| c.with(EKU, false, extended_key_usage(&[SERVER_AUTH, CLIENT_AUTH])),
         |c: Certificate| c.with(UNKNOWN, false, vec![5, 0]),
         |c: Certificate| c.with(BASIC_CONSTRAINTS, true, authority(Some(0))),
+        |c: Certificate| c.with(SAN, true, tlv(0x30, &dns("ca.example.org"))),
+        |c: Certificate| c.with(SAN, false, tlv(0x30, &tlv(0xa4, &name("x")))),
         |c: Certificate| c.without(SKI),
         |c: Certificate| c.edit(|c| c.issuer_key_id = Some(None)),
         |c: Certificate| c.edit(|c| c.issuer_key_id = Some(Some(b"contradiction".to_vec()))),
@@ -212,6 +214,11 @@ fn unfit() -> Vec<(&'static str, Edit, AuthorityRule)> {
             R::NoKeyCertSign,
         ),
         (
+            "X509-SVID 4.3: no keyUsage",
+            |c| c.without(KEY_USAGE),
+            R::KeyUsageMissing,
+        ),
+        (
             "X509-SVID 4.4: serverAuth only",
             |c| c.with(EKU, false, extended_key_usage(&[SERVER_AUTH])),
             R::NoClientAuth,
@@ -227,6 +234,22 @@ fn unfit() -> Vec<(&'static str, Edit, AuthorityRule)> {
             R::NoClientAuth,
         ),
         (
+            "X.690 8.19: a purpose that is no object identifier",
+            |c| {
+                c.with(
+                    EKU,
+                    false,
+                    extended_key_usage(&[CLIENT_AUTH, &[0x2a, 0x84]]),
+                )
+            },
+            R::NoClientAuth,
+        ),
+        (
+            "RFC 5280 4.2.1.6: an address of 5 octets",
+            |c| c.san(&[tlv(0x87, &[1; 5])]),
+            R::SubjectAltName,
+        ),
+        (
             "RFC 5280 4.2: unknown critical",
             |c| c.with(UNKNOWN, true, vec![5, 0]),
             R::CriticalExtension,
@@ -235,6 +258,21 @@ fn unfit() -> Vec<(&'static str, Edit, AuthorityRule)> {
             "RFC 5280 4.2: critical certificatePolicies",
             |c| c.with(CERTIFICATE_POLICIES, true, sequence(&[])),
             R::CriticalExtension,
+        ),
+        (
+            "RFC 5280 4.2: a critical SAN with names of other forms only",
+            |c| c.with(SAN, true, tlv(0x30, &tlv(0xa4, &name("x")))),
+            R::CriticalExtension,
+        ),
+        (
+            "RFC 5280 4.2: a critical SAN without names",
+            |c| c.with(SAN, true, sequence(&[])),
+            R::CriticalExtension,
+        ),
+        (
+            "RFC 5280 4.2.1.11: policyConstraints that are not critical",
+            |c| c.with(POLICY_CONSTRAINTS, false, sequence(&[&tlv(0x80, &[0])])),
+            R::PolicyConstraints,
         ),
         (
             "X509-SVID 3.2: the ID of a workload",
@@ -304,19 +342,23 @@ fn unfit() -> Vec<(&'static str, Edit, AuthorityRule)> {
             |c| c.with(NAME_CONSTRAINTS, true, vec![5, 0]),
             R::NameConstraints,
         ),
+        (
+            "RFC 5280 4.2.1.10: neither permitted nor excluded",
+            |c| c.with(NAME_CONSTRAINTS, true, sequence(&[])),
+            R::NameConstraints,
+        ),
+        (
+            "RFC 5280 4.2.1.10: a list of none",
+            |c| c.with(NAME_CONSTRAINTS, true, sequence(&[&tlv(0xa0, &[])])),
+            R::NameConstraints,
+        ),
     ]
 }
 
 #[test]
 fn an_unfit_intermediate_signs_nothing() {
     let root = Issuer::root("root");
-    let keyless: Edit = |c| c.without(KEY_USAGE);
-    let rows = unfit().into_iter();
-    for (rule, edit, expected) in rows.chain([(
-        "X509-SVID 4.3: no keyUsage",
-        keyless,
-        AuthorityRule::KeyUsageMissing,
-    )]) {
+    for (rule, edit, expected) in unfit() {
         let intermediate = root.below_with("intermediate", edit);
         let result = verify(&[&intermediate.leaf(ID), &intermediate.der], &[&root.der]);
         assert_eq!(result, Err(rule_of(Place::Chain(2), expected)), "{rule}");
@@ -328,6 +370,8 @@ fn an_unfit_anchor_anchors_nothing_and_says_why() {
     let fresh = Issuer::root("fresh");
     let old: Edit = |c| c.edit(|c| c.version = None);
     let twice: Edit = |c| c.and(UNKNOWN, false, vec![]).and(UNKNOWN, false, vec![]);
+    let unique_id: Edit = |c| c.edit(|c| c.before_extensions = tlv(0x82, &[0, 1]));
+    let odd_key_id: Edit = |c| c.with(SKI, false, vec![5, 0]);
     let profile = AuthorityRule::Profile;
     let rows = unfit().into_iter().chain([
         (
@@ -339,6 +383,16 @@ fn an_unfit_anchor_anchors_nothing_and_says_why() {
             "RFC 5280 4.2: an extension twice",
             twice,
             profile(CertificateError::DuplicateExtension),
+        ),
+        (
+            "RFC 5280 4.1.2.8: a unique identifier",
+            unique_id,
+            profile(CertificateError::UniqueIdentifier),
+        ),
+        (
+            "RFC 5280 4.2.1.1: an unreadable key identifier",
+            odd_key_id,
+            profile(CertificateError::KeyIdentifier),
         ),
     ]);
     for (rule, edit, expected) in rows {
@@ -366,9 +420,6 @@ fn an_unfit_anchor_anchors_nothing_and_says_why() {
         );
         accepted(&[&fresh.leaf(ID)], &[&root.der, &fresh.der]);
     }
-    // A root without keyUsage may sign (RFC 5280 4.2.1.3 asks only for what is there).
-    let root = Issuer::root_with(Key::p256(), "root", |c| c.without(KEY_USAGE));
-    accepted(&[&root.leaf(ID)], &[&root.der]);
 }
 
 #[test]
@@ -612,10 +663,14 @@ fn depth_is_bounded() {
         )
     };
     assert!(verify(chain(PATH_MAX_INTERMEDIATES)).is_ok());
-    assert_eq!(
-        verify(chain(PATH_MAX_INTERMEDIATES + 1)),
-        Err(unknown_issuer())
-    );
+    let too_deep = verify(chain(PATH_MAX_INTERMEDIATES + 1)).unwrap_err();
+    assert_eq!(too_deep, PathRule::TooDeep.into());
+    let limit = format!("{PATH_MAX_INTERMEDIATES} intermediates");
+    assert!(too_deep.to_string().contains(&limit), "{too_deep}");
+    // The same chain without what is beyond the limit leads nowhere.
+    let mut cut = chain(PATH_MAX_INTERMEDIATES + 1);
+    cut.remove(1);
+    assert_eq!(verify(cut), Err(unknown_issuer()));
 }
 
 /// SPIRE's roots share one subject; the right one is found by its key identifier, wherever it is.

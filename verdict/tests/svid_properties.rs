@@ -152,6 +152,15 @@ fn der_like() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// The contents of a name: sets of attributes with values of any type.
+fn attributes() -> impl Strategy<Value = Vec<u8>> {
+    let value = (0u8..0x1f, prop::collection::vec(any::<u8>(), 0..60));
+    let attribute = (prop::collection::vec(0u8..0x80, 1..5), value)
+        .prop_map(|(arcs, (tag, value))| sequence(&[&oid(&arcs), &tlv(tag, &value)]));
+    let set = prop::collection::vec(attribute, 1..4).prop_map(|all| tlv(0x31, &all.concat()));
+    prop::collection::vec(set, 0..40).prop_map(|sets| sets.concat())
+}
+
 proptest! {
     #[test]
     fn nothing_panics(der in prop_oneof![der_like(), prop::collection::vec(any::<u8>(), 0..300)]) {
@@ -174,7 +183,8 @@ proptest! {
         let root = Issuer::root_with(Key::p256(), "root", odd);
         let leaf = root.sign(&Certificate::leaf(ID, &Key::p256()));
         let anchors = AnchorSet::from_der(&root.der).unwrap();
-        let presented = examine(&[leaf, root.der.clone()]).unwrap();
+        let both = [leaf, root.der.clone()];
+        let presented = examine(&both).or_else(|_| examine(&both[..1])).unwrap();
         if let Ok(verified) = validate(&presented, &anchors, NOW) {
             prop_assert_eq!(verified.id().as_str(), ID);
         }
@@ -185,11 +195,12 @@ proptest! {
 
     /// Any key and any name are shown in bounded text without control characters.
     #[test]
-    fn no_key_or_name_panics(spki in der_like(), name in der_like()) {
+    fn no_key_or_name_panics(spki in der_like(), name in der_like(), attributes in attributes()) {
         let key = Key::p256();
         let odd = Certificate::leaf(ID, &key).edit(|c| c.spki = tlv(0x30, &spki));
         let _ = examine(&[odd.sign(&tlv(0x30, &[]), &key)]);
-        let named = Certificate::leaf(ID, &key).sign(&tlv(0x30, &name), &key);
+        let _ = examine(&[Certificate::leaf(ID, &key).sign(&tlv(0x30, &name), &key)]);
+        let named = Certificate::leaf(ID, &key).sign(&tlv(0x30, &attributes), &key);
         let issuer = examine(&[named]).unwrap().leaf().issuer();
         prop_assert!(issuer.len() <= verdict::svid::NAME_TEXT_MAX_BYTES);
         prop_assert!(!issuer.contains(char::is_control));

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use proto::sentinel::Encoding;
-use proto::sentinel::reply::{Audit, BlockStatus, Decision as Answer, HeaderOp, Reply, Version};
+use proto::sentinel::reply::{Audit, BlockStatus, Decision as Answer, HeaderOp, Reply};
 use verdict::decide::{Decision, Denial, Passage, Verdict};
 use verdict::time::Now;
 use verdict::trust::Basis;
@@ -14,28 +13,16 @@ use crate::policies::InForce;
 /// Longest request id repeated in a body, bytes; real ones are UUIDs.
 const SHOWN_ID_MAX_BYTES: usize = 128;
 
-/// What an answer is addressed to.
-#[derive(Clone, Copy, Debug)]
-pub struct Address<'a> {
-    /// The protocol version of the connection.
-    pub version: Version,
-    /// The encoding agreed on.
-    pub encoding: Encoding,
-    /// The event's correlation id.
-    pub correlation_id: &'a str,
-    /// The proxy's id of the request.
-    pub request_id: Option<&'a str>,
-}
-
-/// Appends the reply's payload.
-pub fn render(
-    out: &mut Vec<u8>,
-    address: Address<'_>,
+/// Makes the reply to a decision, and has it written in whatever dialect; `seen` are the names of
+/// the request's headers that could pass for ours.
+pub fn reply(
     decision: &Decision<'_>,
+    request_id: Option<&str>,
     basis: Option<&Basis>,
     policy: Option<&InForce>,
     seen: &[&str],
     now: Now,
+    write: impl FnOnce(&Reply<'_>),
 ) {
     let rule = decision
         .rule()
@@ -49,7 +36,7 @@ pub fn render(
     match decision.verdict() {
         Verdict::Deny(denial) => {
             let reveal = policy.is_some_and(|policy| policy.policy.failure().reveal_reason);
-            let body = body(denial, address.request_id, reveal);
+            let body = body(denial, request_id, reveal);
             let headers: &[(&str, &str)] = match denial.status() {
                 401 => &[("www-authenticate", "mTLS")],
                 _ => &[],
@@ -70,23 +57,13 @@ pub fn render(
                 },
                 ..Reply::ALLOW
             };
-            reply.render(
-                out,
-                address.version,
-                address.encoding,
-                address.correlation_id,
-            );
+            write(&reply);
         }
         Verdict::Allow(permit) => {
             let Some(policy) = policy else {
                 // Nothing allows without a policy; were it otherwise, this answers a refusal.
                 let refusal = Reply::block(BlockStatus::INTERNAL, "internal error");
-                return refusal.render(
-                    out,
-                    address.version,
-                    address.encoding,
-                    address.correlation_id,
-                );
+                return write(&refusal);
             };
             let names = &policy.policy.spec().headers;
             let ops = header_ops(permit, basis, names, seen, now);
@@ -106,12 +83,7 @@ pub fn render(
                 },
                 ..Reply::ALLOW
             };
-            reply.render(
-                out,
-                address.version,
-                address.encoding,
-                address.correlation_id,
-            );
+            write(&reply);
         }
     }
 }

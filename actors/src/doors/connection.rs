@@ -1,95 +1,47 @@
-//! One actor per connection: reads frames, answers them, and ends with its socket.
-//!
-//! The actor is a shell around one task. A connection that fails is closed and forgotten: it is
-//! temporary, and nothing it does uses up anybody's restart budget.
+//! A connection of the Unix socket: reads frames, answers them, and ends with its socket.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::sentinel::control::{self, Counter, HealthState, MetricsReport};
+use proto::sentinel::control;
 use proto::sentinel::frame::{self, FrameError, MessageType};
-use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
-use tokio_util::task::AbortOnDropHandle;
-use verdict::reason::Reason;
 
-use super::Doors;
 use super::budget::FrameMemory;
 use super::reader::{Kind, Message, Next, Reader};
+use super::reports::{self, REPORT_INTERVAL_MS};
 use super::session::{Session, SessionError, Step};
+use super::{AGENT_ID, Doors};
 use crate::health::Health;
 use crate::metrics::count;
 
 /// Time a peer may not read at all while we have something to say, milliseconds.
-const WRITE_STALL_MS: u64 = 30_000;
+pub(super) const WRITE_STALL_MS: u64 = 30_000;
 /// Unwritten answers beyond which reading stops, bytes.
 const OUT_MAX_BYTES: usize = 256 * 1024;
-/// Between two metrics reports, milliseconds.
-const REPORT_INTERVAL_MS: u64 = 10_000;
 
-/// The actor.
-pub struct ConnectionActor;
-
-/// What it is started with.
-pub struct ConnectionArgs {
-    /// The socket.
-    pub stream: UnixStream,
-    /// Who is at the other end.
-    pub peer: String,
-    /// What doors share.
-    pub doors: Arc<Doors>,
-    /// The connection's place among the permitted ones.
-    pub permit: OwnedSemaphorePermit,
-}
-
-/// The task ended.
-pub struct Ended;
-
-impl Actor for ConnectionActor {
-    type Msg = Ended;
-    type State = AbortOnDropHandle<()>;
-    type Arguments = ConnectionArgs;
-
-    async fn pre_start(
-        &self,
-        myself: ActorRef<Ended>,
-        args: ConnectionArgs,
-    ) -> Result<Self::State, ActorProcessingErr> {
-        Ok(AbortOnDropHandle::new(tokio::spawn(async move {
-            let _permit = args.permit;
-            let _open = args.doors.open.token();
-            let peer = args.peer;
-            let served = tokio::spawn(Connection::new(args.stream, args.doors, &peer).serve());
-            match AbortOnDropHandle::new(served).await {
-                Ok(Ok(())) => tracing::debug!(peer, "connection closed"),
-                Ok(Err(error)) => tracing::warn!(peer, %error, "connection closed"),
-                Err(error) => tracing::error!(peer, %error, "connection closed by a panic"),
-            }
-            let _ = myself.cast(Ended);
-        })))
-    }
-
-    async fn handle(
-        &self,
-        myself: ActorRef<Ended>,
-        _message: Ended,
-        _state: &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
-        myself.stop(None);
-        Ok(())
-    }
+/// Serves a Unix socket's connection to its end.
+///
+/// # Errors
+/// We closed it, and why.
+pub(super) async fn serve(
+    stream: UnixStream,
+    doors: Arc<Doors>,
+    peer: &str,
+) -> Result<(), ConnectionError> {
+    Connection::new(stream, doors, peer).serve().await
 }
 
 /// Why a connection was closed by us.
 #[derive(Debug, thiserror::Error)]
-enum ConnectionError {
+pub(super) enum ConnectionError {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     #[error("{0}")]
@@ -182,7 +134,12 @@ impl Connection {
                     // A panic in there was the validation's, and is contained there; an abort is ours.
                     self.out.extend_from_slice(&answer.unwrap_or_default());
                 }
-                memory = async { match &mut self.memory { Some(memory) => memory.await, None => std::future::pending().await } } => {
+                memory = async {
+                    match &mut self.memory {
+                        Some(memory) => memory.await,
+                        None => std::future::pending().await,
+                    }
+                } => {
                     self.memory = None;
                     self.reader.grant(memory);
                 }
@@ -359,73 +316,31 @@ impl Connection {
     }
 
     fn report_health(&mut self) {
-        let state = match *self.health.borrow_and_update() {
-            Health::Healthy => HealthState::Healthy,
-            Health::Degraded => HealthState::Degraded,
-            Health::Draining => HealthState::Draining,
-            Health::Unhealthy => HealthState::Unhealthy,
-        };
+        let state = reports::state(*self.health.borrow_and_update());
         let Some(encoding) = self.session.reports_in() else {
             return;
         };
         let at_ms = self.doors.clock.now().wall_ms.unsigned_abs();
-        let fill = |out: &mut Vec<u8>| control::health(out, encoding, "spiffe", state, at_ms);
+        let fill = |out: &mut Vec<u8>| control::health(out, encoding, AGENT_ID, state, at_ms);
         if let Err(error) = frame::append(&mut self.out, MessageType::HealthStatus, fill) {
             tracing::error!(%error, "health report left out");
         }
     }
 
     fn report_metrics(&mut self) {
-        use std::sync::atomic::Ordering::Relaxed;
         let Some(encoding) = self.session.reports_in() else {
             return;
         };
-        let metrics = &self.doors.metrics;
-        let of = |name, help, labels, value| Counter {
-            name,
-            help,
-            labels,
-            value,
-        };
-        let by_reason = Reason::ALL.map(|reason| [("reason", reason.as_str())]);
-        let mut counters = vec![
-            of(
-                "spiffe_agent_authentications_succeeded_total",
-                "Requests allowed as a verified identity.",
-                &[],
-                metrics.verified.load(Relaxed),
-            ),
-            of(
-                "spiffe_agent_authentications_failed_total",
-                "Requests denied.",
-                &[],
-                metrics.denied_total(),
-            ),
-        ];
-        for (reason, labels) in Reason::ALL.into_iter().zip(&by_reason) {
-            counters.push(of(
-                "spiffe_agent_denials_total",
-                "Requests denied, by reason.",
-                labels,
-                metrics.denied_for(reason),
-            ));
-        }
-        let report = MetricsReport {
-            agent_id: "spiffe",
-            timestamp_ms: self.doors.clock.now().wall_ms.unsigned_abs(),
-            interval_ms: REPORT_INTERVAL_MS,
-            counters: &counters,
-            gauges: &[],
-            histograms: &[],
-        };
-        let fill = |out: &mut Vec<u8>| report.render(out, encoding);
-        if let Err(error) = frame::append(&mut self.out, MessageType::MetricsReport, fill) {
-            tracing::error!(%error, "metrics report left out");
-        }
+        reports::metrics(&self.doors, |report| {
+            let fill = |out: &mut Vec<u8>| report.render(out, encoding);
+            if let Err(error) = frame::append(&mut self.out, MessageType::MetricsReport, fill) {
+                tracing::error!(%error, "metrics report left out");
+            }
+        });
     }
 }
 
-async fn until(due: Option<Instant>) {
+pub(super) async fn until(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
         None => std::future::pending().await,

@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::peer::{TrustedPeer, admit};
-use super::{ConnectionActor, ConnectionArgs, Doors};
+use super::{ConnectionActor, ConnectionArgs, Doors, Entrance};
 use crate::health::Health;
 use crate::metrics::count;
 use crate::supervision::Temporaries;
@@ -20,14 +18,12 @@ const ACCEPT_PAUSE_MS: u64 = 50;
 /// What the actor is started with.
 #[derive(Clone)]
 pub struct ListenerArgs {
-    /// The socket, owned above.
-    pub listener: Arc<UnixListener>,
+    /// Where connections come in, owned above.
+    pub entrance: Entrance,
     /// What doors share.
     pub doors: Arc<Doors>,
     /// One permit per connection, owned above.
     pub permits: Arc<Semaphore>,
-    /// Who may ask.
-    pub trusted: Arc<[TrustedPeer]>,
     /// Starts the actor of a connection; absent only if the tree names no such temporaries.
     pub connections: Option<Temporaries>,
 }
@@ -73,33 +69,31 @@ async fn accept(args: ListenerArgs) {
         let accepted = async {
             // The semaphore is never closed.
             let permit = Arc::clone(&args.permits).acquire_owned().await;
-            (permit, args.listener.accept().await)
+            (permit, args.entrance.accept(&args.doors).await)
         };
-        let (permit, stream) = tokio::select! {
+        let (permit, arrival) = tokio::select! {
             accepted = accepted => accepted,
             _ = health.wait_for(|health| *health == Health::Draining) => return,
         };
-        match (permit, stream) {
-            (Ok(permit), Ok((stream, _))) => match admit(&stream, &args.trusted) {
-                Ok(peer) => {
-                    count(&args.doors.metrics.connections);
-                    let connection = ConnectionArgs {
-                        stream,
-                        peer,
-                        doors: Arc::clone(&args.doors),
-                        permit,
-                    };
-                    if let Some(connections) = &args.connections
-                        && let Err(error) = connections.spawn(ConnectionActor, connection).await
-                    {
-                        tracing::error!(%error, "a connection's actor could not be started");
-                    }
+        match (permit, arrival) {
+            (Ok(permit), Ok(Ok(guest))) => {
+                count(&args.doors.metrics.connections);
+                let connection = ConnectionArgs {
+                    served: guest.served,
+                    peer: guest.peer,
+                    doors: Arc::clone(&args.doors),
+                    permit,
+                };
+                if let Some(connections) = &args.connections
+                    && let Err(error) = connections.spawn(ConnectionActor, connection).await
+                {
+                    tracing::error!(%error, "a connection's actor could not be started");
                 }
-                Err(error) => {
-                    count(&args.doors.metrics.untrusted_proxy);
-                    tracing::warn!(%error, "UNTRUSTED_PROXY: connection closed before its request was read");
-                }
-            },
+            }
+            (Ok(_), Ok(Err(error))) => {
+                count(&args.doors.metrics.untrusted_proxy);
+                tracing::warn!(%error, "UNTRUSTED_PROXY: connection closed before its request was read");
+            }
             (_, Err(error)) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;

@@ -1,17 +1,24 @@
 //! Doors: where proxies ask. One file per dialect; every dialect reaches the same decision.
 
+mod actor;
 pub mod answer;
 pub mod budget;
 mod connection;
+mod conversation;
+mod entrance;
+pub mod grpc;
 mod listener;
 pub mod peer;
 mod reader;
+mod reports;
 mod session;
+mod sink;
 pub mod socket;
 
 use std::sync::Arc;
 
-pub use self::connection::{ConnectionActor, ConnectionArgs};
+pub use self::actor::{ConnectionActor, ConnectionArgs};
+pub use self::entrance::Entrance;
 pub use self::listener::{ListenerActor, ListenerArgs};
 
 use crate::audit::AuditQueue;
@@ -21,9 +28,23 @@ use crate::health::HealthBoard;
 use crate::judge::Judge;
 use crate::metrics::Metrics;
 
+use proto::sentinel::handshake::{Capabilities, Event};
+
 use tokio_util::task::TaskTracker;
 
 use self::budget::FrameBudget;
+
+/// What this agent is called in the handshake.
+const CAPABILITIES: Capabilities<'static> = Capabilities {
+    agent_id: AGENT_ID,
+    name: "Sentinel SPIFFE agent",
+    version: env!("CARGO_PKG_VERSION"),
+    events: &[Event::Configure, Event::RequestHeaders],
+    max_concurrency: 100,
+};
+
+/// Our name in handshakes and reports.
+const AGENT_ID: &str = "spiffe";
 
 /// What every door shares.
 pub struct Doors {

@@ -16,7 +16,7 @@ pub enum AuthorityRule {
         "is not an authority: cA is not true, or basicConstraints cannot be read (X509-SVID §4.1)"
     )]
     NotAnAuthority,
-    /// X509-SVID §4.3: every SVID carries keyUsage; a bundle's root may do without.
+    /// X509-SVID §4.3: every SVID carries keyUsage, a bundle's authority too.
     #[error("has no keyUsage (X509-SVID §4.3)")]
     KeyUsageMissing,
     /// X509-SVID §4.3.
@@ -46,18 +46,12 @@ pub enum AuthorityRule {
         "has nameConstraints on URIs or directory names, which are refused rather than ignored (X509-SVID §4.2)"
     )]
     NameConstraints,
+    /// RFC 5280 §4.2.1.11: it is critical, by rule or by name, and policies are not processed.
+    #[error("has policyConstraints, and policies are not processed (RFC 5280 §4.2.1.11)")]
+    PolicyConstraints,
     /// RFC 5280 §6.1.1: the second judge cannot read it.
     #[error("cannot serve as a trust anchor (RFC 5280 §6.1.1)")]
     Unreadable,
-}
-
-/// Where a signing certificate comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// A stranger presented it.
-    Intermediate,
-    /// The bundle holds it.
-    Anchor,
 }
 
 /// What path validation needs to know of a signing certificate.
@@ -90,16 +84,18 @@ impl PathLength {
 }
 
 impl Authority {
-    pub(crate) fn read(certificate: &Certificate<'_>, role: Role) -> Self {
+    pub(crate) fn read(certificate: &Certificate<'_>) -> Self {
         let key_id = certificate.extension(ExtensionId::SubjectKeyIdentifier);
         Self {
             subject: certificate.subject.into(),
             issuer: certificate.issuer.into(),
             spki: certificate.spki.into(),
-            key_id: key_id.and_then(extensions::subject_key_id).map(Into::into),
+            key_id: key_id
+                .and_then(|value| extensions::subject_key_id(value).ok().flatten())
+                .map(Into::into),
             issuer_key_id: issuer_key_id(certificate).map(Into::into),
             window: certificate.window,
-            fitness: judge(certificate, role),
+            fitness: judge(certificate),
         }
     }
 }
@@ -107,15 +103,15 @@ impl Authority {
 /// The key identifier of a certificate's issuer, if it says one.
 pub(crate) fn issuer_key_id<'a>(certificate: &Certificate<'a>) -> Option<&'a [u8]> {
     let value = certificate.extension(ExtensionId::AuthorityKeyIdentifier)?;
-    extensions::authority_key_id(value)
+    extensions::authority_key_id(value).ok().flatten()
 }
 
-fn judge(certificate: &Certificate<'_>, role: Role) -> Result<PathLength, AuthorityRule> {
+fn judge(certificate: &Certificate<'_>) -> Result<PathLength, AuthorityRule> {
     certificate
         .check_profile()
         .map_err(AuthorityRule::Profile)?;
     let path_length = judge_basic_constraints(certificate)?;
-    judge_key_usage(certificate, role)?;
+    judge_key_usage(certificate)?;
     if let Some(value) = certificate.extension(ExtensionId::ExtendedKeyUsage) {
         match extensions::permits_client_auth(value) {
             Ok(true) => {}
@@ -130,6 +126,9 @@ fn judge(certificate: &Certificate<'_>, role: Role) -> Result<PathLength, Author
             Ok(true) => {}
             Ok(false) | Err(_) => return Err(AuthorityRule::NameConstraints),
         }
+    }
+    if certificate.has(ExtensionId::PolicyConstraints) {
+        return Err(AuthorityRule::PolicyConstraints);
     }
     judge_ids(certificate)?;
     Ok(path_length)
@@ -153,13 +152,12 @@ fn judge_basic_constraints(certificate: &Certificate<'_>) -> Result<PathLength, 
     }
 }
 
-fn judge_key_usage(certificate: &Certificate<'_>, role: Role) -> Result<(), AuthorityRule> {
+fn judge_key_usage(certificate: &Certificate<'_>) -> Result<(), AuthorityRule> {
     let value = certificate.extension(ExtensionId::KeyUsage);
-    match (value.map(KeyUsage::parse), role) {
-        (Some(Ok(usage)), _) if usage.has(KeyUsage::KEY_CERT_SIGN) => Ok(()),
-        (Some(_), _) => Err(AuthorityRule::NoKeyCertSign),
-        (None, Role::Anchor) => Ok(()),
-        (None, Role::Intermediate) => Err(AuthorityRule::KeyUsageMissing),
+    match value.map(KeyUsage::parse) {
+        Some(Ok(usage)) if usage.has(KeyUsage::KEY_CERT_SIGN) => Ok(()),
+        Some(_) => Err(AuthorityRule::NoKeyCertSign),
+        None => Err(AuthorityRule::KeyUsageMissing),
     }
 }
 
@@ -168,8 +166,11 @@ fn judge_ids(certificate: &Certificate<'_>) -> Result<(), AuthorityRule> {
     let Some(value) = certificate.extension(ExtensionId::SubjectAltName) else {
         return Ok(());
     };
-    let uris = extensions::uri_names(value).map_err(|_| AuthorityRule::SubjectAltName)?;
-    for uri in uris {
+    let names = extensions::subject_names(value).map_err(|_| AuthorityRule::SubjectAltName)?;
+    if names.read == 0 && certificate.has_critical(ExtensionId::SubjectAltName) {
+        return Err(AuthorityRule::CriticalExtension);
+    }
+    for uri in names.uris {
         let scheme = uri.get(..SPIFFE_SCHEME.len());
         if !scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SPIFFE_SCHEME)) {
             continue;

@@ -5,6 +5,7 @@
 
 use super::der::{self, DerError, Reader, Tlv, tag};
 use super::validity::Window;
+use super::{extensions, name};
 
 /// Extensions in one certificate. Public CAs write about ten; the bound keeps the search for
 /// duplicates cheap.
@@ -41,6 +42,17 @@ pub enum CertificateError {
     /// RFC 5280 §4.2: at most one instance of each extension.
     #[error("an extension appears twice (RFC 5280 §4.2)")]
     DuplicateExtension,
+    /// RFC 5280 §4.1.2.4: a Name is a sequence of sets of attributes.
+    #[error(
+        "the issuer's or the subject's name is no sequence of sets of attributes (RFC 5280 §4.1.2.4)"
+    )]
+    Name,
+    /// RFC 5280 §4.2: an extension is known by an object identifier.
+    #[error("an extension's identifier is no object identifier (RFC 5280 §4.2, X.690 §8.19)")]
+    ExtensionId,
+    /// RFC 5280 §4.2.1.1, §4.2.1.2: key identifiers have one shape and are not critical.
+    #[error("a key identifier cannot be read, or is marked critical (RFC 5280 §4.2.1.1, §4.2.1.2)")]
+    KeyIdentifier,
     /// A bound of ours on extensions.
     #[error("more than {EXTENSIONS_MAX} extensions (limit of this agent)")]
     TooManyExtensions,
@@ -55,6 +67,7 @@ pub(crate) enum ExtensionId {
     BasicConstraints,
     NameConstraints,
     AuthorityKeyIdentifier,
+    PolicyConstraints,
     ExtendedKeyUsage,
 }
 
@@ -68,6 +81,7 @@ impl ExtensionId {
             Self::BasicConstraints => 19,
             Self::NameConstraints => 30,
             Self::AuthorityKeyIdentifier => 35,
+            Self::PolicyConstraints => 36,
             Self::ExtendedKeyUsage => 37,
         }
     }
@@ -101,6 +115,8 @@ pub(crate) struct Certificate<'a> {
     pub(crate) subject: &'a [u8],
     /// Contents of the SubjectPublicKeyInfo.
     pub(crate) spki: &'a [u8],
+    /// Of the issuer or the subject.
+    unique_id: Option<&'a [u8]>,
     extensions: Vec<Extension<'a>>,
 }
 
@@ -142,9 +158,8 @@ impl<'a> Certificate<'a> {
         let window = Window::parse(fields.nested(tag::SEQUENCE)?)?;
         let subject = fields.expect(tag::SEQUENCE)?.value;
         let spki = fields.expect(tag::SEQUENCE)?.value;
-        if matches!(fields.peek(), Some(0x81 | 0x82 | 0xa1 | 0xa2)) {
-            return Err(CertificateError::UniqueIdentifier);
-        }
+        let issuer_unique_id = fields.optional(tag::context(1))?;
+        let subject_unique_id = fields.optional(tag::context(2))?;
         let extensions = match fields.optional(tag::constructed(3))? {
             Some(wrapped) => read_extensions(der::single(wrapped.value, tag::SEQUENCE)?)?,
             None => Vec::new(),
@@ -160,6 +175,7 @@ impl<'a> Certificate<'a> {
             window,
             subject,
             spki,
+            unique_id: issuer_unique_id.or(subject_unique_id).map(|id| id.value),
             extensions,
         })
     }
@@ -169,12 +185,37 @@ impl<'a> Certificate<'a> {
         if self.version != Version::V3 {
             return Err(CertificateError::Version);
         }
+        if self.unique_id.is_some() {
+            return Err(CertificateError::UniqueIdentifier);
+        }
         let mut rest = self.extensions.as_slice();
         while let Some((first, after)) = rest.split_first() {
             if after.iter().any(|other| other.oid == first.oid) {
                 return Err(CertificateError::DuplicateExtension);
             }
             rest = after;
+        }
+        for part in [self.issuer, self.subject] {
+            name::check(part).map_err(|_| CertificateError::Name)?;
+        }
+        self.check_extensions()
+    }
+
+    /// The shape of what no rule of a role looks at. Other extensions that nobody reads say
+    /// nothing, in whatever shape (RFC 5280 §4.2).
+    fn check_extensions(&self) -> Result<(), CertificateError> {
+        for extension in &self.extensions {
+            der::object_identifier(extension.oid).map_err(|_| CertificateError::ExtensionId)?;
+            let key_id = if ExtensionId::SubjectKeyIdentifier.is(extension.oid) {
+                extensions::subject_key_id(extension.value)
+            } else if ExtensionId::AuthorityKeyIdentifier.is(extension.oid) {
+                extensions::authority_key_id(extension.value)
+            } else {
+                continue;
+            };
+            if extension.critical || key_id.is_err() {
+                return Err(CertificateError::KeyIdentifier);
+            }
         }
         Ok(())
     }
@@ -193,6 +234,14 @@ impl<'a> Certificate<'a> {
             .iter()
             .find(|e| id.is(e.oid))
             .map(|e| e.value)
+    }
+
+    pub(crate) fn has(&self, id: ExtensionId) -> bool {
+        self.extension(id).is_some()
+    }
+
+    pub(crate) fn has_critical(&self, id: ExtensionId) -> bool {
+        self.extensions.iter().any(|e| e.critical && id.is(e.oid))
     }
 
     /// Whether a critical extension is none of these (RFC 5280 §4.2: it must then be refused).

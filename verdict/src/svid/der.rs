@@ -171,6 +171,23 @@ pub(crate) fn bits(value: &[u8]) -> Result<(u8, &[u8]), DerError> {
     }
 }
 
+/// The contents of an OBJECT IDENTIFIER: whole subidentifiers, each in its shortest form
+/// (X.690 §8.19).
+pub(crate) fn object_identifier(value: &[u8]) -> Result<&[u8], DerError> {
+    let mut at_start = true;
+    for &octet in value {
+        if at_start && octet == 0x80 {
+            return Err(DerError::Contents);
+        }
+        at_start = octet & 0x80 == 0;
+    }
+    if at_start && !value.is_empty() {
+        Ok(value)
+    } else {
+        Err(DerError::Contents)
+    }
+}
+
 fn read_length(bytes: &[u8]) -> Result<(usize, &[u8]), DerError> {
     match *bytes {
         [] => Err(DerError::Truncated),
@@ -226,5 +243,19 @@ mod tests {
         assert_eq!(bits(&[8, 0]), Err(DerError::Contents));
         assert_eq!(bits(&[1]), Err(DerError::Contents));
         assert_eq!(bits(&[]), Err(DerError::Contents));
+    }
+
+    #[test]
+    fn object_identifiers_are_whole_and_shortest() {
+        for good in [&[0x2a_u8, 3][..], &[0x55, 0x1d, 37, 0], &[0x69, 0x81, 0]] {
+            assert_eq!(object_identifier(good), Ok(good));
+        }
+        for bad in [&[][..], &[0x80, 1], &[0x2a, 0x80, 1], &[0x2a, 0x81]] {
+            assert_eq!(
+                object_identifier(bad),
+                Err(DerError::Contents),
+                "{bad:02x?}"
+            );
+        }
     }
 }

@@ -65,12 +65,14 @@ const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 /// the credential must say that it is for authenticating clients.
 pub(crate) fn permits_client_auth(value: &[u8]) -> Result<bool, DerError> {
     let mut purposes = Reader::new(der::single(value, tag::SEQUENCE)?);
-    // RFC 5280 §4.2.1.12: one purpose at least.
-    let mut permits = purposes.expect(tag::OID)?.value == CLIENT_AUTH;
-    while !purposes.at_end() {
-        permits |= purposes.expect(tag::OID)?.value == CLIENT_AUTH;
+    let mut permits = false;
+    loop {
+        // RFC 5280 §4.2.1.12: one purpose at least.
+        permits |= der::object_identifier(purposes.expect(tag::OID)?.value)? == CLIENT_AUTH;
+        if purposes.at_end() {
+            return Ok(permits);
+        }
     }
-    Ok(permits)
 }
 
 /// The forms of a GeneralName, RFC 5280 §4.2.1.6.
@@ -87,35 +89,50 @@ mod name_form {
     pub(super) const REGISTERED_ID: u8 = context(8);
 }
 
-/// The URIs of a SubjectAltName, raw. Every other entry must at least be one of the known forms:
-/// what cannot be read could be a second identity.
-pub(crate) fn uri_names(value: &[u8]) -> Result<Vec<&[u8]>, DerError> {
+/// What a SubjectAltName says.
+pub(crate) struct SubjectNames<'a> {
+    /// The URIs, raw.
+    pub(crate) uris: Vec<&'a [u8]>,
+    /// Names of a form that is read: URIs, DNS names, email and IP addresses.
+    pub(crate) read: usize,
+}
+
+/// The names of a SubjectAltName. Every entry must be one of the known forms, and text and
+/// addresses must be such: what cannot be read could be a second identity.
+pub(crate) fn subject_names(value: &[u8]) -> Result<SubjectNames<'_>, DerError> {
     use name_form::{DIRECTORY, DNS, EDI, EMAIL, IP, OTHER, REGISTERED_ID, URI, X400};
     let mut names = Reader::new(der::single(value, tag::SEQUENCE)?);
-    let mut uris = Vec::new();
+    let (mut uris, mut read) = (Vec::new(), 0_usize);
     while !names.at_end() {
         let name = names.any()?;
         match name.tag {
+            URI | EMAIL | DNS if !name.value.is_ascii() => return Err(DerError::Contents),
+            IP if !matches!(name.value.len(), 4 | 16) => return Err(DerError::Contents),
             URI => uris.push(name.value),
-            OTHER | EMAIL | DNS | X400 | DIRECTORY | EDI | IP | REGISTERED_ID => {}
+            EMAIL | DNS | IP => {}
+            OTHER | X400 | DIRECTORY | EDI | REGISTERED_ID => continue,
             _ => return Err(DerError::Unexpected),
         }
+        read = read.saturating_add(1);
     }
-    Ok(uris)
+    Ok(SubjectNames { uris, read })
 }
 
-/// The SubjectKeyIdentifier (RFC 5280 §4.2.1.2). Only a hint for path building: unreadable is absent.
-pub(crate) fn subject_key_id(value: &[u8]) -> Option<&[u8]> {
-    der::single(value, tag::OCTET_STRING)
-        .ok()
-        .filter(|id| !id.is_empty())
+/// The SubjectKeyIdentifier (RFC 5280 §4.2.1.2). Only a hint for path building: empty is absent.
+pub(crate) fn subject_key_id(value: &[u8]) -> Result<Option<&[u8]>, DerError> {
+    let id = der::single(value, tag::OCTET_STRING)?;
+    Ok(Some(id).filter(|id| !id.is_empty()))
 }
 
 /// The keyIdentifier of the AuthorityKeyIdentifier (RFC 5280 §4.2.1.1). Only a hint, as above.
-pub(crate) fn authority_key_id(value: &[u8]) -> Option<&[u8]> {
-    let mut fields = Reader::new(der::single(value, tag::SEQUENCE).ok()?);
-    let id = fields.optional(tag::context(0)).ok()??;
-    Some(id.value).filter(|id| !id.is_empty())
+pub(crate) fn authority_key_id(value: &[u8]) -> Result<Option<&[u8]>, DerError> {
+    let mut fields = Reader::new(der::single(value, tag::SEQUENCE)?);
+    let id = fields.optional(tag::context(0))?;
+    // authorityCertIssuer and authorityCertSerialNumber.
+    fields.optional(tag::constructed(1))?;
+    fields.optional(tag::context(2))?;
+    fields.end()?;
+    Ok(id.map(|id| id.value).filter(|id| !id.is_empty()))
 }
 
 /// Whether every NameConstraint is of a form that webpki applies (DNS, IP), or one that cannot
@@ -126,14 +143,20 @@ pub(crate) fn name_constraints_supported(value: &[u8]) -> Result<bool, DerError>
     let permitted = fields.optional(tag::constructed(0))?;
     let excluded = fields.optional(tag::constructed(1))?;
     fields.end()?;
+    // At least one of the two, and neither without contents.
+    if permitted.or(excluded).is_none() {
+        return Err(DerError::Contents);
+    }
+    let mut supported = true;
     for subtrees in [permitted, excluded].into_iter().flatten() {
         let mut subtrees = Reader::new(subtrees.value);
-        while !subtrees.at_end() {
+        loop {
             let base = subtrees.nested(tag::SEQUENCE)?.any()?;
-            if matches!(base.tag, name_form::URI | name_form::DIRECTORY) {
-                return Ok(false);
+            supported &= !matches!(base.tag, name_form::URI | name_form::DIRECTORY);
+            if subtrees.at_end() {
+                break;
             }
         }
     }
-    Ok(true)
+    Ok(supported)
 }

@@ -4,6 +4,9 @@
 //! handshake did use it, and a weak key there proves nothing.
 
 use super::der::{self, DerError, Reader, tag};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ParsedPublicKey,
+};
 use std::fmt;
 
 /// Smallest RSA modulus: below it a key is within reach (NIST SP 800-131A).
@@ -68,6 +71,9 @@ pub enum KeyError {
     /// FIPS 186-5 §A.1.1: an odd exponent from 65537 on.
     #[error("the leaf's RSA exponent is even, below 65537 or too long (FIPS 186-5 §A.1.1)")]
     RsaExponent,
+    /// SEC 1 §3.2.2: the point of an EC key lies on its curve.
+    #[error("the leaf's EC key is no point of its curve (SEC 1 §3.2.2)")]
+    Point,
 }
 
 const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
@@ -108,14 +114,17 @@ impl KeyKind {
 fn elliptic(mut parameters: Reader<'_>, point: &[u8]) -> Result<KeyKind, KeyError> {
     let curve = parameters.optional(tag::OID)?.ok_or(KeyError::Algorithm)?;
     parameters.end()?;
-    let (kind, coordinate_octets) = match curve.value {
-        P256 => (KeyKind::EcdsaP256, 32),
-        P384 => (KeyKind::EcdsaP384, 48),
-        P521 => (KeyKind::EcdsaP521, 66),
+    let (kind, coordinate_octets, algorithm) = match curve.value {
+        P256 => (KeyKind::EcdsaP256, 32, &ECDSA_P256_SHA256_ASN1),
+        P384 => (KeyKind::EcdsaP384, 48, &ECDSA_P384_SHA384_ASN1),
+        P521 => (KeyKind::EcdsaP521, 66, &ECDSA_P521_SHA512_ASN1),
         _ => return Err(KeyError::Algorithm),
     };
     let coordinates = point.strip_prefix(&[4]).ok_or(DerError::Contents)?;
-    exact_length(coordinates, 2 * coordinate_octets).map(|()| kind)
+    exact_length(coordinates, 2 * coordinate_octets)?;
+    // Parsing validates the point; nothing is verified with the key.
+    let parsed = ParsedPublicKey::new(algorithm, point);
+    parsed.map(|_| kind).map_err(|_| KeyError::Point)
 }
 
 fn rsa(key: &[u8]) -> Result<KeyKind, KeyError> {

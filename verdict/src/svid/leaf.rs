@@ -118,8 +118,8 @@ fn read_id(certificate: &Certificate<'_>) -> Result<SpiffeId, Refusal> {
     let value = certificate
         .extension(ExtensionId::SubjectAltName)
         .ok_or(Refusal::NoSpiffeId)?;
-    let uris = extensions::uri_names(value).map_err(IdRule::Unreadable)?;
-    match uris.as_slice() {
+    let names = extensions::subject_names(value).map_err(IdRule::Unreadable)?;
+    match names.uris.as_slice() {
         [] => Err(Refusal::NoSpiffeId),
         [uri] => Ok(SpiffeId::parse(uri).map_err(IdRule::NotSpiffe)?),
         several => Err(IdRule::Several {
@@ -146,6 +146,9 @@ fn judge(certificate: &Certificate<'_>, id: SpiffeId) -> Result<(WorkloadId, Key
     }
     if certificate.has_critical_beyond(&UNDERSTOOD) {
         return Err(LeafRule::CriticalExtension);
+    }
+    if certificate.has(ExtensionId::PolicyConstraints) {
+        return Err(LeafRule::PolicyConstraints);
     }
     let key = KeyKind::of(certificate.spki)?;
     Ok((id, key))

@@ -40,7 +40,7 @@ pub use name::NAME_TEXT_MAX_BYTES;
 pub use path::{PATH_MAX_INTERMEDIATES, SIGNATURES_MAX, validate};
 pub use refusal::{IdRule, LeafRule, Malformed, PathRule, Place, Refusal};
 
-pub(crate) use authority::{Authority, Role};
+pub(crate) use authority::Authority;
 pub(crate) use certificate::Certificate;
 pub(crate) use der::{Reader, tag};
 pub(crate) use name::text as name_text;
@@ -96,7 +96,7 @@ pub fn examine(chain: &[Vec<u8>]) -> Result<Presented, Refusal> {
     let leaf = Arc::new(Leaf::examine(der, &certificate)?);
     let intermediates = certificates.map(|(der, certificate)| Intermediate {
         der: der.into(),
-        authority: Authority::read(&certificate, Role::Intermediate),
+        authority: Authority::read(&certificate),
     });
     Ok(Presented {
         leaf,

@@ -1,6 +1,7 @@
-//! Distinguished names as text, for people to read (RFC 4514). Never for comparing.
+//! Distinguished names: their shape, and their text for people to read (RFC 4514). Text is never
+//! for comparing.
 
-use super::der::{DerError, Reader, Tlv, tag};
+use super::der::{self, DerError, Reader, Tlv, tag};
 use std::fmt::Write as _;
 
 /// Longest text of a name in bytes. SPIRE's are about 20; the record of a decision stays short.
@@ -28,6 +29,25 @@ const SHORT_NAMES: [(&[u8], &str); 10] = [
         "DC",
     ),
 ];
+
+/// Whether these are the contents of a Name (RFC 5280 §4.1.2.4): sets of at least one attribute,
+/// each a type and a value. Values are of any type.
+pub(crate) fn check(name: &[u8]) -> Result<(), DerError> {
+    let mut relative_names = Reader::new(name);
+    while !relative_names.at_end() {
+        let mut attributes = relative_names.nested(tag::SET)?;
+        loop {
+            let mut attribute = attributes.nested(tag::SEQUENCE)?;
+            der::object_identifier(attribute.expect(tag::OID)?.value)?;
+            attribute.any()?;
+            attribute.end()?;
+            if attributes.at_end() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
 
 /// The contents of a Name as text: at most [`NAME_TEXT_MAX_BYTES`], every control character
 /// escaped; an ellipsis ends what was cut or could not be read.
@@ -165,6 +185,30 @@ mod tests {
         .concat();
         assert_eq!(text(&name), "OID.#550463=\\ x,O=SPIFFE\\, Größe,C=US");
         assert_eq!(text(&[]), "");
+    }
+
+    #[test]
+    fn a_name_is_sets_of_attributes() {
+        let cn = relative(&[0x55, 4, 3], tag::UTF8_STRING, b"x");
+        let any = relative(&[0x55, 4, 45], tag::BIT_STRING, &[0, 1]);
+        for good in [vec![], cn.clone(), [&*cn, &any].concat()] {
+            assert_eq!(check(&good), Ok(()), "{good:02x?}");
+        }
+        let attribute = |parts: &[&[u8]]| element(0x31, &element(0x30, &parts.concat()));
+        let (oid, value) = (element(6, &[0x55, 4, 3]), element(0x0c, b"x"));
+        for bad in [
+            element(0x31, &[]),
+            element(0x30, &element(0x30, &[&*oid, &value].concat())),
+            relative(&[], tag::UTF8_STRING, b"x"),
+            relative(&[0x55, 0x84], tag::UTF8_STRING, b"x"),
+            attribute(&[&oid]),
+            attribute(&[&value, &oid]),
+            attribute(&[&oid, &value, &value]),
+            [&*cn, &[5, 0]].concat(),
+            cn[..cn.len() - 1].to_vec(),
+        ] {
+            assert!(check(&bad).is_err(), "{bad:02x?}");
+        }
     }
 
     #[test]

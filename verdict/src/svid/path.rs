@@ -143,6 +143,7 @@ impl<'a> Search<'a> {
             }
         }
         if self.chosen.len() == PATH_MAX_INTERMEDIATES {
+            self.note_depth(issuer);
             return ControlFlow::Continue(());
         }
         for (index, candidate) in self.presented.intermediates.iter().enumerate() {
@@ -157,6 +158,14 @@ impl<'a> Search<'a> {
             self.chosen.pop();
         }
         ControlFlow::Continue(())
+    }
+
+    /// Says so if only the bound on depth ends the path here.
+    fn note_depth(&mut self, issuer: &[u8]) {
+        let mut rest = self.presented.intermediates.iter().map(|c| &c.authority);
+        if rest.any(|next| *next.subject == *issuer && !self.is_on_path(next)) {
+            self.remember(PathRule::TooDeep.into());
+        }
     }
 
     /// Name and key identifier of the issuer looked for.

@@ -4,7 +4,7 @@ use super::authority::AuthorityRule;
 use super::certificate::CertificateError;
 use super::der::DerError;
 use super::key::KeyError;
-use super::{CERTIFICATE_MAX_BYTES, CHAIN_MAX_CERTIFICATES};
+use super::{CERTIFICATE_MAX_BYTES, CHAIN_MAX_CERTIFICATES, PATH_MAX_INTERMEDIATES};
 use crate::id::IdError;
 use crate::reason::Reason;
 use std::fmt;
@@ -97,7 +97,7 @@ impl Refusal {
     pub(crate) const fn rank(&self) -> u8 {
         match self {
             Self::Untrusted(PathRule::EmptyBundle | PathRule::UnknownIssuer) => 0,
-            Self::Untrusted(PathRule::SearchLimit) => 1,
+            Self::Untrusted(PathRule::SearchLimit | PathRule::TooDeep) => 1,
             Self::Untrusted(PathRule::Signature) => 2,
             Self::Untrusted(_) => 3,
             // Only said of a path that would hold at another time.
@@ -194,6 +194,9 @@ pub enum LeafRule {
     /// RFC 5280 §4.2: a critical extension that is not understood.
     #[error("the leaf has a critical extension that is not understood (RFC 5280 §4.2)")]
     CriticalExtension,
+    /// RFC 5280 §4.2.1.11, §6.1.5: who does not process policies cannot obey it.
+    #[error("the leaf has policyConstraints, and policies are not processed (RFC 5280 §4.2.1.11)")]
+    PolicyConstraints,
     /// RFC 5280 §4.1.2.7 and the algorithms of this agent.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -241,6 +244,11 @@ pub enum PathRule {
         "a name lies outside the nameConstraints of an authority on the path (RFC 5280 §4.2.1.10)"
     )]
     NameConstraints,
+    /// A limit of this agent on the depth of a path.
+    #[error(
+        "the chain goes on beyond {PATH_MAX_INTERMEDIATES} intermediates between leaf and anchor (limit of this agent)"
+    )]
+    TooDeep,
     /// A limit of this agent: same-named authorities without key identifiers.
     #[error("too many authorities of the same name to try them all (limit of this agent)")]
     SearchLimit,

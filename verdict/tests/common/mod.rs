@@ -61,6 +61,7 @@ pub const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
 pub const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 30];
 pub const CERTIFICATE_POLICIES: &[u8] = &[0x55, 0x1d, 32];
 pub const AKI: &[u8] = &[0x55, 0x1d, 35];
+pub const POLICY_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 36];
 pub const EKU: &[u8] = &[0x55, 0x1d, 37];
 /// 1.3.6.1.4.1.99999.1: known to nobody.
 pub const UNKNOWN: &[u8] = &[0x2b, 6, 1, 4, 1, 0x86, 0x8d, 0x1f, 1];
@@ -145,6 +146,10 @@ fn utc_time(at: UnixSeconds) -> Vec<u8> {
     tlv(0x17, &generalized_time(at)[4..])
 }
 
+pub const P256_OID: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+pub const P384_OID: &[u8] = &[0x2b, 0x81, 4, 0, 0x22];
+pub const P521_OID: &[u8] = &[0x2b, 0x81, 4, 0, 0x23];
+
 /// The types of keys that sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
@@ -182,6 +187,30 @@ impl Key {
             Algorithm::Ed25519 => Signer::Ed25519(Ed25519KeyPair::generate().unwrap()),
             Algorithm::Rsa2048 => Signer::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()),
         };
+        Self::of(signer, algorithm)
+    }
+
+    /// The same key for the same seed; RSA is drawn anew, as its primes must be searched for.
+    pub fn seeded(algorithm: Algorithm, seed: u8) -> Self {
+        let curve: (_, &[u8], usize) = match algorithm {
+            Algorithm::P256 => (&ECDSA_P256_SHA256_ASN1_SIGNING, P256_OID, 32),
+            Algorithm::P384 => (&ECDSA_P384_SHA384_ASN1_SIGNING, P384_OID, 48),
+            Algorithm::P521 => (&ECDSA_P521_SHA512_ASN1_SIGNING, P521_OID, 66),
+            Algorithm::Ed25519 => {
+                let key = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+                return Self::of(Signer::Ed25519(key), algorithm);
+            }
+            Algorithm::Rsa2048 => return Self::new(algorithm),
+        };
+        let mut scalar = vec![seed; curve.2];
+        scalar[0] = 0;
+        // RFC 5915 §3.
+        let der = sequence(&[&tlv(2, &[1]), &tlv(4, &scalar), &tlv(0xa0, &oid(curve.1))]);
+        let key = EcdsaKeyPair::from_private_key_der(curve.0, &der).unwrap();
+        Self::of(Signer::Ecdsa(key), algorithm)
+    }
+
+    fn of(signer: Signer, algorithm: Algorithm) -> Self {
         let spki = |key: PublicKeyX509Der<'_>| key.as_ref().to_vec();
         let spki = match &signer {
             Signer::Ecdsa(key) => spki(key.public_key().as_der().unwrap()),
@@ -193,6 +222,12 @@ impl Key {
             algorithm,
             spki,
         }
+    }
+
+    /// A certificate with this content, whatever it is.
+    pub fn certify(&self, tbs: &[u8]) -> Vec<u8> {
+        let signature = [&[0][..], &self.sign(tbs)].concat();
+        sequence(&[tbs, &self.algorithm_id(), &tlv(3, &signature)])
     }
 
     pub fn algorithm_id(&self) -> Vec<u8> {
@@ -342,13 +377,11 @@ impl Certificate {
 
     /// Signed by an authority of this name and key.
     pub fn sign(&self, issuer: &[u8], issuer_key: &Key) -> Vec<u8> {
-        let outer = issuer_key.algorithm_id();
-        let tbs = self.tbs(issuer, issuer_key);
-        let signature = [&[0][..], &issuer_key.sign(&tbs)].concat();
-        sequence(&[&tbs, &outer, &tlv(3, &signature)])
+        issuer_key.certify(&self.tbs(issuer, issuer_key))
     }
 
-    fn tbs(&self, issuer: &[u8], issuer_key: &Key) -> Vec<u8> {
+    /// What is signed.
+    pub fn tbs(&self, issuer: &[u8], issuer_key: &Key) -> Vec<u8> {
         let version = self
             .version
             .as_ref()

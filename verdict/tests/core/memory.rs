@@ -358,6 +358,63 @@ fn a_remembered_failure_ends_with_its_bundle() {
     assert_eq!(ask(&source), None, "the domain is gone");
 }
 
+/// Time is judged each time: the wall clock may pass the leaf's end within the two seconds.
+#[test]
+fn a_remembered_failure_ends_with_its_leaf() {
+    let p = &*PKI;
+    let source = Source::new(&[(HOME, &p.home.der)], TIMING, at(-10));
+    let failure = STRICT.failure();
+    let basis = source.world.basis(&failure, at(0));
+    let memory = judged(&p.short_lived.brief_forged, &source.world, STRICT, at(0))
+        .remembered_failure(at(0), FAILURE_MS as u64)
+        .unwrap();
+    for (jump_ms, holds) in [
+        (10_999, true),
+        (11_000, false),
+        (-10_000, true),
+        (-10_001, false),
+    ] {
+        let now = Now {
+            wall_ms: at(jump_ms).wall_ms,
+            ..at(0)
+        };
+        let again = memory.recall(&source.world, &basis, &failure, now);
+        assert_eq!(again.is_some(), holds, "{jump_ms}");
+    }
+}
+
+/// Where the basis asks for no judgement, a remembered one is not brought up.
+#[test]
+fn a_remembered_failure_says_nothing_where_nothing_is_judged() {
+    let p = &*PKI;
+    let mut source = Source::new(&[(HOME, &p.home.der)], TIMING, at(-10 * MINUTE));
+    source.event(GONE, at(-5 * MINUTE));
+    let cache = Settings {
+        mode: Mode::Cache,
+        ..STRICT
+    };
+    let memory = judged(&p.forged, &source.world, cache, at(0))
+        .remembered_failure(at(0), FAILURE_MS as u64)
+        .unwrap();
+    for (mode, cache_ttl_s, speaks) in [
+        (Mode::Cache, 600, true),
+        (Mode::FailOpen, 600, true),
+        (Mode::Cache, 599, false),
+        (Mode::FailOpen, 599, false),
+        (Mode::FailClosed, 600, false),
+    ] {
+        let settings = Settings {
+            mode,
+            cache_ttl_s,
+            ..STRICT
+        };
+        let failure = settings.failure();
+        let basis = source.world.basis(&failure, at(0));
+        let again = memory.recall(&source.world, &basis, &failure, at(0));
+        assert_eq!(again.is_some(), speaks, "{mode:?} {cache_ttl_s}");
+    }
+}
+
 /// One thing that happens, and how far the two clocks go meanwhile.
 #[derive(Clone, Debug)]
 struct Move {
@@ -398,6 +455,7 @@ fn chains() -> Vec<Chain> {
         short.brief_leaf.clone(),
         short.brief_path.clone(),
         p.forged.clone(),
+        short.brief_forged.clone(),
         p.of_the_partners_root.clone(),
         p.no_path.clone(),
     ]
@@ -469,7 +527,7 @@ proptest! {
     /// Whatever happened since: what the memory says, a fresh judgement says too.
     #[test]
     fn the_memory_never_says_other_than_a_fresh_judgement(
-        chain in 0..8_usize,
+        chain in 0..9_usize,
         first in 0..3_usize,
         before in settings(),
         moves in moves(),

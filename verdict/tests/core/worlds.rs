@@ -76,6 +76,8 @@ pub struct Short {
     pub leaf: Chain,
     /// Valid from -10 s to +10 s, below an anchor that holds for a day.
     pub brief_leaf: Chain,
+    /// As brief, and forged.
+    pub brief_forged: Chain,
     /// Holds for an hour, below an intermediate valid from -15 s to +15 s.
     pub brief_path: Chain,
 }
@@ -95,7 +97,7 @@ pub static PKI: LazyLock<Pki> = LazyLock::new(|| {
     let uris = |texts: &[&str]| texts.iter().map(|text| uri(text)).collect::<Vec<_>>();
     let no_path = leaf(&web).san(&uris(&[HOME]));
     let is_authority = leaf(&web).with(crate::common::BASIC_CONSTRAINTS, true, authority(None));
-    let short_lived = short(&home, below(-15, 15));
+    let short_lived = short(&home, &forger, below(-15, 15));
     Pki {
         good: by_home(leaf(&web)),
         good_partner: vec![partner.sign(&leaf(&format!("{PARTNER}/web")))],
@@ -121,18 +123,19 @@ pub static PKI: LazyLock<Pki> = LazyLock::new(|| {
     }
 });
 
-fn short(home: &Issuer, brief_path: Chain) -> Short {
+fn short(home: &Issuer, forger: &Issuer, brief_path: Chain) -> Short {
     let web = format!("{HOME}/web");
     let key = Key::p256();
     let early = Issuer::root_with(Key::p256(), "short", |c| c.valid(-50, 10));
     let again = Certificate::authority("short", &early.key).valid(-20, 40);
     let leaf = early.sign(&Certificate::leaf(&web, &key).valid(-100, 100));
-    let brief = home.sign(&Certificate::leaf(&web, &key).valid(-10, 10));
+    let brief = Certificate::leaf(&web, &key).valid(-10, 10);
     Short {
         late: early.sign(&again),
         early: early.der,
         leaf: vec![leaf],
-        brief_leaf: vec![brief],
+        brief_leaf: vec![home.sign(&brief)],
+        brief_forged: vec![forger.sign(&brief)],
         brief_path,
     }
 }

@@ -1,0 +1,209 @@
+//! One connection: TLS if asked for, then HTTP/2, to its end.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tower::Service as _;
+
+use super::Security;
+use super::meter::Metered;
+use super::service::{Caller, routes};
+use super::tls;
+use crate::doors::Doors;
+use crate::doors::conversation::Pushes;
+use crate::health::Health;
+use crate::metrics::count;
+
+/// Calls at once on one connection: as many as RFC 9113 (6.5.2) wants at least. Proxies use one,
+/// which carries all of a connection's requests.
+const STREAMS_MAX: u32 = 100;
+
+/// A call's headers, bytes. Requests travel in messages, so these are gRPC's own few.
+const HEADER_LIST_MAX_BYTES: u32 = 16 * 1024;
+
+/// Calls reset before they were answered, before the connection is closed (CVE-2023-44487). No
+/// proxy resets calls.
+const RESETS_PENDING_MAX: usize = 20;
+
+/// Calls that we reset because they broke the protocol, before the connection is closed
+/// (CVE-2025-8671).
+const RESETS_OWN_MAX: usize = 100;
+
+/// What a peer may send on one call before we have read it, bytes: a request with the largest
+/// credential header fits.
+const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+
+/// The same for all calls of a connection: what one connection can make us hold unread.
+const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
+
+/// Unsent answers of one call, bytes.
+const SEND_MAX_BYTES: usize = 256 * 1024;
+
+/// A peer that says nothing is asked this often whether it is there, and has as long to answer:
+/// a host that is gone gives its place back within a minute.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Why a connection was closed by us.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GrpcError {
+    /// It is no proxy of ours.
+    #[error("UNTRUSTED_PROXY: connection closed before its request was read: {0}")]
+    Untrusted(#[source] std::io::Error),
+    /// It did not get through the handshake in time.
+    #[error(
+        "UNTRUSTED_PROXY: connection closed before its request was read: no TLS handshake within {0} ms"
+    )]
+    SlowHandshake(u64),
+    /// It opened no call.
+    #[error("no call within {0} ms (agent protocol, section 8)")]
+    NoCall(u64),
+    /// HTTP/2 broke.
+    #[error("{0}")]
+    Http(#[from] hyper::Error),
+    /// The socket broke.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(
+    stream: TcpStream,
+    address: SocketAddr,
+    security: &Security,
+    doors: Arc<Doors>,
+    stranger: Option<OwnedSemaphorePermit>,
+) -> Result<(), GrpcError> {
+    // An answer is one small message, and somebody waits for it.
+    stream.set_nodelay(true)?;
+    match security {
+        Security::Plaintext => {
+            drop(stranger);
+            let caller = Caller::new(Arc::clone(&doors), address.to_string(), Pushes::Closed);
+            speak(stream, caller, &doors).await
+        }
+        Security::MutualTls(acceptor) => {
+            let shaken = shake_hands(stream, acceptor, &doors).await;
+            let stream = shaken.inspect_err(|_| count(&doors.metrics.untrusted_proxy))?;
+            drop(stranger);
+            let peer = match tls::peer_id(stream.get_ref().1) {
+                Some(id) => format!("{id} {address}"),
+                None => address.to_string(),
+            };
+            tracing::debug!(peer, "proxy authenticated");
+            let caller = Caller::new(Arc::clone(&doors), peer, Pushes::Taken);
+            speak(stream, caller, &doors).await
+        }
+    }
+}
+
+async fn shake_hands(
+    stream: TcpStream,
+    acceptor: &TlsAcceptor,
+    doors: &Doors,
+) -> Result<TlsStream<TcpStream>, GrpcError> {
+    let within_ms = doors.bounds.handshake_timeout_ms;
+    match timeout(Duration::from_millis(within_ms), acceptor.accept(stream)).await {
+        Ok(shaken) => shaken.map_err(GrpcError::Untrusted),
+        Err(_) => Err(GrpcError::SlowHandshake(within_ms)),
+    }
+}
+
+/// HTTP/2, until the peer closes, or we drain and the calls in flight are finished.
+async fn speak<S>(stream: S, caller: Caller, doors: &Doors) -> Result<(), GrpcError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let called = Arc::new(Notify::new());
+    let routes = routes(&caller);
+    let bell = Arc::clone(&called);
+    let frames = doors.frames.clone();
+    let within_ms = doors.bounds.handshake_timeout_ms;
+    let service = service_fn(move |request: Request<Incoming>| {
+        bell.notify_one();
+        let mut routes = routes.clone();
+        let frames = frames.clone();
+        let request = request.map(|body| Metered::new(body, frames, within_ms));
+        async move { routes.call(request).await }
+    });
+    let calls = Calls::default();
+    let _ends_with_us = EndOfCalls(calls.clone());
+    let http = limited(calls).serve_connection(TokioIo::new(stream), service);
+    let mut http = pin!(http);
+    tokio::select! {
+        end = http.as_mut() => return Ok(end?),
+        () = called.notified() => {}
+        () = draining(doors) => {}
+        () = sleep(Duration::from_millis(within_ms)) => return Err(GrpcError::NoCall(within_ms)),
+    }
+    tokio::select! {
+        end = http.as_mut() => return Ok(end?),
+        () = draining(doors) => {}
+    }
+    http.as_mut().graceful_shutdown();
+    Ok(http.await?)
+}
+
+fn limited(calls: Calls) -> http2::Builder<Calls> {
+    let mut http = http2::Builder::new(calls);
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEADER_LIST_MAX_BYTES)
+        .max_pending_accept_reset_streams(RESETS_PENDING_MAX)
+        .max_local_error_reset_streams(RESETS_OWN_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_MAX_BYTES)
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE);
+    http
+}
+
+async fn draining(doors: &Doors) {
+    let mut health = doors.health.subscribe();
+    // Without anybody left who could tell, we are on our way down too.
+    let _ = health.wait_for(|health| *health == Health::Draining).await;
+}
+
+/// The tasks of a connection's calls: they end with it, not some time after.
+#[derive(Clone, Default)]
+struct Calls(Arc<Mutex<JoinSet<()>>>);
+
+impl<F> Executor<F> for Calls
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, call: F) {
+        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that ended are forgotten, so there are never more than streams.
+        while calls.try_join_next().is_some() {}
+        calls.spawn(async move {
+            call.await;
+        });
+    }
+}
+
+/// Ends the calls of a connection that is killed.
+struct EndOfCalls(Calls);
+
+impl Drop for EndOfCalls {
+    fn drop(&mut self) {
+        let mut calls = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.abort_all();
+    }
+}
