@@ -451,9 +451,9 @@ fn text_length(code: &str, before: Option<char>) -> Option<usize> {
     if code.starts_with('"') {
         return Some(quoted_length(code, '"'));
     }
-    if code.starts_with('\'') {
+    if let Some(rest) = code.strip_prefix('\'') {
         // A lifetime has no second quote where a character has it.
-        let mut inner = code[1..].chars();
+        let mut inner = rest.chars();
         return match (inner.next()?, inner.next()?) {
             ('\\', _) => Some(quoted_length(code, '\'')),
             (c, '\'') => Some(2 + c.len_utf8()),
