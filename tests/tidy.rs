@@ -28,32 +28,19 @@ const FILE_MEDIAN_MAX_LINES: usize = 200;
 const FUNCTION_MAX_LINES: usize = 70;
 
 /// Files over [`FILE_MAX_LINES`]: path, ceiling, reason.
-const LONG_FILES: [(&str, usize, &str); 2] = [
-    (
-        "actors/src/doors/session.rs",
-        660,
-        "a connection's loop, one of the two usual offenders: every kind of frame meets here",
-    ),
-    (
-        "verdict/src/availability.rs",
-        570,
-        "one machine: its states, its step and its table belong before one pair of eyes",
-    ),
-];
+const LONG_FILES: [(&str, usize, &str); 1] = [(
+    "verdict/src/availability.rs",
+    570,
+    "one machine: its states, its step and its table belong before one pair of eyes",
+)];
 
 /// Functions over [`FUNCTION_MAX_LINES`]: file, function, ceiling, reason.
-const LONG_FUNCTIONS: [(&str, &str, usize, &str); 3] = [
+const LONG_FUNCTIONS: [(&str, &str, usize, &str); 2] = [
     (
         "actors/src/doors/answer.rs",
-        "render",
-        90,
+        "reply",
+        75,
         "one answer, field by field: its parts share a borrowed buffer",
-    ),
-    (
-        "actors/src/doors/session.rs",
-        "try_request",
-        80,
-        "the way of a request, in the order of the drawing",
     ),
     (
         "config/src/bounds.rs",
@@ -451,9 +438,9 @@ fn text_length(code: &str, before: Option<char>) -> Option<usize> {
     if code.starts_with('"') {
         return Some(quoted_length(code, '"'));
     }
-    if code.starts_with('\'') {
+    if let Some(inner) = code.strip_prefix('\'') {
         // A lifetime has no second quote where a character has it.
-        let mut inner = code[1..].chars();
+        let mut inner = inner.chars();
         return match (inner.next()?, inner.next()?) {
             ('\\', _) => Some(quoted_length(code, '\'')),
             (c, '\'') => Some(2 + c.len_utf8()),
