@@ -10,6 +10,8 @@
 
 use std::process::Command;
 
+use actors::supervision::Tree;
+
 /// What cargo would build, each crate with its features.
 fn crates(args: &[&str]) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
@@ -58,19 +60,30 @@ fn a_package_has_no_certificate_authority() {
     }
 }
 
-/// The symbols of a debug build name every function that was compiled in.
-#[cfg(all(debug_assertions, not(feature = "chaos-hooks")))]
+/// What `kill` gives where the tree has none of its own: its own would go before this one.
+trait NoKillSwitch {
+    fn kill(&self, _path_or_name: &str) -> Absent;
+}
+
+struct Absent;
+
+impl NoKillSwitch for Tree {
+    fn kill(&self, _path_or_name: &str) -> Absent {
+        Absent
+    }
+}
+
+/// Does not compile where the tree can kill.
+#[cfg(not(feature = "chaos-hooks"))]
 #[test]
-fn the_binary_has_no_kill_switch() {
-    let binary = std::fs::read(env!("CARGO_BIN_EXE_sentinel-spiffe-agent")).unwrap();
-    let holds = |name: &str| {
-        let name = name.as_bytes();
-        binary.windows(name.len()).any(|window| window == name)
-    };
-    // Mangled as `…supervision4tree4Tree…6status`; its neighbour shows that this finds what is there.
-    assert!(
-        holds("Tree8snapshot"),
-        "the neighbour is not found, so this proves nothing"
-    );
-    assert!(!holds("Tree4kill"));
+fn the_tree_of_a_default_build_cannot_kill() {
+    let _kill: fn(&Tree) -> Absent = |tree| tree.kill("audit");
+}
+
+/// Does not compile where it cannot: so the test above can fail.
+#[cfg(feature = "chaos-hooks")]
+#[test]
+fn the_tree_of_a_chaos_build_can_kill() {
+    let _kill: fn(&Tree) -> usize = |tree| tree.kill("audit");
+    let _absent: fn(&Tree) -> Absent = |tree| NoKillSwitch::kill(tree, "audit");
 }

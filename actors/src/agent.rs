@@ -183,14 +183,19 @@ impl Agent {
     pub async fn shutdown(self) -> Shutdown {
         self.doors.health.drain();
         let drained = self.doors.drained();
+        let stop_within = (self.drain_within / STOP_SHARE).max(STOP_WITHIN_MIN);
+        let drain_within = self.drain_within.saturating_sub(stop_within);
         // Whoever is not done in time is cut off.
-        let _ = tokio::time::timeout(self.drain_within, drained).await;
-        self.root.shutdown(STOP_WITHIN).await
+        let _ = tokio::time::timeout(drain_within, drained).await;
+        self.root.shutdown(stop_within).await
     }
 }
 
-/// Time for the tree to stop once connections are drained.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// The part of the drain's time that is kept for stopping the tree: both together are `drain-timeout-ms`.
+const STOP_SHARE: u32 = 6;
+
+/// The tree gets at least this, however short the drain.
+const STOP_WITHIN_MIN: Duration = Duration::from_millis(500);
 
 fn restore(settings: &Settings, clock: &Clock, metrics: &Arc<Metrics>) -> TrustStore {
     let timing = availability_timing(&settings.timings(&config::NamedTimings::default()));

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use proto::cert_header::{
     Bounds, CertHeader, Format, Grammar, NameError, XfccElement as WireElement,
 };
-use verdict::lists::EntryError;
-use verdict::policy::{CertFormat, ListName, Policy, PolicySpec, XfccElement};
+use verdict::lists::{EntryError, ListName};
+use verdict::policy::{CertFormat, Policy, PolicySpec, XfccElement};
 
 use crate::memory::Reading;
 

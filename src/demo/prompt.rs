@@ -9,8 +9,7 @@ use super::stage::Stage;
 use super::table::in_words;
 use crate::logging::say;
 
-const HELP: &str = "\
-  ask ID             ask as a workload of example.org or partner.test, e.g. ask spiffe://example.org/jobs/nightly
+const HELP: &str = "  ask ID             ask as a workload of example.org or partner.test, e.g. ask spiffe://example.org/jobs/nightly
   forged ID          the same, signed by an attacker
   expired ID         the same, expired
   stop, start        SPIRE goes away, comes back

@@ -6,8 +6,8 @@
 use crate::availability::Stance;
 use crate::evidence::{Check, Evidence, Fault, Finding, Trust};
 use crate::id::WorkloadId;
-use crate::lists::RuleMatch;
-use crate::policy::{ListName, Policy, ValidationFailure};
+use crate::lists::{ListName, RuleMatch};
+use crate::policy::{Policy, ValidationFailure};
 use crate::reason::{Class, Reason};
 use crate::svid::VerifiedIdentity;
 use crate::trust::Basis;

@@ -1,7 +1,7 @@
 //! Policy: what holds for one connection. Plain values, compiled once, shared when equal.
 
 use crate::headers::{HeaderName, IdentityHeaders};
-use crate::lists::{EntryError, List, ListSpec};
+use crate::lists::{EntryError, List, ListName, ListSpec};
 
 /// What the agent does while a trust source is away (`failure.spire-unavailable`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -246,26 +246,6 @@ pub struct Policy {
     spec: PolicySpec,
     allow: List,
     deny: List,
-}
-
-/// Which list an entry stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListName {
-    /// `allowlist`.
-    Allow,
-    /// `denylist`.
-    Deny,
-}
-
-impl ListName {
-    /// The configuration block.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allowlist",
-            Self::Deny => "denylist",
-        }
-    }
 }
 
 impl Policy {

@@ -15,9 +15,6 @@ pub use self::record::{Grounds, Request, render, rfc3339};
 pub use self::sink::{AuditActor, AuditArgs, Sink, SinkError};
 use crate::metrics::{Metrics, count};
 
-/// Records that wait at most: some 40 MiB at worst, seconds of a busy agent.
-pub const QUEUE_RECORDS: usize = 16_384;
-
 /// The sending end, for everybody who decides.
 #[derive(Clone)]
 pub struct AuditQueue {

@@ -10,9 +10,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::AuditRecords;
@@ -98,12 +99,21 @@ pub enum AuditMessage {
     Ended(String),
 }
 
+/// The actor's state: its task, and how it is told to come to an end.
+pub struct Pumping {
+    task: AbortOnDropHandle<()>,
+    finish: watch::Sender<bool>,
+}
+
+/// Time for what still waits when the agent stops; a sink that is stuck must not hold it up.
+const FINISH_WITHIN: Duration = Duration::from_secs(1);
+
 /// Records written at once: one system call for a burst.
 const BATCH_RECORDS: usize = 256;
 
 impl Actor for AuditActor {
     type Msg = AuditMessage;
-    type State = AbortOnDropHandle<()>;
+    type State = Pumping;
     type Arguments = AuditArgs;
 
     async fn pre_start(
@@ -111,8 +121,9 @@ impl Actor for AuditActor {
         myself: ActorRef<AuditMessage>,
         args: AuditArgs,
     ) -> Result<Self::State, ActorProcessingErr> {
-        Ok(AbortOnDropHandle::new(tokio::spawn(async move {
-            let pumping = tokio::spawn(pump(args));
+        let (finish, finishing) = watch::channel(false);
+        let task = AbortOnDropHandle::new(tokio::spawn(async move {
+            let pumping = tokio::spawn(pump(args, finishing));
             let pumping = AbortOnDropHandle::new(pumping);
             let ended = match pumping.await {
                 Ok(Ok(())) => return,
@@ -121,7 +132,19 @@ impl Actor for AuditActor {
             };
             // The actor being gone is an answer too: then its supervisor knows already.
             let _ = myself.cast(AuditMessage::Ended(ended));
-        })))
+        }));
+        Ok(Pumping { task, finish })
+    }
+
+    /// Every decision has its record, unless a sink is stuck.
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<AuditMessage>,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        state.finish.send_replace(true);
+        let _ = tokio::time::timeout(FINISH_WITHIN, &mut state.task).await;
+        Ok(())
     }
 
     async fn handle(
@@ -135,15 +158,15 @@ impl Actor for AuditActor {
     }
 }
 
-/// Moves records from the queue to the sinks until the queue is closed.
-async fn pump(args: AuditArgs) -> io::Result<()> {
+/// Moves records from the queue to the sinks until it is told to finish.
+async fn pump(args: AuditArgs, mut finishing: watch::Receiver<bool>) -> io::Result<()> {
     // Held for as long as this actor lives; a successor waits here until it is gone.
     let mut records = args.records.lock().await;
     let mut outlets: Vec<Outlet> = args.sinks.into_iter().map(Outlet::new).collect();
     let mut batch = Vec::new();
     loop {
         batch.clear();
-        let taken = take(&mut records, &mut batch).await;
+        let taken = take(&mut records, &mut finishing, &mut batch).await;
         if taken == 0 {
             return Ok(());
         }
@@ -164,8 +187,18 @@ async fn pump(args: AuditArgs) -> io::Result<()> {
     }
 }
 
-async fn take(records: &mut mpsc::Receiver<Vec<u8>>, batch: &mut Vec<u8>) -> usize {
-    let Some(first) = records.recv().await else {
+/// Waits for records, until told to finish and none is left; gives how many.
+async fn take(
+    records: &mut mpsc::Receiver<Vec<u8>>,
+    finishing: &mut watch::Receiver<bool>,
+    batch: &mut Vec<u8>,
+) -> usize {
+    let first = tokio::select! {
+        biased;
+        first = records.recv() => first,
+        _ = finishing.wait_for(|finish| *finish) => records.try_recv().ok(),
+    };
+    let Some(first) = first else {
         return 0;
     };
     batch.extend_from_slice(&first);

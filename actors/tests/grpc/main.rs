@@ -232,7 +232,11 @@ async fn many_requests_at_once_each_get_their_answer() {
     let asks = talk.asks.clone();
     let asking = tokio::spawn(async move {
         for number in 0..REQUESTS {
-            let xfcc = if number.is_multiple_of(3) { &bad } else { &good };
+            let xfcc = if number.is_multiple_of(3) {
+                &bad
+            } else {
+                &good
+            };
             asks.send(headers(&number.to_string(), Some(xfcc)))
                 .await
                 .unwrap();

@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -30,15 +29,6 @@ type change func(*x509.Certificate)
 func ecKey(t *testing.T) crypto.Signer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func rsaKey(t *testing.T, bits int) crypto.Signer {
-	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,11 +84,6 @@ func authority(t *testing.T, name string, parent *issued, changes ...change) iss
 
 func leaf(t *testing.T, parent issued, changes ...change) issued {
 	t.Helper()
-	return leafWithKey(t, parent, ecKey(t), changes...)
-}
-
-func leafWithKey(t *testing.T, parent issued, key crypto.Signer, changes ...change) issued {
-	t.Helper()
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "workload"},
 		NotBefore:             now.Add(-time.Minute),
@@ -111,7 +96,7 @@ func leafWithKey(t *testing.T, parent issued, key crypto.Signer, changes ...chan
 	for _, change := range changes {
 		change(template)
 	}
-	return issue(t, template, key, &parent)
+	return issue(t, template, ecKey(t), &parent)
 }
 
 func withURIs(t *testing.T, texts ...string) change {
@@ -132,75 +117,10 @@ func valid(from, until time.Duration) change {
 	return func(c *x509.Certificate) { c.NotBefore, c.NotAfter = now.Add(from), now.Add(until) }
 }
 
-func p224Key(t *testing.T) crypto.Signer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-var (
-	oidKeyUsage         = asn1.ObjectIdentifier{2, 5, 29, 15}
-	oidSAN              = asn1.ObjectIdentifier{2, 5, 29, 17}
-	oidBasicConstraints = asn1.ObjectIdentifier{2, 5, 29, 19}
-	oidPolicies         = asn1.ObjectIdentifier{2, 5, 29, 32}
-	oidExtKeyUsage      = asn1.ObjectIdentifier{2, 5, 29, 37}
-	oidPrivate          = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}
-)
-
-// withExtension adds an extension of which the template knows nothing.
-func withExtension(id asn1.ObjectIdentifier, critical bool, value ...byte) change {
-	return func(c *x509.Certificate) {
-		if id.Equal(oidExtKeyUsage) {
-			c.ExtKeyUsage = nil
-		}
-		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: id, Critical: critical, Value: value})
-	}
-}
-
-func withUnknownCritical(c *x509.Certificate) { withExtension(oidPrivate, true, 5, 0)(c) }
-
-// withSAN writes a URI SAN byte for byte, past Go's own URL type.
-func withSAN(t *testing.T, text string) change {
-	t.Helper()
-	value, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 6, Bytes: []byte(text)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func(c *x509.Certificate) {
-		c.URIs = nil
-		withExtension(oidSAN, false, value...)(c)
-	}
-}
-
-func withRawUsage(value ...byte) change {
-	return func(c *x509.Certificate) {
-		c.KeyUsage = 0
-		withExtension(oidKeyUsage, true, value...)(c)
-	}
-}
-
-func withEKU(usages ...x509.ExtKeyUsage) change {
-	return func(c *x509.Certificate) { c.ExtKeyUsage = usages }
-}
-
-func withNameConstraints(permitted string) change {
-	return func(c *x509.Certificate) {
-		c.PermittedURIDomains, c.PermittedDNSDomainsCritical = []string{permitted}, true
-	}
-}
-
-// withCriticalPolicies names one policy, 1.2.3.4.
-func withCriticalPolicies(c *x509.Certificate) {
-	withExtension(oidPolicies, true, 0x30, 7, 0x30, 5, 6, 3, 0x2a, 3, 4)(c)
-}
-
-// withPathLengthAlone writes basicConstraints with pathLenConstraint 0 and without cA.
-func withPathLengthAlone(c *x509.Certificate) {
-	c.BasicConstraintsValid = false
-	withExtension(oidBasicConstraints, true, 0x30, 3, 2, 1, 0)(c)
+// withUnknownCritical adds a critical extension that nobody knows.
+func withUnknownCritical(c *x509.Certificate) {
+	id := asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}
+	c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: id, Critical: true, Value: []byte{5, 0}})
 }
 
 func chainCase(anchors []issued, chain ...issued) testCase {

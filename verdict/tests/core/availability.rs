@@ -170,6 +170,22 @@ fn what_time_did_unnoticed_is_reported_before_the_event() {
     assert_eq!(effects, expected);
 }
 
+/// The limits to the millisecond, which random numbers seldom hit: material "younger than"
+/// `unavailable-after-ms` interrupts, "beyond 60 s" ahead it is unusable.
+#[test]
+fn material_is_judged_to_the_millisecond() {
+    let started = |age_ms: i64| {
+        let found = Found::Material(Contact::at(at(-age_ms)));
+        State::start(found, crate::worlds::TIMING, at(0))
+    };
+    assert_eq!(started(59_999).phase(), Phase::Interrupted);
+    assert_eq!(started(60_000).phase(), Phase::Starting);
+    assert_eq!(started(-60_000).phase(), Phase::Interrupted);
+    assert_eq!(started(-60_001).phase(), Phase::Starting);
+    let usable = |ahead_ms: i64| Contact::at(at(ahead_ms)).age(at(0)).within(0);
+    assert!(usable(60_000) && !usable(60_001));
+}
+
 /// How far time alone has taken a source.
 fn rank(phase: Phase) -> u8 {
     match phase {
