@@ -107,6 +107,8 @@ impl TrustStore {
     /// Puts other deadlines in force.
     pub fn set_timing(&self, timing: Timing) {
         let _writing = self.write();
+        // What has happened under the old deadlines has happened: longer ones do not take it back.
+        self.let_pass(self.clock.now());
         let world = self.world.load_full();
         if world.timing() != timing {
             self.publish(world.next(world.state(), timing, Arc::clone(world.snapshot())));
