@@ -2,7 +2,7 @@
 //!
 //! A proxy asks: *may this request pass, and as whom?* The answer is one total function,
 //! [`decide::decide`], of three values: the [`evidence`] (what the credential proves), the
-//! [`availability::Basis`] (what may be concluded now, from the trust source's state and the
+//! [`trust::Basis`] (what may be concluded now, from the trust source's state and the
 //! configured mode) and the [`policy::Policy`] in force.
 //!
 //! There is no runtime, socket, file, clock or random source here: time is an argument
