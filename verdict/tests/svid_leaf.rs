@@ -813,6 +813,14 @@ fn a_leaf_has_a_key_that_proves_something() {
     let p256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
     let key = |e| Refusal::from(LeafRule::Key(e));
     let encoding = |e| key(KeyError::Encoding(e));
+    let rsa_with = |parameters: &[u8]| {
+        let key = sequence(&[&tlv(2, &modulus(2048)), &tlv(2, F4)]);
+        let algorithm = sequence(&[
+            &oid(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1]),
+            parameters,
+        ]);
+        with_spki(sequence(&[&algorithm, &tlv(3, &[&[0][..], &key].concat())]))
+    };
     let ed25519 = |key: &[u8], parameters: &[u8]| {
         let algorithm = sequence(&[&oid(&[0x2b, 0x65, 0x70]), parameters]);
         with_spki(sequence(&[&algorithm, &tlv(3, &[&[0][..], key].concat())]))
@@ -857,6 +865,16 @@ fn a_leaf_has_a_key_that_proves_something() {
             "RSA exponent zero",
             rsa(&modulus(2048), &[0]),
             key(KeyError::RsaExponent),
+        ),
+        (
+            "RFC 4055 1.2: RSA without parameters",
+            rsa_with(&[]),
+            encoding(DerError::Unexpected),
+        ),
+        (
+            "X.690 8.8.2: RSA with a NULL that has contents",
+            rsa_with(&[5, 1, 0]),
+            encoding(DerError::Contents),
         ),
         (
             "RSA modulus negative",

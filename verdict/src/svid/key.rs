@@ -101,8 +101,10 @@ impl KeyKind {
                 exact_length(key, 32).map(|()| Self::Ed25519)
             }
             RSA_ENCRYPTION => {
-                algorithm.expect(tag::NULL)?;
+                let parameters = algorithm.expect(tag::NULL)?;
                 algorithm.end()?;
+                // X.690 §8.8.2: NULL has no contents.
+                exact_length(parameters.value, 0)?;
                 rsa(key)
             }
             _ => Err(KeyError::Algorithm),

@@ -493,6 +493,12 @@ const KEYS: &[Row] = &[
     ("leaf-rsa-exponent-negative", |c| {
         with_key(c, rsa_key(2048, &[0x80]))
     }),
+    ("leaf-rsa-without-parameters", |c| {
+        with_key(c, rsa_key_with(&[], 2048, &[1, 0, 1]))
+    }),
+    ("leaf-rsa-null-with-contents", |c| {
+        with_key(c, rsa_key_with(&[5, 1, 0], 2048, &[1, 0, 1]))
+    }),
     ("leaf-p224", |c| {
         with_key(c, ec_key(&[0x2b, 0x81, 4, 0, 0x21], &P224_POINT))
     }),
@@ -552,7 +558,11 @@ pub fn ec_key(curve: &[u8], point: &[u8]) -> Vec<u8> {
 }
 
 fn rsa_key(bits: usize, exponent: &[u8]) -> Vec<u8> {
+    rsa_key_with(&[5, 0], bits, exponent)
+}
+
+fn rsa_key_with(parameters: &[u8], bits: usize, exponent: &[u8]) -> Vec<u8> {
     let modulus = [vec![0], vec![0xff; bits / 8]].concat();
     let key = sequence(&[&tlv(2, &modulus), &tlv(2, exponent)]);
-    public_key(&[&oid(RSA_KEY), &[5, 0]], &key)
+    public_key(&[&oid(RSA_KEY), parameters], &key)
 }

@@ -7,6 +7,7 @@ use super::common::{
 };
 use super::{Case, Question, authorities, damage, leaves, presented};
 use std::collections::BTreeMap;
+use verdict::svid::CHAIN_MAX_CERTIFICATES;
 use verdict::time::UnixSeconds;
 
 /// Intermediates of a chain without mutations of its length.
@@ -356,7 +357,12 @@ impl<'a> Scene<'a> {
         issuer.key.certify(&tbs)
     }
 
-    fn case(self, number: u64, tags: Vec<String>) -> Case {
+    fn case(self, number: u64, mut tags: Vec<String>) -> Case {
+        // However it came to that.
+        if self.chain.len() > CHAIN_MAX_CERTIFICATES && !tags.iter().any(|tag| tag == "chain-of-17")
+        {
+            tags.push("chain-of-17".to_owned());
+        }
         let mut bundles = self.bundles;
         // A mutation may have put other bundles there, or none, by taking the domain's anchors.
         if let Some(bundle) = bundles.get_mut(&self.domain) {
