@@ -491,7 +491,9 @@ fn the_address_of_a_broken_messagepack_event_is_found() {
         ("uri", mp::text("/long")),
     ]);
     cut.truncate(cut.len() - 3);
-    for payload in [map, positional, cut] {
+    // Positional headers begin with their metadata, which begins with the id.
+    let headers = mp::array(&[mp::array(&[mp::text("c"), mp::nil()]), mp::text("GET")]);
+    for payload in [map, positional, cut, headers] {
         let id = event::salvage_correlation_id(Encoding::MsgPack, &payload);
         assert_eq!(id.as_deref(), Some("c"), "{payload:02x?}");
     }

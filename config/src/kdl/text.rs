@@ -37,8 +37,15 @@ impl Reader<'_> {
                 }
                 Some('\\') => {
                     let escape = self.at;
+                    // The backslash and what follows it, if anything does.
+                    let shown = self
+                        .rest()
+                        .chars()
+                        .take(2)
+                        .map(char::len_utf8)
+                        .sum::<usize>();
                     let used = unescape(self.rest(), &mut text)
-                        .ok_or_else(|| Syntax::BadEscape.at(escape, escape + 2))?;
+                        .ok_or_else(|| Syntax::BadEscape.at(escape, escape + shown))?;
                     self.at += used;
                 }
                 Some(c) => {

@@ -59,7 +59,10 @@ impl<'de> Search<'_, 'de> {
         match (self, step) {
             (Search::Top(found), Step::Id) => Some(Search::TopId(found)),
             (Search::Top(found), Step::Metadata) => Some(Search::Metadata(found)),
-            (Search::Metadata(found), Step::Id) => Some(Search::MetadataId(found)),
+            // Where a positional event has its id, positional headers have their metadata.
+            (Search::Metadata(found) | Search::TopId(found), Step::Id) => {
+                Some(Search::MetadataId(found))
+            }
             _ => None,
         }
     }
