@@ -12,10 +12,10 @@ pub fn steps() -> Vec<Step> {
     let after = AFTER
         .iter()
         .map(|(tag, edit)| Step::new(tag, Act::Presented(*edit)));
-    let bundled = BUNDLED
+    let alone = ALONE
         .iter()
-        .map(|(tag, edit)| Step::new(tag, Act::Bundled(*edit)));
-    before.chain(after).chain(bundled).collect()
+        .map(|(tag, edit)| Step::new(tag, Act::Alone(*edit)));
+    before.chain(after).chain(alone).collect()
 }
 
 fn length(scene: &mut Scene<'_>, intermediates: usize) {
@@ -118,7 +118,6 @@ const AFTER: &[Row] = &[
             s.chain.insert(1, leaf);
         }
     }),
-    ("root-presented", |s| s.chain.extend(s.anchors.clone())),
     ("garbage-presented", |s| s.chain.push(b"hello".to_vec())),
     ("pem-presented", |s| {
         s.chain.push(b"-----BEGIN CERTIFICATE-----".to_vec())
@@ -178,15 +177,16 @@ const AFTER: &[Row] = &[
     ("bundle-of-the-same-twice", |s| {
         s.anchors.extend(s.anchors.clone())
     }),
+];
+
+const ALONE: &[Row] = &[
+    ("root-presented", |s| s.chain.extend(s.anchors.clone())),
     ("root-signed-by-a-stranger-presented", |s| {
         let key = s.fresh_key();
         let stranger = s.authority("stranger", key);
         let crossed = stranger.sign(&s.signers[0].certificate);
         s.chain.push(crossed);
     }),
-];
-
-const BUNDLED: &[Row] = &[
     ("bundle-of-an-intermediate", |s| {
         if let Some(at) = last(&s.chain).filter(|at| *at > 0) {
             s.anchors = vec![s.chain[at].clone()];

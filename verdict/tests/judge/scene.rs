@@ -112,8 +112,9 @@ pub enum Act {
     Scene(fn(&mut Scene<'_>)),
     /// What is presented, and the bundles.
     Presented(fn(&mut Scene<'_>)),
-    /// A presented certificate becomes an anchor. Only alone: Go must be able to read it.
-    Bundled(fn(&mut Scene<'_>)),
+    /// A certificate takes a second place: an anchor is presented, or the reverse. Only alone: what
+    /// else is changed of it would mean another thing there, and Go must be able to read anchors.
+    Alone(fn(&mut Scene<'_>)),
 }
 
 /// A mutation with its tag.
@@ -160,7 +161,7 @@ pub fn case(number: u64, turn: usize, keys: &Keys, steps: &[Step], chance: &mut 
     };
     if let Some(alone) = chosen
         .iter()
-        .position(|step| matches!(step.act, Act::Bundled(_)))
+        .position(|step| matches!(step.act, Act::Alone(_)))
     {
         chosen = vec![chosen[alone]];
     }
@@ -267,7 +268,7 @@ impl<'a> Scene<'a> {
                 self.signers[index].certificate = edit(self.signers[index].certificate.clone());
             }
             Act::Scene(edit) => edit(self),
-            Act::Stray(_) | Act::Presented(_) | Act::Bundled(_) => {}
+            Act::Stray(_) | Act::Presented(_) | Act::Alone(_) => {}
         }
     }
 
@@ -282,7 +283,7 @@ impl<'a> Scene<'a> {
                 let at = self.chance.below(self.chain.len()) + 1;
                 self.chain.insert(at.min(self.chain.len()), der);
             }
-            Act::Presented(edit) | Act::Bundled(edit) => edit(self),
+            Act::Presented(edit) | Act::Alone(edit) => edit(self),
             _ => {}
         }
     }
