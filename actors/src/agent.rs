@@ -65,7 +65,7 @@ pub enum AgentError {
     #[error("{0}")]
     Audit(#[from] SinkError),
     /// The gRPC address cannot be served.
-    #[error("bind {address}: {error}; stop who listens there, or choose another --grpc-address")]
+    #[error("bind --grpc-address {address}")]
     GrpcAddress {
         /// The address.
         address: SocketAddr,
@@ -99,7 +99,6 @@ struct Owned {
     records: AuditRecords,
     listener: Arc<UnixListener>,
     grpc: Option<Grpc>,
-    permits: Arc<Semaphore>,
     clock: Clock,
 }
 
@@ -261,12 +260,8 @@ impl Owned {
         let grpc = grpc
             .map(|(door, listener)| Grpc::new(door, listener, &doors))
             .transpose()?;
-        // A listener that waits for a connection holds its permit already: without one for each, the
-        // doors would take them from each other.
-        let permits = doors.bounds.connections + usize::from(grpc.is_some());
         Ok(Self {
             trust: Arc::clone(trust),
-            permits: Arc::new(Semaphore::new(permits)),
             doors: Arc::new(doors),
             validation,
             workers,
@@ -402,10 +397,12 @@ impl Owned {
     }
 
     fn listener(&self, name: &'static str, entrance: Entrance) -> ChildSpec {
+        // Each door has its own places: who fills one does not close the other.
+        let permits = Arc::new(Semaphore::new(self.doors.bounds.connections));
         let args = ListenerArgs {
             entrance,
             doors: Arc::clone(&self.doors),
-            permits: Arc::clone(&self.permits),
+            permits,
             connections: None,
         };
         ChildSpec::actor(name, Restart::STANDARD, &Address::new(), move |start| {

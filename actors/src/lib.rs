@@ -19,4 +19,5 @@ pub mod metrics;
 pub mod policies;
 pub mod supervision;
 pub mod trust;
+mod unhurried;
 pub mod validation;

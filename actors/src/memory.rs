@@ -132,8 +132,10 @@ impl Memory {
         failure: &Failure,
         now: Now,
     ) -> Option<Evidence> {
-        if let Some(remembered) = self.identities.get(&key) {
-            return remembered.recall(world, basis, failure, now);
+        let verified = self.identities.get(&key);
+        let recalled = verified.and_then(|known| known.recall(world, basis, failure, now));
+        if recalled.is_some() {
+            return recalled;
         }
         self.failures.get(&key)?.recall(world, basis, failure, now)
     }

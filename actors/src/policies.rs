@@ -1,6 +1,6 @@
 //! Policies in force: compiled once, shared by the connections that say the same.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use proto::cert_header::{
     Bounds, CertHeader, Format, Grammar, NameError, XfccElement as WireElement,
@@ -9,6 +9,7 @@ use verdict::lists::{EntryError, ListName};
 use verdict::policy::{CertFormat, Policy, PolicySpec, XfccElement};
 
 use crate::memory::Reading;
+use crate::unhurried::{HEAVY_BYTES, unhurried};
 
 /// A policy, and the reader of its credential header.
 pub struct InForce {
@@ -44,6 +45,7 @@ fn entries(errors: &[(ListName, EntryError)]) -> String {
 /// The policies in force.
 pub struct Policies {
     known: Mutex<Vec<Weak<InForce>>>,
+    compiling: Mutex<()>,
     max: usize,
     credential: Bounds,
 }
@@ -54,6 +56,7 @@ impl Policies {
     pub const fn new(max: usize, credential: Bounds) -> Self {
         Self {
             known: Mutex::new(Vec::new()),
+            compiling: Mutex::new(()),
             max,
             credential,
         }
@@ -64,21 +67,39 @@ impl Policies {
     /// # Errors
     /// It does not compile, or too many are in force.
     pub fn share(&self, spec: PolicySpec) -> Result<Arc<InForce>, PolicyError> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|policy| policy.strong_count() > 0);
-        let same = known
-            .iter()
-            .filter_map(Weak::upgrade)
-            .find(|policy| *policy.policy.spec() == spec);
-        if let Some(policy) = same {
+        if let Some(policy) = self.known(&spec)? {
             return Ok(policy);
         }
-        if known.len() >= self.max {
-            return Err(PolicyError::TooMany(self.max));
+        // Compiling takes milliseconds, hundreds for what a hostile proxy pushes: one at a time, and
+        // neither the list of policies nor another connection's thread waits for it.
+        unhurried(HEAVY_BYTES, || {
+            let _one = self
+                .compiling
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if let Some(policy) = self.known(&spec)? {
+                return Ok(policy);
+            }
+            let policy = Arc::new(InForce::compile(spec, self.credential)?);
+            self.list().push(Arc::downgrade(&policy));
+            Ok(policy)
+        })
+    }
+
+    /// The policy of this specification, if it is in force, or whether there is a place for it.
+    fn known(&self, spec: &PolicySpec) -> Result<Option<Arc<InForce>>, PolicyError> {
+        let mut known = self.list();
+        known.retain(|policy| policy.strong_count() > 0);
+        let mut policies = known.iter().filter_map(Weak::upgrade);
+        match policies.find(|policy| policy.policy.spec() == spec) {
+            Some(policy) => Ok(Some(policy)),
+            None if known.len() >= self.max => Err(PolicyError::TooMany(self.max)),
+            None => Ok(None),
         }
-        let policy = Arc::new(InForce::compile(spec, self.credential)?);
-        known.push(Arc::downgrade(&policy));
-        Ok(policy)
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<Weak<InForce>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many different policies are in force.

@@ -205,3 +205,48 @@ impl TrustStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use verdict::availability::Found;
+
+    use super::*;
+    use crate::clock::TestClock;
+
+    const SHORT: Timing = Timing {
+        unavailable_after_ms: 1_000,
+        withdrawal_grace_ms: 1_000,
+    };
+    const YEAR_MS: u64 = 365 * 24 * 3_600 * 1_000;
+
+    /// Between a deadline and the tick that reports it nobody has stepped the machine; a push of longer
+    /// deadlines must not find it as it was before.
+    #[tokio::test(start_paused = true)]
+    async fn longer_deadlines_take_nothing_back() {
+        let start = Now {
+            wall_ms: 1_700_000_000_000,
+            boot_ms: 5_000,
+        };
+        for (loss, expected) in [
+            (Loss::Transport, Phase::Outage),
+            (Loss::Refused, Phase::Withdrawn),
+        ] {
+            let clock = Clock::Test(TestClock::new(
+                start,
+                "00000000-0000-0000-0000-000000000000",
+            ));
+            let state = State::start(Found::Nothing, SHORT, clock.now());
+            let world = World::new(state, SHORT, Snapshot::default());
+            let store = TrustStore::new(world, clock, Arc::default(), Advice::default());
+            store.lost(loss);
+            tokio::time::advance(Duration::from_millis(1_500)).await;
+            store.set_timing(Timing {
+                unavailable_after_ms: YEAR_MS,
+                withdrawal_grace_ms: YEAR_MS,
+            });
+            assert_eq!(store.phase(), expected);
+        }
+    }
+}

@@ -5,7 +5,7 @@
 pub enum Bound {
     /// Time from the complete frame to the reply.
     DecisionDeadlineMs,
-    /// Connections at once, over all doors.
+    /// Connections at once, on each door.
     Connections,
     /// Requests at once on one connection.
     InFlightPerConnection,

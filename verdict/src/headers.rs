@@ -66,6 +66,20 @@ impl HeaderName {
     }
 }
 
+/// What RFC 9440 appends to the credential header's name for the rest of its chain.
+const CHAIN_SUFFIX: &str = "-chain";
+
+impl HeaderName {
+    /// Whether `other` could be taken for the chain header beside this credential header.
+    fn is_chain_spelled(&self, other: &str) -> bool {
+        let cut = other.len().checked_sub(CHAIN_SUFFIX.len());
+        let parts = cut.and_then(|cut| other.split_at_checked(cut));
+        parts.is_some_and(|(name, suffix)| {
+            self.is_spelled(name) && suffix.bytes().map(fold).eq(CHAIN_SUFFIX.bytes())
+        })
+    }
+}
+
 impl PartialEq for HeaderName {
     fn eq(&self, other: &Self) -> bool {
         self.written == other.written
@@ -248,7 +262,7 @@ impl IdentityHeaders {
             if RESERVED.iter().any(|reserved| name.is_spelled(reserved)) {
                 return Err(IdentityHeadersError::Reserved { slot });
             }
-            if credential.is_spelled(name.as_str()) {
+            if credential.is_spelled(name.as_str()) || credential.is_chain_spelled(name.as_str()) {
                 return Err(IdentityHeadersError::CredentialHeader { slot });
             }
             *place = Some(name);
@@ -328,6 +342,10 @@ mod tests {
         assert_eq!(with(slot, "transfer_encoding"), Err(E::Reserved { slot }));
         assert_eq!(
             with(slot, "x-forwarded_client-cert"),
+            Err(E::CredentialHeader { slot })
+        );
+        assert_eq!(
+            with(slot, "X_Forwarded-Client-Cert-Chain"),
             Err(E::CredentialHeader { slot })
         );
         assert_eq!(

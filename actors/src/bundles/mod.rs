@@ -23,7 +23,6 @@ use std::time::Duration;
 use config::Timings;
 use proto::workload::X509BundlesResponse;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -34,13 +33,10 @@ pub use attempt::MESSAGE_MAX_BYTES;
 use crate::clock::Clock;
 use crate::supervision::{TaskPanicked, spawn_watched};
 use crate::trust::TrustStore;
+use crate::unhurried::unhurried;
 use complaints::{Complaints, Loudness};
 use loss::End;
 use plan::{Action, AttemptId, Event, Pace, Plan, Reading, Sighting};
-
-/// Messages from this size on are read with the other tasks of the thread moved away, bytes.
-/// Below, reading takes well under a millisecond.
-const HEAVY_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// Watches one Workload API.
 pub struct BundleWatcher;
@@ -305,18 +301,5 @@ impl Watching {
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-}
-
-/// Does work that grows with what a peer sent. A large message does not hold up the other tasks of
-/// this thread; and the actor cannot be killed half-way, so that no late update of a predecessor
-/// overtakes its successor's.
-fn unhurried<T>(size_bytes: usize, work: impl FnOnce() -> T) -> T {
-    let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
-    match flavor {
-        Ok(RuntimeFlavor::MultiThread) if size_bytes >= HEAVY_MESSAGE_BYTES => {
-            tokio::task::block_in_place(work)
-        }
-        _ => work(),
     }
 }

@@ -21,9 +21,13 @@ use super::session::{Session, SessionError, Step};
 use super::{AGENT_ID, Doors};
 use crate::health::Health;
 use crate::metrics::count;
+use crate::unhurried::unhurried;
 
 /// Time a peer may not read at all while we have something to say, milliseconds.
 pub(super) const WRITE_STALL_MS: u64 = 30_000;
+/// The part of `handshake-timeout-ms` in which a frame over 64 KiB must arrive once its memory is
+/// taken: a local socket delivers the largest in milliseconds, and others may wait for that memory.
+const LARGE_FRAME_SHARE: u64 = 10;
 /// Unwritten answers beyond which reading stops, bytes.
 const OUT_MAX_BYTES: usize = 256 * 1024;
 
@@ -142,6 +146,9 @@ impl Connection {
                 } => {
                     self.memory = None;
                     self.reader.grant(memory);
+                    // What a large frame holds, others wait for: it must come at once.
+                    let due = self.in_ms(self.doors.bounds.handshake_timeout_ms / LARGE_FRAME_SHARE);
+                    self.frame_due = Some(self.frame_due.map_or(due, |earlier| earlier.min(due)));
                 }
                 read = self.incoming.read_buf(self.reader.space()), if self.wants_more() => {
                     match (read?, self.flow) {
@@ -204,13 +211,12 @@ impl Connection {
 
     fn take(&mut self, message: &Message) -> Result<(), ConnectionError> {
         let was_greeted = self.session.is_greeted();
-        let step = match message.kind {
-            Kind::V2(MessageType::HandshakeRequest) if !was_greeted => {
-                self.session.greet(&message.payload, &mut self.out)?
-            }
-            Kind::V2(kind) => self.session.frame(kind, &message.payload, &mut self.out)?,
-            Kind::V1 => self.session.message_v1(&message.payload, &mut self.out)?,
-        };
+        let (session, out, payload) = (&mut self.session, &mut self.out, &message.payload);
+        let step = unhurried(payload.len(), || match message.kind {
+            Kind::V2(MessageType::HandshakeRequest) if !was_greeted => session.greet(payload, out),
+            Kind::V2(kind) => session.frame(kind, payload, out),
+            Kind::V1 => session.message_v1(payload, out),
+        })?;
         // The next frame's time begins with its first byte.
         self.frame_due = None;
         match step {

@@ -145,7 +145,8 @@ impl Conversation {
         question: impl Question<'a>,
         out: &mut Vec<D::Unit>,
     ) -> Asking<D> {
-        let received = Instant::now();
+        let deadline =
+            Instant::now() + Duration::from_millis(self.doors.bounds.decision_deadline_ms);
         let policy = self.policy.as_ref();
         let mut sink = Sink::new(policy.map(|policy| &**policy));
         let event = match question.read(&mut sink) {
@@ -171,7 +172,8 @@ impl Conversation {
         let scene = self.doors.judge.scene(Arc::clone(policy), now);
         match self.doors.judge.prompt(credential, &scene) {
             Prompt::Ready(evidence) => {
-                self.doors.decide(dialect, &asked, &scene, &evidence, out);
+                self.doors
+                    .decide(dialect, &asked, &scene, &evidence, deadline, out);
                 Asking::Answered
             }
             Prompt::Overloaded(error) => {
@@ -183,7 +185,7 @@ impl Conversation {
                 asked: asked.into_owned(),
                 scene,
                 ticket,
-                deadline: received + Duration::from_millis(self.doors.bounds.decision_deadline_ms),
+                deadline,
             })),
         }
     }
@@ -220,7 +222,14 @@ impl<D: Dialect> Pending<D> {
         let judged = timeout_at(self.deadline, self.ticket.landed()).await;
         let decision = match judged {
             Ok(Ok(evidence)) => {
-                doors.decide(self.dialect, &self.asked, &self.scene, &evidence, &mut out);
+                doors.decide(
+                    self.dialect,
+                    &self.asked,
+                    &self.scene,
+                    &evidence,
+                    self.deadline,
+                    &mut out,
+                );
                 return out;
             }
             Ok(Err(error)) => refuse(Intake::Internal, &error),
@@ -299,9 +308,16 @@ impl Doors {
         asked: &Asked<'_>,
         scene: &Scene,
         evidence: &Evidence,
+        deadline: Instant,
         out: &mut Vec<D::Unit>,
     ) {
         let decision = decide(evidence, &scene.basis, &scene.policy.policy);
+        // A late answer is worse than a refusal, and a late allow is the worst: it comes when the
+        // proxy has given up, or when the world that it was true in is gone.
+        if Instant::now() > deadline {
+            let late = refuse(Intake::Overloaded, &"decided after decision-deadline-ms");
+            return self.answer(dialect, asked, &late, None, Some(&scene.policy), out);
+        }
         let grounds = Grounds {
             evidence,
             basis: &scene.basis,

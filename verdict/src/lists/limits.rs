@@ -29,7 +29,7 @@ pub const PATTERN_SIZE_STEPS: [usize; 2] = [16 * 1024, 64 * 1024];
 pub const PATTERNS_BUDGET_BYTES: usize = 2 * MAX_PATTERNS * 16 * 1024;
 
 /// Memory in bytes that a pattern may use to remember states while it matches, for each thread that matches.
-pub const PATTERN_CACHE_BYTES: usize = 256 * 1024;
+pub const PATTERN_CACHE_BYTES: usize = 32 * 1024;
 
 /// Excerpt of an entry that an error carries, in bytes: the longest valid entry.
 pub const MAX_EXCERPT_BYTES: usize = crate::id::MAX_ID_BYTES + 1;
