@@ -281,11 +281,21 @@ fn flattened_headers_are_brought_together_in_their_order() {
 }
 
 #[test]
-fn a_million_torn_header_lines_are_read_in_time() {
-    let lines = (0..1_000_000_u32).map(|n| header(if n % 2 == 0 { "a" } else { "b" }, ""));
+fn a_million_torn_header_lines_are_read_in_time_and_order() {
+    let name = |n: u32| if n.is_multiple_of(2) { "a" } else { "b" };
+    let lines = (0..1_000_000).map(|n| header(name(n), &n.to_string()));
     let mut sink = Recorder::default();
     grpc::request_headers(&event(lines.collect()), &mut sink).unwrap();
-    assert_eq!(sink.0.len(), 1_000_002);
+    let lines_of = |first: u32| {
+        (first..1_000_000)
+            .step_by(2)
+            .map(|n| in_place(&n.to_string()))
+    };
+    let mut expected = vec![begin("a")];
+    expected.extend(lines_of(0));
+    expected.push(begin("b"));
+    expected.extend(lines_of(1));
+    assert!(sink.0 == expected);
 }
 
 fn refusal<T: std::fmt::Debug, E: std::fmt::Display>(result: Result<T, E>) -> String {
