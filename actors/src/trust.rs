@@ -88,7 +88,11 @@ impl TrustStore {
                 count(&self.metrics.updates_discarded);
                 tracing::warn!(%error, "update discarded, the last good one stays");
             })?;
+        // Counted before it is told, so that who is told finds it counted.
         count(&self.metrics.updates);
+        for _ in &report.unreadable {
+            count(&self.metrics.bundles_unreadable);
+        }
         self.step(&world, Arc::new(snapshot), Event::FullUpdate, now);
         self.report_update(&report);
         Ok(report)
@@ -200,7 +204,6 @@ impl TrustStore {
             );
         }
         for unreadable in &report.unreadable {
-            count(&self.metrics.bundles_unreadable);
             tracing::warn!(%unreadable, "bundle cannot be read, the domain keeps its last one for cache-ttl");
         }
     }
