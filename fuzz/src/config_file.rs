@@ -1,7 +1,7 @@
 //! A configuration file. No peer writes it, but the one error that is worse than a wrong file is a
 //! process that dies of it: nesting, size, and spans that point out of the text.
 
-use config::{FileConfig, MAX_PROBLEMS, Overrides, Place, Problem, Rule, Settings, Syntax};
+use config::{FileConfig, MAX_PROBLEMS, Overrides, Place, Problem, Settings};
 
 pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
