@@ -105,6 +105,7 @@ fn headers(plain: &IssuedSvid, nested: &IssuedSvid) -> Result<()> {
         (3, "pem-spaces", nested.chain_pem().replace('\n', " ")),
         (4, "der-base64", plain.der_base64()),
         (5, "concatenated", plain.der_base64()),
+        (5, "concatenated-leaf-twice", "MATBg2D/MATBg2D/".to_owned()),
         (6, "list", nested.der_base64_list()),
         (7, "rfc9440", rfc.clone()),
         (0, "auto-rfc9440", rfc),

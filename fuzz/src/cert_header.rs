@@ -115,6 +115,10 @@ fn check_chain(chain: &CertChain, raw: &Raw<'_>) {
         Format::Named(Grammar::DerBase64List),
         &[(NAME, &items.join(","))],
     );
+    // RFC 9440 §2.3: its chain is without the leaf, so a chain that repeats it has no such form.
+    if chain.intermediates.contains(&chain.leaf) {
+        return;
+    }
     let leaf = format!(":{}:", items[0]);
     let rest: Vec<_> = items[1..].iter().map(|item| format!(":{item}:")).collect();
     read_back(
