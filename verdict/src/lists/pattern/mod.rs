@@ -4,6 +4,7 @@
 //! the path of anybody's ID. Split on the parsed pattern, each half sees only its own half of the
 //! ID.
 
+mod ends;
 mod error;
 mod split;
 mod viable;
@@ -49,7 +50,9 @@ impl Pattern {
         };
         let domain_hir = parse(trust_domain)?;
         viable::check(&domain_hir, Grammar::TrustDomain)?;
-        viable::check(&parse(path)?, Grammar::Path)?;
+        let path_hir = parse(path)?;
+        ends::check(&path_hir)?;
+        viable::check(&path_hir, Grammar::Path)?;
         let trust_domain = match one_domain(&domain_hir) {
             Some(name) => DomainTest::Is(name),
             None => DomainTest::Matches(budget.compile(trust_domain)?),

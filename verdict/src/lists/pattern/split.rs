@@ -89,7 +89,7 @@ fn check_domain_items(items: &[Ast]) -> Result<(), PatternError> {
     check_items(items, |item| is_start(item) || is_end(item))
 }
 
-/// The path's end is the ID's end, so `$` is no contradiction there.
+/// The path's end is the ID's end: where `$` may stand in it is for `ends` to say.
 fn check_path_items(items: &[Ast]) -> Result<(), PatternError> {
     check_items(items, is_start)
 }
