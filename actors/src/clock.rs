@@ -20,6 +20,8 @@ pub enum Clock {
     System(SystemClock),
     /// A clock driven by a test.
     Test(TestClock),
+    /// A clock that says what it was told: needs no runtime.
+    Told(ToldClock),
 }
 
 impl Clock {
@@ -41,6 +43,7 @@ impl Clock {
                 boot_ms: millis(clock_gettime(ClockId::Boottime)),
             },
             Self::Test(clock) => clock.now(),
+            Self::Told(clock) => clock.now(),
         }
     }
 
@@ -55,6 +58,7 @@ impl Clock {
                 millis(clock_gettime(ClockId::Boottime)).saturating_sub(monotonic)
             }
             Self::Test(clock) => clock.shared.suspended_ms.load(Ordering::Relaxed),
+            Self::Told(clock) => clock.told.suspended_ms.load(Ordering::Relaxed),
         }
     }
 
@@ -65,6 +69,7 @@ impl Clock {
         match self {
             Self::System(clock) => clock.boot_id.as_deref(),
             Self::Test(clock) => Some(&clock.shared.boot_id),
+            Self::Told(clock) => Some(&clock.told.boot_id),
         }
     }
 }
@@ -124,6 +129,53 @@ impl TestClock {
         Now {
             wall_ms: passed.saturating_add(shared.wall_offset_ms.load(Ordering::Relaxed)),
             boot_ms: passed.saturating_add(shared.boot_offset_ms),
+        }
+    }
+}
+
+/// A clock for simulations: each reading is what was last [told](ToldClock::tell).
+#[derive(Clone, Debug)]
+pub struct ToldClock {
+    told: Arc<Told>,
+}
+
+#[derive(Debug)]
+struct Told {
+    boot_id: Arc<str>,
+    wall_ms: AtomicI64,
+    boot_ms: AtomicI64,
+    suspended_ms: AtomicI64,
+}
+
+impl ToldClock {
+    /// A clock that reads `start`, in the boot named `boot_id`.
+    #[must_use]
+    pub fn new(start: Now, boot_id: &str) -> Self {
+        Self {
+            told: Arc::new(Told {
+                boot_id: boot_id.into(),
+                wall_ms: AtomicI64::new(start.wall_ms),
+                boot_ms: AtomicI64::new(start.boot_ms),
+                suspended_ms: AtomicI64::new(0),
+            }),
+        }
+    }
+
+    /// What it reads from now on; `suspended_ms` is how long the machine has slept since boot.
+    pub fn tell(&self, now: Now, suspended_ms: i64) {
+        self.told.wall_ms.store(now.wall_ms, Ordering::Relaxed);
+        self.told.boot_ms.store(now.boot_ms, Ordering::Relaxed);
+        self.told
+            .suspended_ms
+            .store(suspended_ms, Ordering::Relaxed);
+    }
+
+    /// The reading of both clocks.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        Now {
+            wall_ms: self.told.wall_ms.load(Ordering::Relaxed),
+            boot_ms: self.told.boot_ms.load(Ordering::Relaxed),
         }
     }
 }

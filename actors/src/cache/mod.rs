@@ -5,6 +5,7 @@
 //! actor or the process, loses nothing that the next look at the world does not bring back.
 
 mod content;
+mod image;
 mod shelf;
 mod truth;
 
@@ -25,6 +26,7 @@ use crate::clock::Clock;
 use crate::supervision::{TaskPanicked, spawn_watched};
 use crate::trust::TrustStore;
 use content::{Content, Record, SameBoot};
+pub use image::{image, load_image};
 use shelf::{NoFaults, ReadError, Shelf, WriteError};
 use truth::{Look, Truth, Writer};
 

@@ -1,6 +1,6 @@
 //! What should be on disk: read from the world at the moment of writing, never remembered.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use verdict::availability::Phase;
@@ -31,6 +31,15 @@ impl Truth {
             (Phase::Withdrawn, _) => Self::Tombstone,
             (_, Some(_)) => Self::Material(Arc::clone(world.snapshot())),
             (_, None) => Self::Unknown,
+        }
+    }
+
+    /// What the file must say; none if what is there stays.
+    pub(super) fn content(&self, socket: &Path, boot_id: Option<&str>) -> Option<Content> {
+        match self {
+            Self::Unknown => None,
+            Self::Tombstone => Some(Content::tombstone(socket, boot_id)),
+            Self::Material(snapshot) => Content::material(socket, boot_id, snapshot),
         }
     }
 
@@ -77,13 +86,7 @@ impl Writer {
         let locked = self.shelf.lock()?;
         // Only what is true under the lock may be written: an earlier writer may be late.
         let truth = self.truth();
-        let boot_id = self.clock.boot_id();
-        let content = match &truth {
-            Truth::Unknown => None,
-            Truth::Tombstone => Some(Content::tombstone(&self.socket, boot_id)),
-            Truth::Material(snapshot) => Content::material(&self.socket, boot_id, snapshot),
-        };
-        if let Some(content) = content
+        if let Some(content) = truth.content(&self.socket, self.clock.boot_id())
             && !(look == Look::First && self.is_there(&content))
         {
             locked.write(&content)?;

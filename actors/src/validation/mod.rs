@@ -22,7 +22,7 @@ use verdict::trust::{Basis, World};
 
 pub use self::flight::Ticket;
 use self::flight::{Flights, Pilot};
-pub use self::worker::{Worker, WorkerArgs};
+pub use self::worker::{Worker, WorkerArgs, examine};
 use crate::memory::{KeyRef, Memory, Reading};
 use crate::metrics::Metrics;
 

@@ -6,9 +6,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use proto::cert_header::{CertHeader, Raw};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use verdict::evidence::{Check, Evidence, Fault};
+use verdict::policy::Failure;
 use verdict::reason::Reason;
+use verdict::time::Now;
+use verdict::trust::{Basis, World};
 
 use super::{Job, NoEvidence, Order, Validation};
 use crate::metrics::count;
@@ -64,17 +68,28 @@ impl Actor for Worker {
 }
 
 fn judge(job: &Job) -> Evidence {
-    match job.header.decode(&job.raw) {
-        Err(error) => Evidence::faulty(
-            Fault::new(Check::Parse, Reason::Malformed, &error),
-            &job.world,
-        ),
-        Ok(chain) => Evidence::judge(
-            &chain.into_vec(),
-            &job.world,
-            &job.basis,
-            &job.failure,
-            job.now,
-        ),
+    examine(
+        &job.header,
+        &job.raw,
+        &job.world,
+        &job.basis,
+        &job.failure,
+        job.now,
+    )
+}
+
+/// What a worker finds in one credential.
+#[must_use]
+pub fn examine(
+    header: &CertHeader,
+    raw: &Raw<'_>,
+    world: &World,
+    basis: &Basis,
+    failure: &Failure,
+    now: Now,
+) -> Evidence {
+    match header.decode(raw) {
+        Err(error) => Evidence::faulty(Fault::new(Check::Parse, Reason::Malformed, &error), world),
+        Ok(chain) => Evidence::judge(&chain.into_vec(), world, basis, failure, now),
     }
 }
