@@ -13,5 +13,6 @@
 
 pub mod ca;
 pub mod client;
+pub mod simulate;
 pub mod spire;
 pub mod world;

@@ -1,0 +1,42 @@
+//! One file a subcommand. What they print is for a person at a terminal.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the output of the program"
+)]
+
+pub(crate) mod replay;
+pub(crate) mod simulate;
+
+use std::path::PathBuf;
+
+use chaos::simulate::SimulateError;
+
+/// Why a subcommand cannot do its work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// The simulator.
+    #[error(transparent)]
+    Simulate(#[from] SimulateError),
+    /// A file.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file of seeds.
+    #[error("{}: {line:?} is no seed; a seed is a number", path.display())]
+    Seed {
+        /// Which file.
+        path: PathBuf,
+        /// The line.
+        line: String,
+    },
+}
+
+/// Says why nothing was done.
+pub(crate) fn complain(error: &CommandError) {
+    eprintln!("chaos: {error}");
+}

@@ -1,0 +1,38 @@
+//! The chaos tool.
+
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use commands::{replay, simulate};
+
+#[derive(Parser)]
+#[command(
+    name = "chaos",
+    about = "Breaks what the agent stands on, and holds it to its promises"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Plays seeds under a virtual clock.
+    Simulate(simulate::Options),
+    /// Plays one seed and tells every event.
+    Replay(replay::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Simulate(options) => simulate::run(&options),
+        Command::Replay(options) => replay::run(&options),
+    };
+    result.unwrap_or_else(|error| {
+        commands::complain(&error);
+        ExitCode::from(2)
+    })
+}

@@ -1,0 +1,232 @@
+//! What a seed means: the terms of the play, and every fault at its time.
+//!
+//! Two phases. First anything may break, for an hour; then everything is mended, and the agent must
+//! find its way back within a bound.
+
+use tonic::Code;
+
+use super::cast::Root;
+use super::fault::{Actor, Fault};
+use super::rng::{Purpose, Rng};
+
+/// Length of the first phase, ms.
+pub const BREAKING_MS: u64 = 3_600_000;
+/// Length of the second, ms: longer than any way back.
+pub const MENDED_MS: u64 = 120_000;
+/// Requests of the first phase, beside those at the very moments when something changes.
+pub const REQUESTS: u64 = 900;
+
+/// What the operator configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// `unavailable-after-ms`.
+    pub unavailable_after_ms: u64,
+    /// `withdrawal-grace-ms`.
+    pub withdrawal_grace_ms: u64,
+    /// `bundle-refresh-interval`, ms.
+    pub refresh_ms: u64,
+    /// `api-timeout-ms`.
+    pub api_timeout_ms: u64,
+}
+
+/// A fault at its time, ms from the begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timed {
+    /// When.
+    pub at_ms: u64,
+    /// What.
+    pub fault: Fault,
+}
+
+/// A play.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Where all its chance comes from.
+    pub seed: u64,
+    /// The terms.
+    pub times: Times,
+    /// In the order of time.
+    pub faults: Vec<Timed>,
+}
+
+impl Schedule {
+    /// The play of a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let mut rng = Rng::new(seed, Purpose::Schedule);
+        let times = times(&mut rng);
+        let mut faults = Vec::new();
+        let mut at_ms = 0;
+        while at_ms < BREAKING_MS {
+            at_ms += rng.stretch_ms(64, 131_072);
+            scene(&mut rng, at_ms, times, &mut faults);
+        }
+        faults.retain(|timed| timed.at_ms < BREAKING_MS);
+        faults.sort_by_key(|timed| timed.at_ms);
+        Self {
+            seed,
+            times,
+            faults,
+        }
+    }
+}
+
+fn times(rng: &mut Rng) -> Times {
+    Times {
+        unavailable_after_ms: rng.stretch_ms(1, 120_000),
+        withdrawal_grace_ms: if rng.chance(10) {
+            0
+        } else {
+            rng.stretch_ms(128, 60_000)
+        },
+        refresh_ms: rng.stretch_ms(1_000, 300_000),
+        api_timeout_ms: rng.stretch_ms(128, 10_000),
+    }
+}
+
+/// A fault with its undoing; now and then a state that is seldom met is brought about first.
+fn scene(rng: &mut Rng, at_ms: u64, times: Times, faults: &mut Vec<Timed>) {
+    let mut put = |at_ms, fault| faults.push(Timed { at_ms, fault });
+    match rng.below(10) {
+        // A start without SPIRE and without a file.
+        0 => {
+            put(at_ms, Fault::Stop);
+            put(at_ms + 1, Fault::FileGone);
+            put(at_ms + 2, Fault::Sigkill);
+            let (within, back) = (times.unavailable_after_ms, rng.stretch_ms(2_048, 262_144));
+            put(at_ms + back, Fault::Start);
+            let later = at_ms + 1_200 + rng.below(within.min(back));
+            broken(rng, later, &mut put);
+        }
+        // A withdrawal.
+        1 => {
+            put(at_ms, Fault::EntryDeleted);
+            let gone = times.withdrawal_grace_ms + rng.stretch_ms(2_048, 131_072);
+            let later = at_ms
+                + times.withdrawal_grace_ms
+                + 1_100
+                + rng.below(gone - times.withdrawal_grace_ms);
+            broken(rng, later, &mut put);
+            put(at_ms + gone, Fault::EntryCreated);
+        }
+        // An outage, and something on top.
+        2 => {
+            let away = times.unavailable_after_ms + rng.stretch_ms(2_048, 262_144);
+            put(
+                at_ms,
+                if rng.chance(50) {
+                    Fault::Stop
+                } else {
+                    Fault::Kill
+                },
+            );
+            let later = at_ms + rng.below(away);
+            broken(rng, later, &mut put);
+            put(at_ms + away, Fault::Start);
+        }
+        _ => broken(rng, at_ms, &mut put),
+    }
+}
+
+/// One fault, and its undoing if it has one.
+fn broken(rng: &mut Rng, at_ms: u64, put: &mut impl FnMut(u64, Fault)) {
+    let (fault, undoing) = any(rng);
+    put(at_ms, fault);
+    if let Some(undoing) = undoing {
+        put(at_ms + rng.stretch_ms(16, 131_072), undoing);
+    }
+    if matches!(fault, Fault::Kill) && rng.chance(20) {
+        flap(rng, at_ms, put);
+    }
+}
+
+fn flap(rng: &mut Rng, mut at_ms: u64, put: &mut impl FnMut(u64, Fault)) {
+    for _ in 0..rng.between(2, 10) {
+        at_ms += rng.stretch_ms(8, 4_096);
+        put(at_ms, Fault::Start);
+        at_ms += rng.stretch_ms(8, 4_096);
+        put(at_ms, Fault::Kill);
+    }
+}
+
+/// How many kinds [`any`] draws from.
+const KINDS: u64 = 36;
+
+fn any(rng: &mut Rng) -> (Fault, Option<Fault>) {
+    let home = [Root::A, Root::B, Root::C];
+    let root = |rng: &mut Rng| rng.pick(&home).copied().unwrap_or(Root::A);
+    let actor = |rng: &mut Rng| rng.pick(&Actor::ALL).copied().unwrap_or(Actor::Bundles);
+    let code = |rng: &mut Rng| rng.pick(&CODES).copied().unwrap_or(Code::Unavailable);
+    match rng.below(KINDS) {
+        0 => (Fault::Stop, Some(Fault::Start)),
+        1 | 2 => (Fault::Kill, Some(Fault::Start)),
+        3 => (Fault::Hang, Some(Fault::AnswerWell)),
+        4 => (
+            Fault::Slow(rng.stretch_ms(16, 40_000)),
+            Some(Fault::AnswerWell),
+        ),
+        5 | 6 => (Fault::Answer(code(rng)), Some(Fault::AnswerWell)),
+        7 => (Fault::EndStreams(code(rng)), None),
+        8 => (Fault::EntryDeleted, Some(Fault::EntryCreated)),
+        9 => (Fault::Garbage, Some(Fault::SayWell)),
+        10 => (Fault::NoBundles, Some(Fault::SayWell)),
+        11 | 12 => (Fault::BadBundle, Some(Fault::SayWell)),
+        13 => (Fault::EmptyBundle, Some(Fault::SayWell)),
+        14 => (Fault::Redacted, Some(Fault::SayWell)),
+        15 => (
+            Fault::PartnerRotated(if rng.chance(50) { Root::P } else { Root::Q }),
+            None,
+        ),
+        16 => (Fault::RotatedOverlapping(root(rng)), None),
+        17 => (Fault::RotatedAbruptly(root(rng)), None),
+        18 => (Fault::SocketDeleted, Some(Fault::SocketWell)),
+        19 => (Fault::SocketReplaced, Some(Fault::SocketWell)),
+        20 => (Fault::SocketForbidden, Some(Fault::SocketWell)),
+        21 => (Fault::SocketStale, Some(Fault::SocketWell)),
+        22 => (jump(rng), None),
+        23 => (Fault::Suspend(rng.stretch_ms(512, 600_000)), None),
+        24 => (Fault::Reboot, None),
+        25 => (Fault::Sigkill, None),
+        26 => (Fault::Restart, None),
+        27 | 28 => (Fault::KillActor(actor(rng)), None),
+        29 | 30 => (
+            Fault::WedgeActor(actor(rng), rng.stretch_ms(64, 30_000)),
+            None,
+        ),
+        31 => (
+            Fault::Push(rng.stretch_ms(1, 120_000), rng.stretch_ms(1, 60_000)),
+            None,
+        ),
+        32 => (Fault::DiskFull, Some(Fault::DiskWell)),
+        33 => (on_file(rng), None),
+        34 => (on_file(rng), Some(Fault::Sigkill)),
+        _ => (Fault::AuditStuck, Some(Fault::AuditWell)),
+    }
+}
+
+/// Every kind of loss, and a code that is none of them.
+const CODES: [Code; 7] = [
+    Code::Unavailable,
+    Code::PermissionDenied,
+    Code::PermissionDenied,
+    Code::InvalidArgument,
+    Code::Unimplemented,
+    Code::Internal,
+    Code::Ok,
+];
+
+fn on_file(rng: &mut Rng) -> Fault {
+    let faults = [
+        Fault::FileTorn,
+        Fault::FileDamaged,
+        Fault::FileForeign,
+        Fault::FileGone,
+    ];
+    rng.pick(&faults).copied().unwrap_or(Fault::FileGone)
+}
+
+/// Forward or back, by less or by far more than is tolerated of a contact in the future.
+fn jump(rng: &mut Rng) -> Fault {
+    let ms = i64::try_from(rng.stretch_ms(1_024, 8_388_608)).unwrap_or(i64::MAX);
+    Fault::WallJump(if rng.chance(50) { ms } else { -ms })
+}
