@@ -144,6 +144,74 @@ const ENDS: (i64, i64) = (-600, 1_800);
 /// Begins in the middle of a play.
 const BEGINS: (i64, i64) = (1_200, LONG_S as i64);
 
+const FRONTEND: &str = "spiffe://example.org/frontend";
+const PARTNER_API: &str = "spiffe://partner.test/api";
+const BANNED: &str = "spiffe://example.org/services/banned";
+const ENDING: &str = "spiffe://example.org/services/ends";
+const BEGINNING: &str = "spiffe://example.org/services/begins";
+const UNLISTED: &str = "spiffe://example.org/other";
+const STRANGER: &str = "spiffe://stranger.test/frontend";
+
+/// A caller with an SVID in good order: name, signer, ID, validity, what the lists say.
+type Part = (
+    &'static str,
+    Option<Root>,
+    &'static str,
+    (i64, i64),
+    Listing,
+);
+
+/// Everybody whose certificate is an SVID, whoever signed it.
+const GOOD: [Part; 11] = [
+    (
+        "frontend-a",
+        Some(Root::A),
+        FRONTEND,
+        ALWAYS,
+        Listing::Allowed,
+    ),
+    (
+        "frontend-b",
+        Some(Root::B),
+        FRONTEND,
+        ALWAYS,
+        Listing::Allowed,
+    ),
+    (
+        "frontend-c",
+        Some(Root::C),
+        FRONTEND,
+        ALWAYS,
+        Listing::Allowed,
+    ),
+    ("ends", Some(Root::A), ENDING, ENDS, Listing::Allowed),
+    ("begins", Some(Root::A), BEGINNING, BEGINS, Listing::Allowed),
+    (
+        "unlisted",
+        Some(Root::A),
+        UNLISTED,
+        ALWAYS,
+        Listing::Unlisted,
+    ),
+    ("banned", Some(Root::A), BANNED, ALWAYS, Listing::Denied),
+    (
+        "partner-p",
+        Some(Root::P),
+        PARTNER_API,
+        ALWAYS,
+        Listing::Allowed,
+    ),
+    (
+        "partner-q",
+        Some(Root::Q),
+        PARTNER_API,
+        ALWAYS,
+        Listing::Allowed,
+    ),
+    ("forged", None, FRONTEND, ALWAYS, Listing::Allowed),
+    ("stranger", None, STRANGER, ALWAYS, Listing::Unlisted),
+];
+
 impl Cast {
     /// Makes all certificates.
     ///
@@ -216,98 +284,12 @@ impl Authorities {
     }
 
     fn good(&self) -> Result<Vec<Caller>, SimulateError> {
-        use Listing::{Allowed, Denied, Unlisted};
-        let parts = [
-            (
-                "frontend-a",
-                Some(Root::A),
-                "spiffe://example.org/frontend",
-                ALWAYS,
-                Allowed,
-            ),
-            (
-                "frontend-b",
-                Some(Root::B),
-                "spiffe://example.org/frontend",
-                ALWAYS,
-                Allowed,
-            ),
-            (
-                "frontend-c",
-                Some(Root::C),
-                "spiffe://example.org/frontend",
-                ALWAYS,
-                Allowed,
-            ),
-            (
-                "ends",
-                Some(Root::A),
-                "spiffe://example.org/services/ends",
-                ENDS,
-                Allowed,
-            ),
-            (
-                "begins",
-                Some(Root::A),
-                "spiffe://example.org/services/begins",
-                BEGINS,
-                Allowed,
-            ),
-            (
-                "unlisted",
-                Some(Root::A),
-                "spiffe://example.org/other",
-                ALWAYS,
-                Unlisted,
-            ),
-            (
-                "banned",
-                Some(Root::A),
-                "spiffe://example.org/services/banned",
-                ALWAYS,
-                Denied,
-            ),
-            (
-                "partner-p",
-                Some(Root::P),
-                "spiffe://partner.test/api",
-                ALWAYS,
-                Allowed,
-            ),
-            (
-                "partner-q",
-                Some(Root::Q),
-                "spiffe://partner.test/api",
-                ALWAYS,
-                Allowed,
-            ),
-            (
-                "forged",
-                None,
-                "spiffe://example.org/frontend",
-                ALWAYS,
-                Allowed,
-            ),
-            (
-                "stranger",
-                None,
-                "spiffe://stranger.test/frontend",
-                ALWAYS,
-                Unlisted,
-            ),
-        ];
-        parts.into_iter().map(|part| self.caller(part)).collect()
+        GOOD.iter().map(|part| self.caller(part)).collect()
     }
 
     fn caller(
         &self,
-        (name, signer, id, valid_s, listing): (
-            &'static str,
-            Option<Root>,
-            &str,
-            (i64, i64),
-            Listing,
-        ),
+        &(name, signer, id, valid_s, listing): &Part,
     ) -> Result<Caller, SimulateError> {
         let (domain, authority) = match signer.and_then(|root| self.of.get_key_value(&root)) {
             Some((Root::P | Root::Q, authority)) => (Domain::Partner, authority),
@@ -340,7 +322,7 @@ impl Authorities {
             let options = SvidOptions::at(BEGIN_S)
                 .with_window(window(ALWAYS))
                 .with_defect(defect);
-            let svid = authority.issue("spiffe://example.org/frontend", &options)?;
+            let svid = authority.issue(FRONTEND, &options)?;
             callers.push(presenting(name, &svid, Nature::Wrong(reason)));
         }
         Ok(callers)
@@ -391,15 +373,12 @@ fn spec(mode: Mode, ttl_s: u64) -> Result<PolicySpec, SimulateError> {
             xfcc_element: XfccElement::Last,
         },
         allowlist: ListSpec {
-            exact: vec![
-                "spiffe://example.org/frontend".to_owned(),
-                "spiffe://partner.test/api".to_owned(),
-            ],
+            exact: vec![FRONTEND.to_owned(), PARTNER_API.to_owned()],
             prefix: vec!["spiffe://example.org/services/".to_owned()],
             ..ListSpec::default()
         },
         denylist: ListSpec {
-            exact: vec!["spiffe://example.org/services/banned".to_owned()],
+            exact: vec![BANNED.to_owned()],
             ..ListSpec::default()
         },
         failure: Failure {

@@ -10,7 +10,8 @@ use crate::simulate::ledger::Ledger;
 /// # Errors
 /// They differ.
 pub fn extended(contact: Option<Contact>, ledger: &Ledger, now: Now) -> Result<(), Violation> {
-    // Of a withdrawal that nobody has stepped to yet, the store still holds the bytes; no answer rests on them.
+    // Of a withdrawal that nobody has stepped to yet, the store still holds the bytes; no answer
+    // rests on them.
     let Some(material) = ledger.material(now) else {
         return Ok(());
     };
