@@ -512,13 +512,21 @@ fn a_pattern_has_its_bounds() {
     );
     refused(EntryKind::Patterns, &nested(500));
 
-    list(EntryKind::Patterns, r"spiffe://a/\w{1,255}");
+    for large in [
+        r"\w{1,255}",
+        r".*a.{8}",
+        &"frontend|backend|billing-v2|".repeat(17),
+    ] {
+        list(EntryKind::Patterns, &format!("spiffe://a/({large})"));
+    }
     for bomb in [
         r"(\w{100}){100}",
         "((((a{100}){100}){100}){100})b",
         "(x?){5000}y",
         "(()){4294967295}a{4294967295}",
         "[a-z]{1,100000}",
+        // Small, and of very many states once it is taken apart.
+        ".*[ab].{20}",
     ] {
         let error = refused(EntryKind::Patterns, &format!("spiffe://a/{bomb}")).error;
         assert!(
@@ -575,6 +583,8 @@ const PATH_PARTS: &[(&str, &str)] = &[
     ("/?b", "b"),
     ("(?i)A", "a"),
     (r"[a-z./-]*", ""),
+    (r"\b", ""),
+    (r"\B", ""),
 ];
 
 fn joined(parts: &[(&str, &str)]) -> (String, String) {

@@ -20,16 +20,23 @@ pub const MAX_PATTERN_BYTES: usize = 1024;
 /// recurses this deep.
 pub const MAX_PATTERN_NESTING: u32 = 32;
 
-/// Sizes in bytes that half a pattern is tried at; each try is charged to the list's budget, so the
-/// budget pays for work done. Measured: `/ns/[^/]+/sa/[^/]+` takes 0.8 KiB, `/[a-z0-9-]{1,63}/.*` 8
-/// KiB, `/\w{1,255}` 34 KiB.
-pub const PATTERN_SIZE_STEPS: [usize; 2] = [16 * 1024, 64 * 1024];
+/// Sizes in bytes that the table of half a pattern is tried at; each try is charged to the list's
+/// budget, so the budget pays for work done. `/ns/[^/]+/sa/[^/]+` takes 1 KiB, `/[a-z0-9-]{1,63}/.*`
+/// 5 KiB, `/\w{1,255}` 17 KiB; the longest literal of every byte that an ID has would take 512 KiB,
+/// and is refused: as an `exact` entry it costs nothing.
+pub const PATTERN_TABLE_SIZES_BYTES: [usize; 3] = [8 * 1024, 64 * 1024, 256 * 1024];
 
-/// Budget for compiling all patterns of one list, in bytes: `MAX_PATTERNS` of two usual halves each.
-pub const PATTERNS_BUDGET_BYTES: usize = 2 * MAX_PATTERNS * 16 * 1024;
+/// Size in bytes of what such a table is made from; `/\w{1,255}` takes 35 KiB.
+pub const PATTERN_STEPS_BYTES: usize = 64 * 1024;
 
-/// Memory in bytes that a pattern may use to remember states while it matches, for each thread that matches.
-pub const PATTERN_CACHE_BYTES: usize = 32 * 1024;
+/// Memory in bytes while a table is made, which bounds the time as well; `/\w{1,255}` takes 13 KiB,
+/// the longest literal 47 KiB.
+pub const PATTERN_MAKING_BYTES: usize = 64 * 1024;
+
+/// Budget in bytes for the tables of one list: `MAX_PATTERNS` of two usual halves each. With
+/// `MAX_PATTERNS` it is all that patterns can cost: a request takes at most one step for each
+/// pattern and byte of its ID, and no memory.
+pub const PATTERNS_BUDGET_BYTES: usize = 2 * MAX_PATTERNS * 8 * 1024;
 
 /// Excerpt of an entry that an error carries, in bytes: the longest valid entry.
 pub const MAX_EXCERPT_BYTES: usize = crate::id::MAX_ID_BYTES + 1;

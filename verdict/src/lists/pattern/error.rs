@@ -72,7 +72,7 @@ pub enum PatternError {
         /// The first such byte.
         byte: u8,
     },
-    /// Compiled, over the last of `PATTERN_SIZE_STEPS`.
+    /// Compiled, over the last of `PATTERN_TABLE_SIZES_BYTES` or what making one may take.
     #[error("the pattern is too large when compiled")]
     TooLarge,
     /// Compiled, all patterns of the list are over `PATTERNS_BUDGET_BYTES`.

@@ -7,33 +7,32 @@
 mod ends;
 mod error;
 mod split;
+mod table;
 mod viable;
 
-use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::hir::{Hir, HirKind};
 
 pub use error::PatternError;
 
-use super::limits::{
-    MAX_PATTERN_BYTES, MAX_PATTERN_NESTING, PATTERN_CACHE_BYTES, PATTERN_SIZE_STEPS,
-    PATTERNS_BUDGET_BYTES,
-};
+use super::limits::{MAX_PATTERN_BYTES, MAX_PATTERN_NESTING};
 use crate::id::{TrustDomain, WorkloadId};
 use split::Split;
+pub(super) use table::Budget;
+use table::Table;
 use viable::Grammar;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     trust_domain: DomainTest,
-    path: Regex,
+    path: Table,
 }
 
 /// Most patterns name one trust domain: that is a comparison.
 #[derive(Clone, Debug)]
 enum DomainTest {
     Is(TrustDomain),
-    Matches(Regex),
+    Matches(Table),
 }
 
 impl Pattern {
@@ -55,20 +54,20 @@ impl Pattern {
         viable::check(&path_hir, Grammar::Path)?;
         let trust_domain = match one_domain(&domain_hir) {
             Some(name) => DomainTest::Is(name),
-            None => DomainTest::Matches(budget.compile(trust_domain)?),
+            None => DomainTest::Matches(budget.compile(&domain_hir)?),
         };
         Ok(Some(Self {
             trust_domain,
-            path: budget.compile(path)?,
+            path: budget.compile(&path_hir)?,
         }))
     }
 
     pub(super) fn matches(&self, id: &WorkloadId) -> bool {
         let domain_fits = match &self.trust_domain {
             DomainTest::Is(name) => name == id.trust_domain(),
-            DomainTest::Matches(regex) => regex.is_match(id.trust_domain().as_str().as_bytes()),
+            DomainTest::Matches(table) => table.fits(id.trust_domain().as_str()),
         };
-        domain_fits && self.path.is_match(id.path().as_bytes())
+        domain_fits && self.path.fits(id.path())
     }
 
     /// The trust domain, if the pattern can match only one.
@@ -80,50 +79,7 @@ impl Pattern {
     }
 }
 
-/// What compiling may still cost, in bytes.
-pub(super) struct Budget(usize);
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self(PATTERNS_BUDGET_BYTES)
-    }
-}
-
-impl Budget {
-    fn compile(&mut self, half: &str) -> Result<Regex, PatternError> {
-        for size_bytes in PATTERN_SIZE_STEPS {
-            self.0 = self
-                .0
-                .checked_sub(size_bytes)
-                .ok_or(PatternError::BudgetSpent)?;
-            match whole_match(half, size_bytes) {
-                Err(regex::Error::CompiledTooBig(_)) => {}
-                Ok(regex) => return Ok(regex),
-                Err(error) => {
-                    return Err(PatternError::Syntax {
-                        message: error.to_string(),
-                    });
-                }
-            }
-        }
-        Err(PatternError::TooLarge)
-    }
-}
-
 /// IDs are ASCII, so classes are too: `\w{1,63}` would otherwise be some megabytes.
-///
-/// No half has a `|` outside of a group, so the group changes nothing today; the anchors must not
-/// depend on that.
-fn whole_match(half: &str, size_bytes: usize) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(&format!(r"\A(?:{half})\z"))
-        .unicode(false)
-        .nest_limit(MAX_PATTERN_NESTING + 2)
-        .size_limit(size_bytes)
-        .dfa_size_limit(PATTERN_CACHE_BYTES)
-        .build()
-}
-
-/// Parses a half as `whole_match` will.
 fn parse(half: &str) -> Result<Hir, PatternError> {
     let mut builder = regex_syntax::ParserBuilder::new();
     builder
