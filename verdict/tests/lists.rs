@@ -10,12 +10,14 @@
 
 use proptest::prelude::*;
 use regex::Regex;
+use verdict::headers::{HeaderName, IdentityHeaders};
 use verdict::id::{IdError, SpiffeId, WorkloadId};
 use verdict::lists::limits::{
     MAX_ENTRIES, MAX_EXCERPT_BYTES, MAX_PATTERN_BYTES, MAX_PATTERN_NESTING, MAX_PATTERNS,
     MAX_TEXT_BYTES,
 };
-use verdict::lists::{EntryError, EntryKind, List, ListError, ListSpec, PatternError};
+use verdict::lists::{EntryError, EntryKind, List, ListError, ListName, ListSpec, PatternError};
+use verdict::policy::{Audit, CertFormat, Failure, Policy, PolicySpec, Tls, XfccElement};
 
 fn workload(id: &str) -> WorkloadId {
     WorkloadId::try_from(SpiffeId::parse(id.as_bytes()).unwrap()).unwrap()
@@ -140,6 +142,10 @@ const VECTORS: &[(EntryKind, &str, &str, bool, &str)] = &[
     (EntryKind::Patterns, r"spiffe://a\.test/[a-z&&[^q]]+", "spiffe://a.test/q", NOT, "class intersection"),
     (EntryKind::Patterns, r"spiffe://a\.test/\bprod\b.*", "spiffe://a.test/prod-1", MATCHES, "word boundary"),
     (EntryKind::Patterns, r"spiffe://a\.test/\bprod\b.*", "spiffe://a.test/prod1", NOT, "word boundary"),
+    (EntryKind::Patterns, r"spiffe://a\.test/(b|c\b)(?m:$)", "spiffe://a.test/c", MATCHES, "ends at the end"),
+    (EntryKind::Patterns, r"spiffe://a\.test/(b$|c\z|(?mR:d$))", "spiffe://a.test/d", MATCHES, "ends at the end"),
+    (EntryKind::Patterns, r"spiffe://a\.test/\b{start}prod\b{end}-.*", "spiffe://a.test/prod-1", MATCHES, "word boundary"),
+    (EntryKind::Patterns, r"spiffe://a\.test/(x\B_|y)z", "spiffe://a.test/x_z", MATCHES, "no word boundary"),
     // Any.
     (EntryKind::Patterns, ".*", "spiffe://whoever.test/x", MATCHES, ".* means any"),
     (EntryKind::Patterns, "^.*$", "spiffe://whoever.test/x", MATCHES, "^.*$ means any"),
@@ -259,6 +265,25 @@ const REFUSED: &[(EntryKind, &str, &str, &str)] = &[
     (EntryKind::Patterns, r"spiffe://a/(admin\z|ops)/.*", "anchor", "whole ID"),
     (EntryKind::Patterns, r"spiffe://a/(b$)+", "anchor", "whole ID"),
     (EntryKind::Patterns, r"spiffe://a/b$.?", "anchor", "whole ID"),
+    (EntryKind::Patterns, r"spiffe://a/b\Ac", "anchor", "whole ID"),
+    (EntryKind::Patterns, r"spiffe://a/(b|\Ac)", "anchor", "whole ID"),
+    (EntryKind::Patterns, r"spiffe://a/(?m:^)b", "anchor", "whole ID"),
+    (EntryKind::Patterns, r"spiffe://a/(?mR:^)b", "anchor", "whole ID"),
+    (EntryKind::Patterns, r"spiffe://a/b(c$|d)/e", "anchor", "whole ID"),
+    (EntryKind::Patterns, r"spiffe://a/(?m:b$)/c", "anchor", "whole ID"),
+    (EntryKind::Patterns, r"spiffe://a/(?m:$)b", "anchor", "whole ID"),
+    (EntryKind::Patterns, r"spiffe://a/(?mR:b$)/c", "anchor", "whole ID"),
+    (EntryKind::Patterns, r"spiffe://a/b$\b/c", "anchor", "whole ID"),
+    (EntryKind::Patterns, r"spiffe://(?m:a$)/b", "anchor", "whole ID"),
+    (EntryKind::Patterns, r"spiffe://(?m:^a)/b", "anchor", "whole ID"),
+    // Patterns: each part could match, all together cannot.
+    (EntryKind::Patterns, r"spiffe://a/admin\b_x", "no ID fits", r"\b"),
+    (EntryKind::Patterns, r"spiffe://a/b\Bc\B", "no ID fits", r"\b"),
+    (EntryKind::Patterns, r"spiffe://a/\B\b{start}b", "no ID fits", r"\b"),
+    (EntryKind::Patterns, r"spiffe://a/b\b{start}/c", "no ID fits", r"\b"),
+    (EntryKind::Patterns, r"spiffe://a/b\b{start-half}c", "no ID fits", r"\b"),
+    (EntryKind::Patterns, r"spiffe://(a|b)\bc/d", "no ID fits", r"\b"),
+    (EntryKind::Patterns, r"spiffe://a{256}b*/d", "no ID fits", "counted"),
     // Patterns: nothing could match.
     (EntryKind::Patterns, r"spiffe:///a", "no trust domain", ""),
     (EntryKind::Patterns, r"spiffe://Example\.org/a", "no trust domain", "lower case"),
@@ -309,6 +334,47 @@ fn every_other_entry_is_refused_with_its_rule_and_advice() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn policy(allowlist: ListSpec, denylist: ListSpec) -> PolicySpec {
+    let client_cert_header = HeaderName::parse("X-Forwarded-Client-Cert").unwrap();
+    PolicySpec {
+        headers: IdentityHeaders::new(|_| None, &client_cert_header).unwrap(),
+        tls: Tls {
+            require_mtls: true,
+            client_cert_header,
+            client_cert_format: CertFormat::Auto,
+            xfcc_element: XfccElement::Last,
+        },
+        allowlist,
+        denylist,
+        failure: Failure::default(),
+        audit: Audit::default(),
+    }
+}
+
+/// On a denylist an entry that matches nothing lets somebody in.
+#[test]
+fn what_is_refused_is_refused_on_both_lists() {
+    for &(kind, entry, ..) in REFUSED {
+        let (list, none) = (spec(kind, &[entry]), ListSpec::default());
+        for (name, policy) in [
+            (ListName::Allow, policy(list.clone(), none.clone())),
+            (ListName::Deny, policy(none, list)),
+        ] {
+            let errors = Policy::compile(policy).expect_err(entry);
+            assert!(
+                matches!(&*errors, [(found, _)] if *found == name),
+                "{entry}: {errors:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_longest_trust_domain_is_within_reach_of_a_pattern() {
+    let longest = format!("spiffe://{}/b", "a".repeat(255));
+    assert!(rule(&list(EntryKind::Patterns, "spiffe://a{255}c*/b"), &longest).is_some());
 }
 
 #[test]

@@ -82,6 +82,9 @@ fn of_pattern(entry: &str, error: &PatternError) -> Option<String> {
             "write the / that begins the path outside of groups, classes and repetitions"
         }
         PatternError::AnchorInside => "leave the anchor out: a pattern matches the whole ID anyway",
+        PatternError::NothingFits => {
+            "look at word boundaries (\\b) inside, and at counted repetitions"
+        }
         PatternError::NotAscii | PatternError::UnicodeClass => {
             "SPIFFE IDs are ASCII: write a class such as [A-Za-z]"
         }

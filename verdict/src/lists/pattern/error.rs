@@ -60,6 +60,11 @@ pub enum PatternError {
     /// Well-formed, but no workload's path fits.
     #[error("what stands after the trust domain can match no workload's path (SPIFFE-ID 2.2)")]
     NoPath,
+    /// Each part could match, all together cannot.
+    #[error(
+        "no ID fits: parts of the pattern contradict each other, or ask for more than an ID holds"
+    )]
+    NothingFits,
     /// A part that can match no byte of a trust domain.
     #[error("no trust domain contains '{}' (SPIFFE-ID 2.1)", escape_default(*byte))]
     ByteInTrustDomain {

@@ -54,11 +54,11 @@ impl Pattern {
         viable::check(&path_hir, Grammar::Path)?;
         let trust_domain = match one_domain(&domain_hir) {
             Some(name) => DomainTest::Is(name),
-            None => DomainTest::Matches(budget.compile(&domain_hir)?),
+            None => DomainTest::Matches(budget.compile(&domain_hir, Grammar::TrustDomain)?),
         };
         Ok(Some(Self {
             trust_domain,
-            path: budget.compile(&path_hir)?,
+            path: budget.compile(&path_hir, Grammar::Path)?,
         }))
     }
 

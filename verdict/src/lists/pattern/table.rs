@@ -4,6 +4,7 @@
 //! remember between requests, for any thread. What a pattern would cost a matcher that makes its
 //! states while it matches, it costs here, when it is compiled, and is charged to a budget.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::Hir;
 
 use super::PatternError;
+use super::viable::{ACCEPTED, Grammar, START};
 use crate::lists::limits::{
     PATTERN_MAKING_BYTES, PATTERN_STEPS_BYTES, PATTERN_TABLE_SIZES_BYTES, PATTERNS_BUDGET_BYTES,
 };
@@ -43,6 +45,46 @@ impl Table {
     }
 }
 
+impl Table {
+    /// Refuses a half that no text of its grammar fits: `a\bb`, or one longer than any ID.
+    fn check(self, grammar: Grammar) -> Result<Self, PatternError> {
+        let mut shorter = HashSet::from([(self.start, START)]);
+        let mut reached = shorter.clone();
+        for _ in 0..=grammar.max_bytes() {
+            if reached.iter().any(|&(state, at)| self.ends(state, at)) {
+                return Ok(self);
+            }
+            reached = reached
+                .into_iter()
+                .flat_map(|from| self.one_byte_on(from, grammar))
+                .filter(|pair| shorter.insert(*pair))
+                .collect();
+        }
+        Err(PatternError::NothingFits)
+    }
+
+    fn ends(&self, state: StateID, at: usize) -> bool {
+        at == ACCEPTED
+            && self
+                .states
+                .is_match_state(self.states.next_eoi_state(state))
+    }
+
+    /// Where the bytes that may come next lead, in the table and in the grammar.
+    fn one_byte_on(
+        &self,
+        (state, at): (StateID, usize),
+        grammar: Grammar,
+    ) -> impl Iterator<Item = (StateID, usize)> {
+        let next = move |byte| {
+            let at = grammar.step(at, byte)?;
+            let state = self.states.next_state(state, byte);
+            (!self.states.is_dead_state(state)).then_some((state, at))
+        };
+        (0..=u8::MAX).filter_map(next)
+    }
+}
+
 /// A table is nothing to read: its size is.
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,7 +103,7 @@ impl Default for Budget {
 
 impl Budget {
     /// Tries one size after the other; each try is paid for before it is made.
-    pub(super) fn compile(&mut self, half: &Hir) -> Result<Table, PatternError> {
+    pub(super) fn compile(&mut self, half: &Hir, grammar: Grammar) -> Result<Table, PatternError> {
         let steps = steps_of(half)?;
         for table_bytes in PATTERN_TABLE_SIZES_BYTES {
             let left = self.0.checked_sub(table_bytes);
@@ -69,7 +111,7 @@ impl Budget {
             match states_of(&steps, table_bytes) {
                 Err(error) if error.is_size_limit_exceeded() => {}
                 Err(error) => return Err(unsupported(&*error)),
-                Ok(states) => return started(states),
+                Ok(states) => return started(states)?.check(grammar),
             }
         }
         Err(PatternError::TooLarge)

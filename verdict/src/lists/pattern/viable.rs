@@ -7,7 +7,7 @@
 use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 
 use super::PatternError;
-use crate::id::{is_name_byte, is_segment_byte};
+use crate::id::{MAX_ID_BYTES, MAX_TRUST_DOMAIN_BYTES, SCHEME, is_name_byte, is_segment_byte};
 
 /// Which half of an ID.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,14 +32,17 @@ pub(super) fn check(hir: &Hir, grammar: Grammar) -> Result<(), PatternError> {
 
 /// States of the path's automaton; a trust domain needs only the first and the last.
 const STATES: usize = 5;
-const START: usize = 0;
+/// Before the first byte.
+pub(super) const START: usize = 0;
 const AFTER_SLASH: usize = 1;
 const DOT: usize = 2;
 const DOT_DOT: usize = 3;
 const NAME: usize = 4;
+/// Where a text may end.
+pub(super) const ACCEPTED: usize = NAME;
 
 impl Grammar {
-    fn step(self, state: usize, byte: u8) -> Option<usize> {
+    pub(super) fn step(self, state: usize, byte: u8) -> Option<usize> {
         match self {
             Self::TrustDomain => is_name_byte(byte).then_some(NAME),
             Self::Path if byte == b'/' => matches!(state, START | NAME).then_some(AFTER_SLASH),
@@ -51,7 +54,15 @@ impl Grammar {
     }
 
     const fn accepted(self) -> u8 {
-        1 << NAME
+        1 << ACCEPTED
+    }
+
+    /// The longest text of it.
+    pub(super) const fn max_bytes(self) -> usize {
+        match self {
+            Self::TrustDomain => MAX_TRUST_DOMAIN_BYTES,
+            Self::Path => MAX_ID_BYTES - SCHEME.len() - 1,
+        }
     }
 
     fn contains(self, byte: u8) -> bool {
