@@ -143,10 +143,15 @@ pub fn line_column(text: &str, at: usize) -> (usize, usize) {
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let subject = match &self.input {
-            Input::File { name, .. } => name,
-            Input::Push => "the pushed configuration",
-            Input::Process => "the command line or environment",
+        let process = "the command line or environment";
+        let outside = self.problems().filter(|problem| problem.at.is_outside());
+        let subject = match (&self.input, outside.count()) {
+            (Input::Push, _) => "the pushed configuration".to_owned(),
+            (Input::File { name, .. }, 0) => name.clone(),
+            (Input::File { name, .. }, some) if some < self.problems.len() => {
+                format!("{name}, with {process},")
+            }
+            (Input::File { .. } | Input::Process, _) => process.to_owned(),
         };
         let count = self.problems.len() + self.unreported;
         let plural = if count == 1 { "" } else { "s" };
@@ -239,8 +244,9 @@ impl Problems {
             Input::File { name, text } => Some(miette::NamedSource::new(name, Arc::clone(text))),
             Input::Push | Input::Process => None,
         };
+        // What a flag or a variable says stands in no file: no excerpt of it.
         let reported = |problem: Problem| Reported {
-            source: source.clone(),
+            source: source.clone().filter(|_| !problem.at.is_outside()),
             problem,
         };
         Err(ConfigErrors {

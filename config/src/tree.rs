@@ -31,6 +31,11 @@ impl Place {
         }
     }
 
+    /// Whether a flag or a variable said it, whatever input there is besides.
+    pub(crate) const fn is_outside(&self) -> bool {
+        matches!(self, Self::Flag(_) | Self::Variable(_))
+    }
+
     /// Where it begins in the file; 0 for what is in no file.
     pub(crate) const fn start(&self) -> usize {
         match self {

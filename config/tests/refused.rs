@@ -222,3 +222,44 @@ fn an_excerpt_points_at_the_mistake() {
     assert!(shown.contains("f.kdl"), "{shown}");
     assert!(shown.contains("write #true or #false"), "{shown}");
 }
+
+fn shown(errors: &dyn miette::Diagnostic) -> String {
+    let mut shown = String::new();
+    let handler = miette::NarratableReportHandler::new();
+    handler.render_report(&mut shown, errors).unwrap();
+    shown
+}
+
+/// Whoever looks for the mistake in the file does not find it there.
+#[test]
+fn a_wrong_flag_or_variable_is_told_under_its_own_name_beside_a_file() {
+    let text = "agent {\n    grpc-address \"0.0.0.0:50051\"\n}";
+    let sound = "allowlist { exact \"spiffe://example.org/a\" }";
+    let resolve = |text, overrides: &Overrides| {
+        let file = FileConfig::parse("f.kdl", text).unwrap();
+        Settings::resolve(Some(file), overrides).unwrap_err()
+    };
+    for which in Override::ALL {
+        let by_variable = |name: &str| (name == which.variable()).then(|| " ?".to_owned());
+        let by_variable = Overrides::from_variables(by_variable);
+        let by_flag = Overrides::default().with_flag(which, " ?");
+        let given = [
+            which.flag().map(|flag| (by_flag, flag)),
+            Some((by_variable, which.variable())),
+        ];
+        for (overrides, name) in given.into_iter().flatten() {
+            let errors = resolve(sound, &overrides);
+            let alone = shown(&errors);
+            assert!(errors.lines().all(|line| line.starts_with(name)), "{name}");
+            assert!(alone.contains(&format!("{name}: ")), "{alone}");
+            assert!(!alone.contains("f.kdl"), "{alone}");
+            assert!(alone.starts_with("the command line or environment has 1"));
+        }
+    }
+    let overrides = Overrides::default().with_flag(Override::StateDir, "x");
+    let errors = resolve(text, &overrides);
+    let both = shown(&errors);
+    assert!(both.contains("f.kdl, with the command line or environment, has 2 problems"));
+    assert!(both.contains("--state-dir: `state-dir`"), "{both}");
+    assert!(both.contains("grpc-address \"0.0.0.0:50051\""), "{both}");
+}
