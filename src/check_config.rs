@@ -1,4 +1,4 @@
-//! `check-config FILE`: what is wrong with a configuration, and what is unwise.
+//! `check-config FILE`: what is wrong with a configuration, what is unwise, and what is amiss here.
 
 use config::Settings;
 
@@ -19,7 +19,8 @@ pub(crate) fn run(args: &CheckConfig, serve: &Serve) -> anyhow::Result<Exit> {
             return Ok(Exit::Config);
         }
     };
-    let findings = config::lint(&settings);
+    let mut findings = config::lint(&settings);
+    findings.extend(crate::machine::look(&settings));
     for finding in &findings {
         say(&format!("{:?}", miette::Report::new(finding.clone())));
     }

@@ -6,6 +6,7 @@ mod cli;
 mod demo;
 mod exit;
 mod logging;
+mod machine;
 mod serve;
 
 use std::process::ExitCode;

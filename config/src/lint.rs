@@ -8,6 +8,7 @@ use verdict::lists::{EntryKind, Lint, LintCode};
 use verdict::policy::{CertFormat, Mode, Policy, PolicySpec, ValidationFailure, XfccElement};
 
 use crate::bounds::Bound;
+use crate::overrides::Source;
 use crate::settings::{DoorSecurity, Settings};
 use crate::spire::NamedTimings;
 use crate::tree::Place;
@@ -45,7 +46,10 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        match &self.at {
+            Place::Flag(name) | Place::Variable(name) => write!(f, "{name}: {}", self.message),
+            _ => f.write_str(&self.message),
+        }
     }
 }
 
@@ -97,6 +101,43 @@ pub fn lint(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
+impl Settings {
+    /// A finding about a key and where its value comes from; for what is found elsewhere than here.
+    ///
+    /// It points at the key, the block if the key is not given, or names the flag or variable.
+    #[must_use]
+    pub fn finding(
+        &self,
+        severity: Severity,
+        code: &'static str,
+        (key, source): (&str, Source),
+        message: &str,
+        advice: &str,
+    ) -> Finding {
+        let file = match source {
+            Source::Flag(_) | Source::Variable(_) => None,
+            Source::File | Source::Push | Source::Default => self.file.as_ref(),
+        };
+        Finding {
+            code,
+            severity,
+            at: file.map_or(source.place(), |_| self.nearest(key)),
+            message: message.to_owned(),
+            advice: advice.to_owned(),
+            source: file.map(|file| NamedSource::new(&file.name, Arc::clone(&file.text))),
+        }
+    }
+
+    /// Where the key stands, else its list, else its block.
+    fn nearest(&self, key: &str) -> Place {
+        let block = key.split('.').next().unwrap_or(key);
+        let entry = key.split('[').next().unwrap_or(key);
+        let mut places = [key, entry, block].into_iter().map(|key| self.place(key));
+        let found = places.find(|place| *place != Place::Whole);
+        found.unwrap_or(Place::Whole)
+    }
+}
+
 struct Lints<'a> {
     settings: &'a Settings,
     findings: Vec<Finding>,
@@ -120,22 +161,11 @@ impl Lints<'_> {
         message: &str,
         advice: &str,
     ) {
-        let block = key.split('.').next().unwrap_or(key);
-        let entry = key.split('[').next().unwrap_or(key);
-        let at = [key, entry, block]
-            .into_iter()
-            .map(|key| self.settings.place(key))
-            .find(|place| *place != Place::Whole)
-            .unwrap_or(Place::Whole);
-        let file = self.settings.file.as_ref();
-        self.findings.push(Finding {
-            code,
-            severity,
-            at,
-            message: message.to_owned(),
-            advice: advice.to_owned(),
-            source: file.map(|file| NamedSource::new(&file.name, Arc::clone(&file.text))),
-        });
+        let about = (key, Source::File);
+        let finding = self
+            .settings
+            .finding(severity, code, about, message, advice);
+        self.findings.push(finding);
     }
 
     fn no_policy(&mut self) {

@@ -1,0 +1,202 @@
+//! What `check-config` sees of this machine. A file may be checked elsewhere than where it will be
+//! used, and by somebody else: nothing here is an error, and everything says where it was seen.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
+
+use actors::doors::socket::group_id;
+use config::{Finding, Settings, Severity, Sink, Source, TrustedProxy};
+use rustix::fs::{Access, access};
+
+/// Writable by whoever has an account here.
+const WRITABLE_BY_ALL: u32 = 0o002;
+
+/// Writable by group or others: what is kept there could be anybody's.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// Everything that would go wrong, or be unwise, here.
+pub(crate) fn look(settings: &Settings) -> Vec<Finding> {
+    let mut look = Look {
+        settings,
+        findings: Vec::new(),
+    };
+    look.at_socket();
+    look.at_group();
+    look.at_sinks();
+    look.at_state_dir();
+    look.at_proxies();
+    look.at_spire();
+    look.findings
+}
+
+struct Look<'a> {
+    settings: &'a Settings,
+    findings: Vec<Finding>,
+}
+
+impl Look<'_> {
+    fn warn(&mut self, code: &'static str, about: (&str, Source), seen: &str, advice: &str) {
+        self.add(Severity::Warning, code, about, seen, advice);
+    }
+
+    fn add(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        about: (&str, Source),
+        seen: &str,
+        advice: &str,
+    ) {
+        let message = format!("on this machine {seen}");
+        let finding = self
+            .settings
+            .finding(severity, code, about, &message, advice);
+        self.findings.push(finding);
+    }
+
+    fn at_socket(&mut self) {
+        let socket = &self.settings.agent().socket;
+        let about = ("agent.socket", socket.source);
+        let Some(directory) = socket.value.as_path().parent() else {
+            return;
+        };
+        let shown = directory.display();
+        if let Err(fault) = writable_directory(directory) {
+            let seen = format!("the socket cannot be made in {shown}: {fault}");
+            let advice =
+                "make the directory, writable by the agent's user, or choose another socket";
+            self.warn("socket-directory", about, &seen, advice);
+        } else if mode(directory) & WRITABLE_BY_ALL != 0 {
+            let seen = format!("everybody can write {shown}, and take the socket's name first");
+            let advice = "use a directory of the agent's own, as /run/sentinel-spiffe";
+            self.warn("socket-directory-open", about, &seen, advice);
+        }
+    }
+
+    fn at_group(&mut self) {
+        let Some(group) = &self.settings.agent().socket_group else {
+            return;
+        };
+        if let Err(error) = group_id(&group.value) {
+            let about = ("agent.socket-group", group.source);
+            let advice = "make the group, or name the one that the proxy runs in";
+            self.warn("unknown-group", about, &error.to_string(), advice);
+        }
+    }
+
+    fn at_sinks(&mut self) {
+        for sink in &self.settings.agent().sinks {
+            let Sink::File(path) = sink else { continue };
+            if let Err(fault) = appendable(path) {
+                let seen = format!("{} cannot be written: {fault}", path.display());
+                let advice = "make its directory, writable by the agent's user";
+                self.warn(
+                    "sink-unwritable",
+                    ("audit.sink", Source::File),
+                    &seen,
+                    advice,
+                );
+            }
+        }
+    }
+
+    fn at_state_dir(&mut self) {
+        let Some(dir) = &self.settings.agent().state_dir else {
+            return;
+        };
+        let (path, about) = (dir.value.as_path(), ("agent.state-dir", dir.source));
+        let shown = path.display();
+        if let Err(fault) = makeable_directory(path) {
+            let seen = format!("bundles cannot be kept in {shown}: {fault}");
+            let advice = "make the directory with mode 0700, owned by the agent's user";
+            self.warn("state-dir", about, &seen, advice);
+        }
+        if mode(path) & WRITABLE_BY_OTHERS != 0 {
+            let seen = format!("group or others can write {shown}: the agent will not use it");
+            self.warn("state-dir-open", about, &seen, "chmod it to 0700");
+        }
+        let us = rustix::process::geteuid().as_raw();
+        let owner = path.metadata().map_or(us, |found| found.uid());
+        if owner != us && owner != 0 {
+            let seen = format!("{shown} belongs to uid {owner}, and this is uid {us}");
+            let advice = "only an agent that runs as its owner uses it";
+            self.warn("state-dir-foreign", about, &seen, advice);
+        }
+    }
+
+    fn at_proxies(&mut self) {
+        for proxy in &self.settings.agent().trusted_accounts {
+            let (list, id) = match proxy {
+                TrustedProxy::Uid(uid) => ("/etc/passwd", *uid),
+                TrustedProxy::Gid(gid) => ("/etc/group", *gid),
+                TrustedProxy::Spiffe(_) => continue,
+            };
+            // A list that cannot be read names nobody, and proves nothing.
+            if std::fs::read_to_string(list).is_ok_and(|text| !lists(&text, id)) {
+                let about = ("agent.trusted-proxies", Source::File);
+                let seen = format!("{list} knows no {proxy}");
+                let advice = "right if the proxy runs in a container; else see what it runs as";
+                self.add(Severity::Advice, "unknown-account", about, &seen, advice);
+            }
+        }
+    }
+
+    fn at_spire(&mut self) {
+        let socket = self.settings.spire_socket();
+        let path = socket.value.as_path();
+        let seen = match path.metadata() {
+            Ok(found) if found.file_type().is_socket() => return,
+            Ok(_) => format!("{} is no socket", path.display()),
+            Err(error) => format!("SPIRE's socket is not at {}: {error}", path.display()),
+        };
+        let advice = "is the SPIRE agent up, and does it listen there?";
+        self.warn(
+            "spire-socket",
+            ("spire.socket", socket.source),
+            &seen,
+            advice,
+        );
+    }
+}
+
+/// Whether we may make files in it.
+fn writable_directory(path: &Path) -> io::Result<()> {
+    if !path.metadata()?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(access(path, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// The same of one that is there, or of where it will be made: only its own last step is.
+fn makeable_directory(path: &Path) -> io::Result<()> {
+    match (writable_directory(path), path.parent()) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            writable_directory(parent)
+        }
+        (found, _) => found,
+    }
+}
+
+/// Whether records can be appended to it, as the agent opens it: links are not followed.
+fn appendable(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_symlink() => Err(io::Error::other("links are not followed")),
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(_) => Ok(access(path, Access::WRITE_OK)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            path.parent().map_or(Err(error), writable_directory)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().map_or(0, |found| found.mode())
+}
+
+/// Whether a list such as /etc/passwd has this number, its third field.
+fn lists(text: &str, id: u32) -> bool {
+    let mut lines = text.lines().filter_map(|line| line.split(':').nth(2));
+    lines.any(|field| field.parse() == Ok(id))
+}

@@ -1,0 +1,206 @@
+//! `check-config` on the built binary: what it says of this machine, and of flags and variables.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may panic"
+)]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A policy about which there is nothing to say.
+const QUIET: &str = r#"
+tls { client-cert-format "xfcc"; xfcc-element "only" }
+allowlist { exact "spiffe://example.org/a" }
+"#;
+
+/// A machine on which everything is in its place.
+struct Machine {
+    home: TempDir,
+    _spire: UnixListener,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let home = tempfile::Builder::new().prefix("m").tempdir().unwrap();
+        let spire = UnixListener::bind(home.path().join("spire.sock")).unwrap();
+        for private in ["run", "state"] {
+            let path = home.path().join(private);
+            fs::create_dir(&path).unwrap();
+            chmod(&path, 0o700);
+        }
+        Self {
+            home,
+            _spire: spire,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// The file with every setting that the machine bears on.
+    fn config(&self) -> String {
+        let path = |name| self.path(name);
+        format!(
+            "{QUIET}spire {{ socket {:?} }}\naudit {{ sink \"file\" path={:?} }}\n\
+             agent {{\n socket {:?}\n state-dir {:?}\n socket-group \"root\"\n \
+             trusted-proxies \"uid:0\" \"gid:0\"\n}}\n",
+            path("spire.sock"),
+            path("run/audit.jsonl"),
+            path("run/agent.sock"),
+            path("state"),
+        )
+    }
+
+    fn check(&self, config: &str, variables: &[(&str, &str)]) -> (Option<i32>, String) {
+        let file = self.path("c.kdl");
+        fs::write(&file, config).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"))
+            .env_clear()
+            .envs(variables.iter().copied())
+            .arg("check-config")
+            .arg(file)
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        // As one line: reports are wrapped to the width of a terminal.
+        let words = said.split([' ', '\n', '│']).filter(|word| !word.is_empty());
+        (output.status.code(), words.collect::<Vec<_>>().join(" "))
+    }
+}
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_machine_with_everything_in_its_place_is_quiet() {
+    let machine = Machine::new();
+    let (code, said) = machine.check(&machine.config(), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.ends_with("no errors, 0 findings"), "{said}");
+    // Its own last step is made by the agent.
+    let later = machine.config().replace("/state\"", "/state/later\"");
+    let (_, said) = machine.check(&later, &[]);
+    assert!(said.ends_with("no errors, 0 findings"), "{said}");
+}
+
+/// What is changed in the file, the code of the finding, and where it points.
+const CHANGES: &[(&str, &str, &str, &str)] = &[
+    (
+        "/run/audit.jsonl",
+        "/gone/audit.jsonl",
+        "sink-unwritable",
+        "sink",
+    ),
+    ("/run/audit.jsonl", "/run", "sink-unwritable", "sink"),
+    (
+        "/run/audit.jsonl",
+        "/link",
+        "sink-unwritable",
+        "links are not followed",
+    ),
+    (
+        "/run/agent.sock",
+        "/gone/agent.sock",
+        "socket-directory",
+        "/gone",
+    ),
+    (
+        "/run/agent.sock",
+        "/c.kdl/agent.sock",
+        "socket-directory",
+        "not a directory",
+    ),
+    (
+        "/run/agent.sock",
+        "/open/agent.sock",
+        "socket-directory-open",
+        "/open",
+    ),
+    (
+        "socket-group \"root\"",
+        "socket-group \"no-such-group\"",
+        "unknown-group",
+        "no-such-group",
+    ),
+    (
+        "uid:0",
+        "uid:3999999999",
+        "unknown-account",
+        "uid:3999999999",
+    ),
+    (
+        "gid:0",
+        "gid:3999999999",
+        "unknown-account",
+        "gid:3999999999",
+    ),
+    ("/state\"", "/gone/state\"", "state-dir", "/gone/state"),
+    ("/state\"", "/c.kdl\"", "state-dir", "not a directory"),
+    ("/state\"", "/open\"", "state-dir-open", "0700"),
+    (
+        "/state\"",
+        "/theirs\"",
+        "state-dir-foreign",
+        "belongs to uid 1,",
+    ),
+    ("/spire.sock", "/gone.sock", "spire-socket", "/gone.sock"),
+    ("/spire.sock", "/c.kdl", "spire-socket", "is no socket"),
+];
+
+#[test]
+fn each_thing_that_is_wrong_here_is_a_finding_and_no_error() {
+    let machine = Machine::new();
+    let (open, theirs) = (machine.path("open"), machine.path("theirs"));
+    fs::create_dir(&open).unwrap();
+    chmod(&open, 0o1777);
+    fs::create_dir(&theirs).unwrap();
+    chmod(&theirs, 0o700);
+    let root = std::os::unix::fs::chown(&theirs, Some(1), None).is_ok();
+    symlink(machine.path("run/x"), machine.path("link")).unwrap();
+    for &(from, to, code, says) in CHANGES {
+        if code == "state-dir-foreign" && !root {
+            continue;
+        }
+        let config = machine.config().replace(from, to);
+        let (exit, said) = machine.check(&config, &[]);
+        assert_eq!(exit, Some(0), "{to}: {said}");
+        assert!(said.ends_with("no errors, 1 findings"), "{to}: {said}");
+        for part in [code, says, "on this machine"] {
+            assert!(said.contains(part), "{to}: no {part}: {said}");
+        }
+    }
+}
+
+#[test]
+fn what_a_variable_says_is_told_under_its_name() {
+    let machine = Machine::new();
+    let gone = machine.path("gone.sock");
+    let variable = ("SPIRE_AGENT_SOCKET", gone.to_str().unwrap());
+    let (exit, said) = machine.check(&machine.config(), &[variable]);
+    assert_eq!(exit, Some(0), "{said}");
+    assert!(
+        said.contains("SPIRE_AGENT_SOCKET: on this machine"),
+        "{said}"
+    );
+    assert!(!said.contains("client-cert-format"), "an excerpt: {said}");
+}
+
+#[test]
+fn a_wrong_variable_is_no_mistake_of_the_file() {
+    let machine = Machine::new();
+    let (exit, said) = machine.check(&machine.config(), &[("AGENT_SOCKET", "not/absolute")]);
+    assert_eq!(exit, Some(78), "{said}");
+    assert!(said.contains("AGENT_SOCKET: `agent.socket`"), "{said}");
+    assert!(!said.contains("c.kdl"), "{said}");
+}
