@@ -81,7 +81,7 @@ pub(crate) struct Demo {
 impl Serve {
     /// Flags and environment, for `config` to read.
     pub(crate) fn overrides(&self) -> Overrides {
-        let variables = Overrides::from_variables(|name| std::env::var(name).ok());
+        let variables = Overrides::from_variables(|name| std::env::var_os(name));
         let given = [
             (Override::Socket, self.socket.clone()),
             (Override::GrpcAddress, self.grpc_address.clone()),
@@ -90,7 +90,8 @@ impl Serve {
             (Override::StateDir, self.state_dir.clone()),
             (
                 Override::TrustedProxies,
-                Some(self.trusted_proxy.join(",")).filter(|list| !list.is_empty()),
+                // An empty name is a mistake (of a script, most likely), and not as if there were none.
+                (!self.trusted_proxy.is_empty()).then(|| self.trusted_proxy.join(",")),
             ),
             (Override::SocketGroup, self.socket_group.clone()),
             (

@@ -8,6 +8,7 @@
 )]
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -203,4 +204,26 @@ fn a_wrong_variable_is_no_mistake_of_the_file() {
     assert_eq!(exit, Some(78), "{said}");
     assert!(said.contains("AGENT_SOCKET: `agent.socket`"), "{said}");
     assert!(!said.contains("c.kdl"), "{said}");
+}
+
+/// What was to say whom to trust must not count as not said: then everybody is whom the mode admits.
+#[test]
+fn a_variable_or_flag_that_says_nothing_readable_is_refused() {
+    let wrong = std::ffi::OsStr::from_bytes(b"uid:1\xff");
+    for (args, variable, says) in [
+        (vec!["--trusted-proxy", ""], None, "--trusted-proxy: "),
+        (vec![], Some(wrong), "TRUSTED_PROXIES: this is not UTF-8"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+        command
+            .env_clear()
+            .args(args)
+            .arg("--socket")
+            .arg("/no/directory/a.sock");
+        command.envs(variable.map(|value| ("TRUSTED_PROXIES", value)));
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        assert!(said.contains(says), "{said}");
+    }
 }

@@ -1,10 +1,11 @@
 //! Flags and environment: flag before environment before file before push before default.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 
 use crate::decode::Complaint;
-use crate::problem::Problems;
+use crate::problem::{Problem, Problems, Rule};
 use crate::tree::Place;
 
 /// A setting that a flag or a variable can give.
@@ -77,17 +78,20 @@ impl Override {
     }
 }
 
-/// What flags and environment say, as texts; whoever has them hands them over.
+/// What flags and environment say; whoever has them hands them over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    flags: BTreeMap<Override, String>,
-    variables: BTreeMap<Override, String>,
+    flags: BTreeMap<Override, OsString>,
+    variables: BTreeMap<Override, OsString>,
 }
 
 impl Overrides {
     /// The variables that `read` knows. An empty one is as good as none, as is usual.
-    pub fn from_variables(read: impl Fn(&str) -> Option<String>) -> Self {
-        let value = |which: Override| read(which.variable()).filter(|text| !text.is_empty());
+    pub fn from_variables<T: Into<OsString>>(read: impl Fn(&str) -> Option<T>) -> Self {
+        let value = |which: Override| {
+            let text: OsString = read(which.variable())?.into();
+            (!text.is_empty()).then_some(text)
+        };
         let given = Override::ALL.into_iter();
         Self {
             flags: BTreeMap::new(),
@@ -99,7 +103,7 @@ impl Overrides {
 
     /// With a flag's value; a flag without one is `true`.
     #[must_use]
-    pub fn with_flag(mut self, which: Override, value: impl Into<String>) -> Self {
+    pub fn with_flag(mut self, which: Override, value: impl Into<OsString>) -> Self {
         self.flags.insert(which, value.into());
         self
     }
@@ -121,13 +125,14 @@ impl Overrides {
         ];
         for (text, source) in given {
             if let (Some(text), Some(source)) = (text, source) {
-                return match parse(text) {
-                    Ok(value) => Some(Sourced { value, source }),
-                    Err(complaint) => {
-                        problems.push(complaint.at(source.place()));
-                        None
-                    }
+                let problem = match text.to_str().map(&parse) {
+                    Some(Ok(value)) => return Some(Sourced { value, source }),
+                    Some(Err(complaint)) => complaint.at(source.place()),
+                    // Not as if it were not there: it may say whom to trust.
+                    None => Problem::new(source.place(), Rule::NotUtf8),
                 };
+                problems.push(problem);
+                return None;
             }
         }
         file.map(|value| Sourced {

@@ -54,6 +54,9 @@ pub enum Rule {
         /// The size.
         found: usize,
     },
+    /// A flag or variable of bytes that are no text.
+    #[error("this is not UTF-8")]
+    NotUtf8,
     /// A push that is no object.
     #[error("a push is an object with the configuration's blocks, not {0}")]
     NotAnObject(&'static str),
