@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use verdict::availability::Timing;
 use verdict::policy::Failure;
 
+use crate::doors::peer::Peer;
 use crate::metrics::{Metrics, count};
 use crate::policies::{InForce, Policies, PolicyError};
 use crate::trust::TrustStore;
@@ -55,7 +56,7 @@ impl Configured {
         let initial = settings
             .policy()
             .cloned()
-            .map(|spec| policies.share(spec))
+            .map(|spec| policies.own(spec))
             .transpose()?;
         let failure = initial
             .as_ref()
@@ -103,9 +104,9 @@ impl Configured {
         self.failure.subscribe()
     }
 
-    /// Takes a push from this proxy; the policy, if there is one, is its connection's from now on.
-    pub fn push(&self, json: &str, proxy: &str) -> (Pushed, Option<Arc<InForce>>) {
-        match self.try_push(json, proxy) {
+    /// Takes a push from this peer, which calls itself `proxy`; the policy, if there is one, is its connection's from now on.
+    pub fn push(&self, json: &str, peer: &Peer, proxy: &str) -> (Pushed, Option<Arc<InForce>>) {
+        match self.try_push(json, peer, proxy) {
             Ok(Some(policy)) => {
                 count(&self.metrics.pushes_applied);
                 (Pushed::Applied, Some(policy))
@@ -123,7 +124,12 @@ impl Configured {
         }
     }
 
-    fn try_push(&self, json: &str, proxy: &str) -> Result<Option<Arc<InForce>>, String> {
+    fn try_push(
+        &self,
+        json: &str,
+        peer: &Peer,
+        proxy: &str,
+    ) -> Result<Option<Arc<InForce>>, String> {
         let outcome = self.settings.take_push(json.as_bytes());
         let applied =
             match outcome.map_err(|errors| errors.lines().collect::<Vec<_>>().join("; "))? {
@@ -139,7 +145,7 @@ impl Configured {
             };
         let policy = self
             .policies
-            .share(applied.policy)
+            .share(applied.policy, peer)
             .map_err(|error| error.to_string())?;
         for notice in &applied.notices {
             tracing::warn!(proxy, %notice, "part of a push was not applied");

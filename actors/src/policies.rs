@@ -1,5 +1,10 @@
 //! Policies in force: compiled once, shared by the connections that say the same.
+//!
+//! A pushed policy takes a place, one of `limits.policies`; equal ones share theirs, and the file's
+//! needs none. Places are held by peers, as the kernel or TLS knows them, however many connections
+//! they open: whoever holds as many as are free gets no more, so what is left is for the others.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use proto::cert_header::{
@@ -8,13 +13,15 @@ use proto::cert_header::{
 use verdict::lists::{EntryError, ListName};
 use verdict::policy::{CertFormat, Policy, PolicySpec, XfccElement};
 
+use crate::doors::peer::Peer;
 use crate::memory::Reading;
 use crate::unhurried::{HEAVY_BYTES, unhurried};
 
-/// A policy, and the reader of its credential header.
+/// A policy, and the reader of its credential header. One for each peer that holds it: as long as
+/// a connection or a request of that peer uses it, it is held.
 pub struct InForce {
-    /// The policy.
-    pub policy: Policy,
+    /// The policy, shared by all who hold it.
+    pub policy: Arc<Policy>,
     /// The reader.
     pub header: Arc<CertHeader>,
     /// The settings that the memory's key depends on.
@@ -33,6 +40,16 @@ pub enum PolicyError {
     /// The bound `limits.policies`.
     #[error("{0} different policies are in force, as many as limits.policies permits")]
     TooMany(usize),
+    /// The peer's share of it.
+    #[error(
+        "this proxy holds {held} of limits.policies already, and the {free} that are left are for others"
+    )]
+    Share {
+        /// What the peer holds.
+        held: usize,
+        /// What nobody holds.
+        free: usize,
+    },
 }
 
 fn entries(errors: &[(ListName, EntryError)]) -> String {
@@ -44,14 +61,39 @@ fn entries(errors: &[(ListName, EntryError)]) -> String {
 
 /// The policies in force.
 pub struct Policies {
-    known: Mutex<Vec<Weak<InForce>>>,
+    known: Mutex<Vec<Known>>,
     compiling: Mutex<()>,
     max: usize,
     credential: Bounds,
 }
 
+/// A policy that somebody holds, or held.
+struct Known {
+    holder: Holder,
+    policy: Weak<InForce>,
+}
+
+/// Who holds a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Holder {
+    /// The operator: it is the file's.
+    File,
+    /// This peer.
+    Peer(Peer),
+}
+
+/// What a holder gets.
+enum Found {
+    /// It holds that very policy.
+    Held(Arc<InForce>),
+    /// Another does, so that it takes no place.
+    Elsewhere(Arc<InForce>),
+    /// Nobody does, and there is a place.
+    Nowhere,
+}
+
 impl Policies {
-    /// None yet, and at most `max` different ones at once; `credential` bounds what each reads.
+    /// None yet, and at most `max` different pushed ones at once; `credential` bounds what each reads.
     #[must_use]
     pub const fn new(max: usize, credential: Bounds) -> Self {
         Self {
@@ -62,12 +104,24 @@ impl Policies {
         }
     }
 
-    /// The policy of this specification: the one in force if there is one, else a new one.
+    /// The file's policy: it takes no place.
     ///
     /// # Errors
-    /// It does not compile, or too many are in force.
-    pub fn share(&self, spec: PolicySpec) -> Result<Arc<InForce>, PolicyError> {
-        if let Some(policy) = self.known(&spec)? {
+    /// It does not compile.
+    pub fn own(&self, spec: PolicySpec) -> Result<Arc<InForce>, PolicyError> {
+        self.hold(spec, &Holder::File)
+    }
+
+    /// The policy that this peer pushed: the one in force if there is one, else a new one.
+    ///
+    /// # Errors
+    /// It does not compile, too many are in force, or the peer holds its share.
+    pub fn share(&self, spec: PolicySpec, peer: &Peer) -> Result<Arc<InForce>, PolicyError> {
+        self.hold(spec, &Holder::Peer(peer.clone()))
+    }
+
+    fn hold(&self, spec: PolicySpec, holder: &Holder) -> Result<Arc<InForce>, PolicyError> {
+        if let Some(policy) = self.find_or_join(&spec, holder)? {
             return Ok(policy);
         }
         // Compiling takes milliseconds, hundreds for what a hostile proxy pushes: one at a time, and
@@ -77,39 +131,46 @@ impl Policies {
                 .compiling
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            if let Some(policy) = self.known(&spec)? {
+            if let Some(policy) = self.find_or_join(&spec, holder)? {
                 return Ok(policy);
             }
             let policy = Arc::new(InForce::compile(spec, self.credential)?);
-            self.list().push(Arc::downgrade(&policy));
+            self.list().push(Known::of(holder, &policy));
             Ok(policy)
         })
     }
 
-    /// The policy of this specification, if it is in force, or whether there is a place for it.
-    fn known(&self, spec: &PolicySpec) -> Result<Option<Arc<InForce>>, PolicyError> {
+    /// The policy of this specification, if it is in force; `None`: there is a place for it.
+    fn find_or_join(
+        &self,
+        spec: &PolicySpec,
+        holder: &Holder,
+    ) -> Result<Option<Arc<InForce>>, PolicyError> {
         let mut known = self.list();
-        known.retain(|policy| policy.strong_count() > 0);
-        let mut policies = known.iter().filter_map(Weak::upgrade);
-        match policies.find(|policy| policy.policy.spec() == spec) {
-            Some(policy) => Ok(Some(policy)),
-            None if known.len() >= self.max => Err(PolicyError::TooMany(self.max)),
-            None => Ok(None),
+        known.retain(|known| known.policy.strong_count() > 0);
+        match find(&known, spec, holder, self.max)? {
+            Found::Held(policy) => Ok(Some(policy)),
+            Found::Elsewhere(policy) => {
+                let policy = Arc::new(policy.again());
+                known.push(Known::of(holder, &policy));
+                Ok(Some(policy))
+            }
+            Found::Nowhere => Ok(None),
         }
     }
 
-    fn list(&self) -> MutexGuard<'_, Vec<Weak<InForce>>> {
+    fn list(&self) -> MutexGuard<'_, Vec<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many different policies are in force.
+    /// How many different policies are in force, the file's among them.
     #[must_use]
     pub fn len(&self) -> usize {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known
-            .iter()
-            .filter(|policy| policy.strong_count() > 0)
-            .count()
+        let known = self.list();
+        let held = known.iter().filter_map(|known| known.policy.upgrade());
+        held.map(|policy| address(&policy))
+            .collect::<HashSet<_>>()
+            .len()
     }
 
     /// Whether no policy is in force.
@@ -119,7 +180,77 @@ impl Policies {
     }
 }
 
+/// What this holder gets for this specification.
+fn find(
+    known: &[Known],
+    spec: &PolicySpec,
+    holder: &Holder,
+    max: usize,
+) -> Result<Found, PolicyError> {
+    let held: Vec<(&Holder, Arc<InForce>)> = known
+        .iter()
+        .filter_map(|known| Some((&known.holder, known.policy.upgrade()?)))
+        .collect();
+    let mut equal = held
+        .iter()
+        .filter(|(_, policy)| policy.policy.spec() == spec)
+        .collect::<Vec<_>>();
+    equal.sort_by_key(|(by, _)| *by != holder);
+    if let Some((by, policy)) = equal.first() {
+        let policy = Arc::clone(policy);
+        return Ok(match *by == holder {
+            true => Found::Held(policy),
+            false => Found::Elsewhere(policy),
+        });
+    }
+    if *holder == Holder::File {
+        return Ok(Found::Nowhere);
+    }
+    let distinct = |wanted: &dyn Fn(&Holder) -> bool| -> HashSet<usize> {
+        let held = held.iter().filter(|(by, _)| wanted(by));
+        held.map(|(_, policy)| address(policy)).collect()
+    };
+    let free_of_charge = distinct(&|by| *by == Holder::File);
+    let taken = distinct(&|_| true).difference(&free_of_charge).count();
+    let own = distinct(&|by| by == holder);
+    let own = own.difference(&free_of_charge).count();
+    judge_share(own, taken, max).map(|()| Found::Nowhere)
+}
+
+/// Whether a peer may take one more place: it must leave as many as it holds. So the last is never
+/// taken by one who has any, and whoever comes with none finds one while there is one.
+const fn judge_share(held: usize, taken: usize, max: usize) -> Result<(), PolicyError> {
+    match max.saturating_sub(taken) {
+        0 => Err(PolicyError::TooMany(max)),
+        free if held >= free => Err(PolicyError::Share { held, free }),
+        _ => Ok(()),
+    }
+}
+
+/// What tells compiled policies apart.
+fn address(policy: &InForce) -> usize {
+    Arc::as_ptr(&policy.policy).addr()
+}
+
+impl Known {
+    fn of(holder: &Holder, policy: &Arc<InForce>) -> Self {
+        Self {
+            holder: holder.clone(),
+            policy: Arc::downgrade(policy),
+        }
+    }
+}
+
 impl InForce {
+    /// The same policy for another holder.
+    fn again(&self) -> Self {
+        Self {
+            policy: Arc::clone(&self.policy),
+            header: Arc::clone(&self.header),
+            reading: self.reading,
+        }
+    }
+
     fn compile(spec: PolicySpec, bounds: Bounds) -> Result<Self, PolicyError> {
         let reading = Reading {
             format: spec.tls.client_cert_format,
@@ -129,7 +260,7 @@ impl InForce {
         let header = CertHeader::new(name, format(reading.format), element(reading.element))?
             .bounded(bounds);
         Ok(Self {
-            policy: Policy::compile(spec).map_err(PolicyError::Lists)?,
+            policy: Arc::new(Policy::compile(spec).map_err(PolicyError::Lists)?),
             header: Arc::new(header),
             reading,
         })
@@ -153,5 +284,109 @@ const fn element(element: XfccElement) -> WireElement {
     match element {
         XfccElement::Last => WireElement::Last,
         XfccElement::Only => WireElement::Only,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use config::{Outcome, Overrides, Settings};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A specification for each number.
+    fn spec(number: usize) -> PolicySpec {
+        let settings = Settings::resolve(None, &Overrides::default()).unwrap();
+        let push = format!(r#"{{"allowlist":{{"exact":"spiffe://example.org/n-{number}"}}}}"#);
+        match settings.take_push(push.as_bytes()).unwrap() {
+            Outcome::Applied(applied) => applied.policy,
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    fn policies(max: usize) -> Policies {
+        Policies::new(max, Bounds::default())
+    }
+
+    /// Pushes different policies until one is refused; they are held until dropped.
+    fn take_all(policies: &Policies, peer: u32, from: usize) -> Vec<Arc<InForce>> {
+        let pushes = (from..).map(|number| policies.share(spec(number), &Peer::User(peer)));
+        pushes.map_while(Result::ok).collect()
+    }
+
+    #[test]
+    fn one_peer_leaves_places_for_the_others() {
+        let policies = policies(8);
+        let greedy = take_all(&policies, 1, 0);
+        assert_eq!(greedy.len(), 4);
+        let refused = policies.share(spec(100), &Peer::User(1)).err().unwrap();
+        assert!(
+            matches!(refused, PolicyError::Share { held: 4, free: 4 }),
+            "{refused}"
+        );
+        let neighbour = policies.share(spec(100), &Peer::User(2)).unwrap();
+        // What another holds is shared, whatever the share.
+        let joined = policies.share(spec(100), &Peer::User(1)).unwrap();
+        assert!(Arc::ptr_eq(&joined.policy, &neighbour.policy));
+        assert_eq!(policies.len(), 5);
+        drop((greedy, joined));
+        assert_eq!(policies.len(), 1);
+        assert_eq!(take_all(&policies, 1, 0).len(), 4);
+    }
+
+    /// Many connections of one peer with one policy hold one place, until the last lets go.
+    #[test]
+    fn equal_policies_of_one_peer_are_one() {
+        let policies = policies(4);
+        let one = policies.share(spec(1), &Peer::User(1)).unwrap();
+        let two = policies.share(spec(1), &Peer::User(1)).unwrap();
+        assert!(Arc::ptr_eq(&one, &two));
+        let other = policies.share(spec(2), &Peer::User(1)).unwrap();
+        assert!(policies.share(spec(3), &Peer::User(1)).is_err());
+        drop((one, other));
+        assert!(policies.share(spec(3), &Peer::User(1)).is_ok());
+        drop(two);
+    }
+
+    #[test]
+    fn the_files_policy_needs_no_place() {
+        let policies = policies(1);
+        let file = policies.own(spec(0)).unwrap();
+        let same = policies.share(spec(0), &Peer::User(1)).unwrap();
+        assert!(Arc::ptr_eq(&file.policy, &same.policy));
+        let other = policies.share(spec(1), &Peer::User(1)).unwrap();
+        assert!(policies.share(spec(2), &Peer::User(2)).is_err());
+        assert_eq!(policies.len(), 2);
+        drop(other);
+    }
+
+    proptest! {
+        /// Whatever peers push and let go of: never more places than there are, a peer with none is
+        /// refused only when none is left, and no peer takes the last while it holds another.
+        #[test]
+        fn shares_are_fair(
+            max in 1..12_usize,
+            steps in prop::collection::vec((0..4_u32, 0..20_usize, any::<bool>()), 0..120),
+        ) {
+            let policies = policies(max);
+            let specs: Vec<PolicySpec> = (0..20).map(spec).collect();
+            let mut held: Vec<(u32, usize, Arc<InForce>)> = Vec::new();
+            for (peer, number, lets_go) in steps {
+                if lets_go {
+                    held.retain(|(by, of, _)| (*by, *of) != (peer, number));
+                    continue;
+                }
+                let taken: HashSet<usize> = held.iter().map(|(_, of, _)| *of).collect();
+                let own: HashSet<usize> =
+                    held.iter().filter(|(by, ..)| *by == peer).map(|(_, of, _)| *of).collect();
+                let spec = specs.get(number).unwrap().clone();
+                let pushed = policies.share(spec, &Peer::User(peer));
+                let free = max - taken.len();
+                prop_assert_eq!(pushed.is_ok(), taken.contains(&number) || own.len() < free);
+                held.extend(pushed.ok().map(|policy| (peer, number, policy)));
+                prop_assert!(policies.len() <= max);
+            }
+        }
     }
 }

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::budget::FrameMemory;
+use super::peer::Peer;
 use super::reader::{Kind, Message, Next, Reader};
 use super::reports::{self, REPORT_INTERVAL_MS};
 use super::session::{Session, SessionError, Step};
@@ -38,7 +39,7 @@ const OUT_MAX_BYTES: usize = 256 * 1024;
 pub(super) async fn serve(
     stream: UnixStream,
     doors: Arc<Doors>,
-    peer: &str,
+    peer: Peer,
 ) -> Result<(), ConnectionError> {
     Connection::new(stream, doors, peer).serve().await
 }
@@ -93,7 +94,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(stream: UnixStream, doors: Arc<Doors>, peer: &str) -> Self {
+    fn new(stream: UnixStream, doors: Arc<Doors>, peer: Peer) -> Self {
         let (incoming, outgoing) = stream.into_split();
         Self {
             incoming,

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use verdict::decide::{Decision, Intake, decide, refuse};
 use verdict::evidence::Evidence;
 
+use super::peer::Peer;
 use super::sink::{SPOOFED_MAX, Sink};
 use super::{Doors, answer};
 use crate::audit::{self, Grounds};
@@ -54,10 +55,10 @@ pub(super) enum Asking<D> {
 }
 
 /// Whether a door takes pushes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Pushes {
-    /// It does, if the configuration does.
-    Taken,
+    /// It does, if the configuration does; this is who pushes.
+    Taken(Peer),
     /// Anybody could have sent them (decisions, "The trusted hop": plaintext takes no pushes).
     /// Answered allow and ignored, as where `accept-pushed-config` is false.
     Closed,
@@ -91,14 +92,14 @@ impl Conversation {
 
     /// Takes a push; its policy governs the questions after it.
     pub(super) fn push(&mut self, config: &str) -> Pushed {
-        if self.pushes == Pushes::Closed {
+        let Pushes::Taken(peer) = &self.pushes else {
             tracing::info!(
                 proxy = %self.proxy,
                 "pushed configuration ignored: a plaintext door takes none, whoever can connect could push"
             );
             return Pushed::Ignored;
-        }
-        let (pushed, policy) = self.doors.configured.push(config, &self.proxy);
+        };
+        let (pushed, policy) = self.doors.configured.push(config, peer, &self.proxy);
         if let Some(policy) = policy {
             self.policy = Some(policy);
         }

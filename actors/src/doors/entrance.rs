@@ -41,13 +41,13 @@ impl Entrance {
                 let (stream, _) = listener.accept().await?;
                 let doors = Arc::clone(doors);
                 Ok(admit(&stream, trusted).map(|peer| {
-                    let name = peer.clone();
+                    let name = peer.to_string();
                     let served = async move {
-                        let served = connection::serve(stream, doors, &name).await;
+                        let served = connection::serve(stream, doors, peer).await;
                         served.map_err(ClosedBecause::from)
                     };
                     Guest {
-                        peer,
+                        peer: name,
                         served: Box::pin(served),
                     }
                 }))

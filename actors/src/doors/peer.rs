@@ -3,10 +3,32 @@
 //! A forwarded certificate is public data: it counts only from a proxy that did the handshake. On a
 //! Unix socket the kernel says who connected; the socket's mode admits, `trusted-proxies` narrows.
 
+use std::fmt;
+
 use tokio::net::UnixStream;
+use verdict::id::WorkloadId;
 
 /// The user the kernel reports for one it cannot map; it may be anybody.
 const OVERFLOW_ID: u32 = 65_534;
+
+/// A peer that is known: what it is by the word of the kernel or of TLS, not by its own. Fair shares
+/// are kept by it, so that more connections are not more of anything.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// A process of this user, on the Unix socket.
+    User(u32),
+    /// This workload, by mutual TLS.
+    Workload(WorkloadId),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(uid) => write!(f, "uid:{uid}"),
+            Self::Workload(id) => f.write_str(id.as_str()),
+        }
+    }
+}
 
 /// A uid or gid that may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,14 +63,14 @@ pub enum UntrustedProxy {
     },
 }
 
-/// Checks the peer; an empty list admits whoever the socket's mode admits. Gives its name for the audit.
+/// Checks the peer; an empty list admits whoever the socket's mode admits.
 ///
 /// # Errors
 /// It may not ask.
-pub fn admit(stream: &UnixStream, trusted: &[TrustedPeer]) -> Result<String, UntrustedProxy> {
+pub fn admit(stream: &UnixStream, trusted: &[TrustedPeer]) -> Result<Peer, UntrustedProxy> {
     let peer = stream.peer_cred()?;
     let (uid, gid) = (peer.uid(), peer.gid());
-    admit_ids(uid, gid, trusted).map(|()| format!("uid:{uid}"))
+    admit_ids(uid, gid, trusted).map(|()| Peer::User(uid))
 }
 
 fn admit_ids(uid: u32, gid: u32, trusted: &[TrustedPeer]) -> Result<(), UntrustedProxy> {

@@ -9,6 +9,7 @@ use proto::sentinel::reply::{BlockStatus, Decision as Answer, Reply, Version, We
 use proto::sentinel::{Encoding, PayloadError, configure, control, handshake, v1};
 
 use super::conversation::{Asking, Conversation, Dialect, Pending, Pushes, Question};
+use super::peer::Peer;
 use super::{CAPABILITIES, Doors};
 use crate::configured::Pushed;
 
@@ -56,9 +57,10 @@ enum Stage {
 }
 
 impl Session {
-    pub(super) fn new(doors: Arc<Doors>, peer: &str) -> Self {
+    pub(super) fn new(doors: Arc<Doors>, peer: Peer) -> Self {
+        let name = peer.to_string();
         Self {
-            conversation: Conversation::new(doors, peer, Pushes::Taken),
+            conversation: Conversation::new(doors, &name, Pushes::Taken(peer)),
             stage: Stage::Greeting,
         }
     }

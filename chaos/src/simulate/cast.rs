@@ -349,7 +349,7 @@ fn terms() -> Result<Vec<Terms>, SimulateError> {
     let mut all = Vec::new();
     for ttl_s in TTLS_S {
         for mode in Mode::ALL {
-            let policy = policies.share(spec(mode, ttl_s)?)?;
+            let policy = policies.own(spec(mode, ttl_s)?)?;
             all.push(Terms {
                 mode,
                 ttl_s,

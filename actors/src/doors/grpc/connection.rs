@@ -100,12 +100,12 @@ pub(super) async fn serve(
             let shaken = shake_hands(stream, acceptor, &doors).await;
             let stream = shaken.inspect_err(|_| count(&doors.metrics.untrusted_proxy))?;
             drop(stranger);
-            let peer = match tls::peer_id(stream.get_ref().1) {
-                Some(id) => format!("{id} {address}"),
-                None => address.to_string(),
+            let (peer, pushes) = match tls::peer(stream.get_ref().1) {
+                Some(peer) => (format!("{peer} {address}"), Pushes::Taken(peer)),
+                None => (address.to_string(), Pushes::Closed),
             };
             tracing::debug!(peer, "proxy authenticated");
-            let caller = Caller::new(Arc::clone(&doors), peer, Pushes::Taken);
+            let caller = Caller::new(Arc::clone(&doors), peer, pushes);
             speak(stream, caller, &doors).await
         }
     }

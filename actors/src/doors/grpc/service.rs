@@ -40,7 +40,7 @@ impl Caller {
 
     /// A conversation with it.
     pub(super) fn conversation(&self) -> Conversation {
-        Conversation::new(Arc::clone(&self.doors), &self.peer, self.pushes)
+        Conversation::new(Arc::clone(&self.doors), &self.peer, self.pushes.clone())
     }
 }
 

@@ -24,6 +24,7 @@ use verdict::svid::{self, Refusal};
 
 use super::identity::OwnIdentity;
 use crate::clock::Clock;
+use crate::doors::peer::Peer;
 use crate::trust::TrustStore;
 
 /// HTTP/2, and nothing else.
@@ -109,7 +110,7 @@ pub fn acceptor(
 }
 
 /// Whose connection this is, after the handshake.
-pub(super) fn peer_id(connection: &ServerConnection) -> Option<String> {
+pub(super) fn peer(connection: &ServerConnection) -> Option<Peer> {
     let chain: Vec<Vec<u8>> = connection
         .peer_certificates()?
         .iter()
@@ -117,7 +118,7 @@ pub(super) fn peer_id(connection: &ServerConnection) -> Option<String> {
         .map(|certificate| certificate.to_vec())
         .collect();
     let presented = svid::examine(&chain).ok()?;
-    Some(presented.id().as_str().to_owned())
+    Some(Peer::Workload(presented.id().clone()))
 }
 
 /// The proxies as rustls asks about them.
