@@ -245,7 +245,7 @@ impl Owned {
             },
             configured: Configured::new(settings, Arc::clone(trust), Arc::clone(metrics))?,
             audit,
-            health: HealthBoard::default(),
+            health: HealthBoard::new(Arc::clone(trust), clock.clone()),
             metrics: Arc::clone(metrics),
             clock: clock.clone(),
             frames: FrameBudget::new(bounds.count(Bound::FrameMemoryBytes)),
@@ -297,8 +297,6 @@ impl Owned {
         let args = HealthArgs {
             trust: Arc::clone(&self.trust),
             board: self.doors.health.clone(),
-            failure: self.doors.configured.failure(),
-            clock: self.clock.clone(),
         };
         ChildSpec::actor("health", Restart::STANDARD, &Address::new(), move |_| {
             (HealthActor, args.clone())

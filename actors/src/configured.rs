@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use config::{Bound, NamedTimings, Outcome, Settings, Timings};
 use tokio::sync::watch;
 use verdict::availability::Timing;
-use verdict::policy::Failure;
 
 use crate::doors::peer::Peer;
 use crate::metrics::{Metrics, count};
@@ -31,8 +30,6 @@ pub struct Configured {
     /// The latest pushed value of each timing: it outlives a push that omits it.
     pushed: Mutex<NamedTimings>,
     timings: watch::Sender<Timings>,
-    /// What the most recent policy does in an outage, for the health report.
-    failure: watch::Sender<Failure>,
     trust: Arc<TrustStore>,
     metrics: Arc<Metrics>,
 }
@@ -58,13 +55,9 @@ impl Configured {
             .cloned()
             .map(|spec| policies.own(spec))
             .transpose()?;
-        let failure = initial
-            .as_ref()
-            .map_or_else(Failure::default, |policy| *policy.policy.failure());
         let pushed = NamedTimings::default();
         Ok(Self {
             timings: watch::Sender::new(settings.timings(&pushed)),
-            failure: watch::Sender::new(failure),
             pushed: Mutex::new(pushed),
             settings,
             policies,
@@ -98,13 +91,8 @@ impl Configured {
         self.timings.subscribe()
     }
 
-    /// What the most recent policy does in an outage.
-    #[must_use]
-    pub fn failure(&self) -> watch::Receiver<Failure> {
-        self.failure.subscribe()
-    }
-
-    /// Takes a push from this peer, which calls itself `proxy`; the policy, if there is one, is its connection's from now on.
+    /// Takes a push from this peer, which calls itself `proxy`; the policy, if there is one, is its
+    /// connection's from now on.
     pub fn push(&self, json: &str, peer: &Peer, proxy: &str) -> (Pushed, Option<Arc<InForce>>) {
         match self.try_push(json, peer, proxy) {
             Ok(Some(policy)) => {
@@ -151,9 +139,6 @@ impl Configured {
             tracing::warn!(proxy, %notice, "part of a push was not applied");
         }
         self.set_timings(applied.timings);
-        let failure = *policy.policy.failure();
-        self.failure
-            .send_if_modified(|now| std::mem::replace(now, failure) != failure);
         tracing::info!(
             proxy,
             policies = self.policies.len(),

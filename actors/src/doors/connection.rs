@@ -10,7 +10,6 @@ use proto::sentinel::frame::{self, FrameError, MessageType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -20,7 +19,6 @@ use super::reader::{Kind, Message, Next, Reader};
 use super::reports::{self, REPORT_INTERVAL_MS};
 use super::session::{Session, SessionError, Step};
 use super::{AGENT_ID, Doors};
-use crate::health::Health;
 use crate::metrics::count;
 use crate::unhurried::unhurried;
 
@@ -85,7 +83,6 @@ struct Connection {
     written: usize,
     pending: JoinSet<Vec<u8>>,
     memory: Option<Pin<Box<dyn Future<Output = FrameMemory> + Send>>>,
-    health: watch::Receiver<Health>,
     flow: Flow,
     /// When the frame that is under way must be whole, or the handshake must have come.
     frame_due: Option<Instant>,
@@ -101,7 +98,6 @@ impl Connection {
             outgoing,
             reader: Reader::new(),
             session: Session::new(Arc::clone(&doors), peer),
-            health: doors.health.subscribe(),
             out: Vec::new(),
             written: 0,
             pending: JoinSet::new(),
@@ -119,7 +115,7 @@ impl Connection {
         let mut reports = interval(Duration::from_millis(REPORT_INTERVAL_MS));
         reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
         reports.reset();
-        if self.health_now() == Health::Draining {
+        if self.doors.health.is_draining() {
             return Ok(());
         }
         loop {
@@ -160,8 +156,8 @@ impl Connection {
                         (_, Flow::Open | Flow::Finishing) => {}
                     }
                 }
-                changed = self.health.changed() => {
-                    if changed.is_err() || self.health_now() == Health::Draining {
+                changed = self.session.health().changed() => {
+                    if changed.is_err() || self.doors.health.is_draining() {
                         self.drain()?;
                     }
                     self.report_health();
@@ -318,12 +314,8 @@ impl Connection {
         Instant::now() + Duration::from_millis(ms)
     }
 
-    fn health_now(&self) -> Health {
-        *self.health.borrow()
-    }
-
     fn report_health(&mut self) {
-        let state = reports::state(*self.health.borrow_and_update());
+        let state = reports::state(*self.session.health().borrow_and_update());
         let Some(encoding) = self.session.reports_in() else {
             return;
         };

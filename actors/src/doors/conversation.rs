@@ -11,15 +11,18 @@ use std::time::Duration;
 use proto::sentinel::PayloadError;
 use proto::sentinel::event::{HeaderSink, RequestHeaders};
 use proto::sentinel::reply::Reply;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use verdict::decide::{Decision, Intake, decide, refuse};
 use verdict::evidence::Evidence;
+use verdict::policy::Failure;
 
 use super::peer::Peer;
 use super::sink::{SPOOFED_MAX, Sink};
 use super::{Doors, answer};
 use crate::audit::{self, Grounds};
 use crate::configured::Pushed;
+use crate::health::Health;
 use crate::judge::{Prompt, Scene};
 use crate::metrics::{Answer as Counted, count};
 use crate::policies::InForce;
@@ -70,17 +73,26 @@ pub(super) struct Conversation {
     proxy: Arc<str>,
     pushes: Pushes,
     policy: Option<Arc<InForce>>,
+    /// Health under that policy.
+    health: watch::Receiver<Health>,
 }
 
 impl Conversation {
     pub(super) fn new(doors: Arc<Doors>, peer: &str, pushes: Pushes) -> Self {
         let policy = doors.configured.initial();
+        let health = doors.health_under(policy.as_deref());
         Self {
             doors,
             proxy: Arc::from(peer),
             pushes,
             policy,
+            health,
         }
+    }
+
+    /// How we are, under the policy of this conversation.
+    pub(super) const fn health(&mut self) -> &mut watch::Receiver<Health> {
+        &mut self.health
     }
 
     /// The proxy says what it is called.
@@ -101,9 +113,19 @@ impl Conversation {
         };
         let (pushed, policy) = self.doors.configured.push(config, peer, &self.proxy);
         if let Some(policy) = policy {
-            self.policy = Some(policy);
+            self.put_in_force(policy);
         }
         pushed
+    }
+
+    fn put_in_force(&mut self, policy: Arc<InForce>) {
+        let mut health = self.doors.health_under(Some(&policy));
+        // What was told under the policy before, or was about to be, is not what this one says.
+        if *health.borrow() != *self.health.borrow() || self.health.has_changed().unwrap_or(true) {
+            health.mark_changed();
+        }
+        self.health = health;
+        self.policy = Some(policy);
     }
 
     /// The same for a message that may come without a configuration; gives the reason of a refusal.
@@ -303,6 +325,12 @@ impl<'a> Asked<'a> {
 }
 
 impl Doors {
+    /// Health under this policy; without one, under the default mode.
+    fn health_under(&self, policy: Option<&InForce>) -> watch::Receiver<Health> {
+        let failure = policy.map_or_else(Failure::default, |policy| *policy.policy.failure());
+        self.health.follow(&failure)
+    }
+
     fn decide<D: Dialect>(
         &self,
         dialect: D,

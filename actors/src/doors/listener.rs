@@ -8,7 +8,6 @@ use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{ConnectionActor, ConnectionArgs, Doors, Entrance};
-use crate::health::Health;
 use crate::metrics::count;
 use crate::supervision::Temporaries;
 
@@ -64,7 +63,6 @@ impl Actor for ListenerActor {
 
 /// Accepts until draining. A permit first: who finds none free waits in the socket's own queue.
 async fn accept(args: ListenerArgs) {
-    let mut health = args.doors.health.subscribe();
     loop {
         let accepted = async {
             // The semaphore is never closed.
@@ -73,7 +71,7 @@ async fn accept(args: ListenerArgs) {
         };
         let (permit, arrival) = tokio::select! {
             accepted = accepted => accepted,
-            _ = health.wait_for(|health| *health == Health::Draining) => return,
+            () = args.doors.health.draining() => return,
         };
         match (permit, arrival) {
             (Ok(permit), Ok(Ok(guest))) => {

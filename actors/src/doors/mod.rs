@@ -54,7 +54,7 @@ pub struct Doors {
     pub configured: Configured,
     /// Where records go.
     pub audit: AuditQueue,
-    /// How we are.
+    /// How we are, under each policy.
     pub health: HealthBoard,
     /// Counters.
     pub metrics: Arc<Metrics>,

@@ -7,11 +7,13 @@ use proto::sentinel::event::{self, HeaderSink, RequestHeaders};
 use proto::sentinel::frame::{self, MessageType};
 use proto::sentinel::reply::{BlockStatus, Decision as Answer, Reply, Version, WebSocket};
 use proto::sentinel::{Encoding, PayloadError, configure, control, handshake, v1};
+use tokio::sync::watch;
 
 use super::conversation::{Asking, Conversation, Dialect, Pending, Pushes, Question};
 use super::peer::Peer;
 use super::{CAPABILITIES, Doors};
 use crate::configured::Pushed;
+use crate::health::Health;
 
 /// What follows from a frame.
 pub(super) enum Step {
@@ -63,6 +65,11 @@ impl Session {
             conversation: Conversation::new(doors, &name, Pushes::Taken(peer)),
             stage: Stage::Greeting,
         }
+    }
+
+    /// How we are, under the policy of this connection.
+    pub(super) const fn health(&mut self) -> &mut watch::Receiver<Health> {
+        self.conversation.health()
     }
 
     /// Whether questions may be asked by now.

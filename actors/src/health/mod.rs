@@ -3,11 +3,12 @@
 //! Nothing depends on this actor being alive: deadlines are judged from data when a decision is
 //! made. It makes the transitions that time brings be reported when they happen.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use verdict::availability::{Phase, Stance};
 use verdict::policy::Failure;
 
@@ -45,46 +46,96 @@ impl Health {
     }
 }
 
-/// Where health is told and heard; owned above the actor.
+/// Where health is told and heard; owned above the actor. Health is of the agent *under a policy*:
+/// what one mode still answers another refuses, so each connection follows its own policy's.
 #[derive(Clone)]
 pub struct HealthBoard {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    trust: Arc<TrustStore>,
+    clock: Clock,
+    /// One for each different `failure` block that somebody follows.
+    views: Mutex<Vec<View>>,
+    draining: CancellationToken,
+}
+
+/// Health under one `failure` block.
+struct View {
+    failure: Failure,
     health: watch::Sender<Health>,
 }
 
-impl Default for HealthBoard {
-    fn default() -> Self {
+impl HealthBoard {
+    /// A board for this machine.
+    #[must_use]
+    pub fn new(trust: Arc<TrustStore>, clock: Clock) -> Self {
         Self {
-            health: watch::Sender::new(Health::Unhealthy),
+            shared: Arc::new(Shared {
+                trust,
+                clock,
+                views: Mutex::new(Vec::new()),
+                draining: CancellationToken::new(),
+            }),
         }
     }
-}
 
-impl HealthBoard {
-    /// Told of every change.
+    /// Health under a policy with this `failure` block, and every change of it.
     #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<Health> {
-        self.health.subscribe()
+    pub fn follow(&self, failure: &Failure) -> watch::Receiver<Health> {
+        let mut views = self.views();
+        views.retain(|view| view.health.receiver_count() > 0);
+        if let Some(view) = views.iter().find(|view| view.failure == *failure) {
+            return view.health.subscribe();
+        }
+        let (sender, receiver) = watch::channel(self.health_now(failure));
+        views.push(View {
+            failure: *failure,
+            health: sender,
+        });
+        receiver
     }
 
-    /// Health now.
-    #[must_use]
-    pub fn health(&self) -> Health {
-        *self.health.borrow()
+    /// Looks again: what time or the source has changed is told.
+    pub fn look(&self) {
+        for view in self.views().iter() {
+            let health = self.health_now(&view.failure);
+            view.health
+                .send_if_modified(|told| std::mem::replace(told, health) != health);
+        }
     }
 
     /// Draining is final.
     pub fn drain(&self) {
-        self.set(Health::Draining);
+        self.shared.draining.cancel();
+        self.look();
     }
 
-    fn set(&self, health: Health) {
-        self.health.send_if_modified(|now| {
-            let changes = *now != health && *now != Health::Draining;
-            if changes {
-                *now = health;
-            }
-            changes
-        });
+    /// Whether we drain.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.shared.draining.is_cancelled()
+    }
+
+    /// Waits until we drain.
+    pub async fn draining(&self) {
+        self.shared.draining.cancelled().await;
+    }
+
+    fn health_now(&self, failure: &Failure) -> Health {
+        if self.is_draining() {
+            return Health::Draining;
+        }
+        let world = self.shared.trust.load();
+        let basis = world.basis(failure, self.shared.clock.now());
+        Health::of(basis.phase, basis.stance)
+    }
+
+    /// A poisoned lock guards a list that is whole between any two of its steps.
+    fn views(&self) -> MutexGuard<'_, Vec<View>> {
+        let views = self.shared.views.lock();
+        views.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -95,10 +146,6 @@ pub struct HealthArgs {
     pub trust: Arc<TrustStore>,
     /// Where health is told.
     pub board: HealthBoard,
-    /// What the configured mode does in an outage.
-    pub failure: watch::Receiver<Failure>,
-    /// The clock.
-    pub clock: Clock,
 }
 
 /// The actor.
@@ -137,8 +184,95 @@ impl Actor for HealthActor {
 impl HealthArgs {
     fn look(&self) {
         self.trust.tick();
-        let world = self.trust.load();
-        let basis = world.basis(&self.failure.borrow(), self.clock.now());
-        self.board.set(Health::of(basis.phase, basis.stance));
+        self.board.look();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use verdict::availability::{Found, Loss, State, Timing};
+    use verdict::policy::Mode;
+    use verdict::time::Now;
+    use verdict::trust::{Snapshot, World};
+
+    use super::*;
+    use crate::clock::ToldClock;
+    use crate::trust::Advice;
+
+    const START: Now = Now {
+        wall_ms: 1_700_000_000_000,
+        boot_ms: 5_000,
+    };
+    const TIMING: Timing = Timing {
+        unavailable_after_ms: 1_000,
+        withdrawal_grace_ms: 1_000,
+    };
+
+    fn under(mode: Mode) -> Failure {
+        Failure {
+            spire_unavailable: mode,
+            ..Failure::default()
+        }
+    }
+
+    fn board() -> (HealthBoard, Arc<TrustStore>, ToldClock) {
+        let told = ToldClock::new(START, "boot");
+        let clock = Clock::Told(told.clone());
+        let state = State::start(Found::Nothing, TIMING, START);
+        let world = World::new(state, TIMING, Snapshot::default());
+        let trust = TrustStore::new(world, clock.clone(), Arc::default(), Advice::default());
+        let trust = Arc::new(trust);
+        (HealthBoard::new(Arc::clone(&trust), clock), trust, told)
+    }
+
+    /// In one outage: each mode's own health, whoever followed last.
+    #[test]
+    fn health_is_of_the_mode_that_is_followed() {
+        let (board, trust, told) = board();
+        let open = board.follow(&under(Mode::FailOpen));
+        let closed = board.follow(&under(Mode::FailClosed));
+        trust.lost(Loss::Transport);
+        let later = START.wall_ms + 2_000;
+        told.tell(
+            Now {
+                wall_ms: later,
+                boot_ms: START.boot_ms + 2_000,
+            },
+            0,
+        );
+        trust.tick();
+        board.look();
+        assert_eq!(*open.borrow(), Health::Degraded);
+        assert_eq!(*closed.borrow(), Health::Unhealthy);
+        assert_eq!(
+            *board.follow(&under(Mode::FailOpen)).borrow(),
+            Health::Degraded
+        );
+    }
+
+    #[test]
+    fn draining_is_final_and_for_all() {
+        let (board, _trust, _told) = board();
+        let open = board.follow(&under(Mode::FailOpen));
+        board.drain();
+        board.look();
+        assert_eq!(*open.borrow(), Health::Draining);
+        let late = board.follow(&under(Mode::Cache));
+        assert_eq!(*late.borrow(), Health::Draining);
+        assert!(board.is_draining());
+    }
+
+    /// A mode that nobody follows any more takes no place.
+    #[test]
+    fn views_end_with_their_followers() {
+        let (board, _trust, _told) = board();
+        for ttl in 0..1_000 {
+            let failure = Failure {
+                cache_ttl_s: ttl,
+                ..under(Mode::Cache)
+            };
+            drop(board.follow(&failure));
+        }
+        assert_eq!(board.views().len(), 1);
     }
 }

@@ -26,7 +26,6 @@ use super::service::{Caller, routes};
 use super::tls;
 use crate::doors::Doors;
 use crate::doors::conversation::Pushes;
-use crate::health::Health;
 use crate::metrics::count;
 
 /// Calls at once on one connection: as many as RFC 9113 (6.5.2) wants at least. Proxies use one,
@@ -147,12 +146,12 @@ where
     tokio::select! {
         end = http.as_mut() => return Ok(end?),
         () = called.notified() => {}
-        () = draining(doors) => {}
+        () = doors.health.draining() => {}
         () = sleep(Duration::from_millis(within_ms)) => return Err(GrpcError::NoCall(within_ms)),
     }
     tokio::select! {
         end = http.as_mut() => return Ok(end?),
-        () = draining(doors) => {}
+        () = doors.health.draining() => {}
     }
     http.as_mut().graceful_shutdown();
     Ok(http.await?)
@@ -171,12 +170,6 @@ fn limited(calls: Calls) -> http2::Builder<Calls> {
         .keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE);
     http
-}
-
-async fn draining(doors: &Doors) {
-    let mut health = doors.health.subscribe();
-    // Without anybody left who could tell, we are on our way down too.
-    let _ = health.wait_for(|health| *health == Health::Draining).await;
 }
 
 /// The tasks of a connection's calls: they end with it, not some time after.

@@ -12,7 +12,7 @@ use proto::sentinel::control::Ping;
 use proto::sentinel::grpc::v2::proxy_to_agent::Message as Ask;
 use proto::sentinel::grpc::{self, v2};
 use proto::sentinel::reply::Reply;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_stream::Stream;
@@ -26,7 +26,6 @@ use crate::doors::connection::{WRITE_STALL_MS, until};
 use crate::doors::conversation::{Asking, Conversation};
 use crate::doors::reports::{self, REPORT_INTERVAL_MS};
 use crate::doors::{AGENT_ID, CAPABILITIES, Doors};
-use crate::health::Health;
 
 /// Answers between the task and the connection; beyond them, the task waits and reads no more.
 const REPLIES_WAITING: usize = 32;
@@ -59,7 +58,6 @@ pub(super) fn open(caller: &Caller, dialect: V2, asks: Streaming<v2::ProxyToAgen
         conversation: caller.conversation(),
         stage: Stage::Greeting,
         pending: JoinSet::new(),
-        health: caller.doors.health.subscribe(),
         replies,
     };
     Replies {
@@ -106,7 +104,6 @@ struct Talk {
     conversation: Conversation,
     stage: Stage,
     pending: JoinSet<Answers>,
-    health: watch::Receiver<Health>,
     replies: mpsc::Sender<Result<v2::AgentToProxy, Status>>,
 }
 
@@ -147,7 +144,7 @@ impl Talk {
                     // A panic in there was the validation's, and is contained there.
                     self.say_all(answers.unwrap_or_default()).await
                 }
-                changed = self.health.changed() => match changed {
+                changed = self.conversation.health().changed() => match changed {
                     Ok(()) => self.report_health().await,
                     Err(_) => Err(End::Done),
                 },
@@ -284,11 +281,11 @@ impl Talk {
     }
 
     fn is_draining(&self) -> bool {
-        *self.health.borrow() == Health::Draining
+        self.doors.health.is_draining()
     }
 
     async fn report_health(&mut self) -> Result<(), End> {
-        let state = reports::state(*self.health.borrow_and_update());
+        let state = reports::state(*self.conversation.health().borrow_and_update());
         if self.stage == Stage::Greeting {
             return Ok(());
         }
