@@ -427,14 +427,14 @@ impl Grpc {
                 let initial = doors.configured.initial();
                 let failure =
                     initial.map_or_else(Default::default, |policy| *policy.policy.failure());
-                let proxies = TrustedProxies {
+                let proxies = Arc::new(TrustedProxies {
                     ids,
                     trust: Arc::clone(&doors.judge.trust),
                     cache_ttl_ms: failure.cache_ttl_ms(),
                     clock: doors.clock.clone(),
-                };
-                let acceptor = tls::acceptor(Arc::clone(&identity), proxies)?;
-                (Security::MutualTls(acceptor), Some(identity))
+                });
+                let acceptor = tls::acceptor(Arc::clone(&identity), Arc::clone(&proxies))?;
+                (Security::MutualTls { acceptor, proxies }, Some(identity))
             }
             DoorSecurity::PlaintextLoopback => {
                 tracing::warn!(

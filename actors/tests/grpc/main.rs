@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use chaos::ca::Rotation;
 use chaos::spire::SocketFile;
 use proto::sentinel::grpc::v1::agent_processor_client::AgentProcessorClient;
 use proto::sentinel::grpc::v2::agent_response::Decision;
@@ -367,6 +368,38 @@ async fn only_a_trusted_proxy_may_ask() {
     assert!(!stage.can_ask(stage.try_plain_channel().await).await);
     // And the trusted one is served as before.
     assert!(stage.can_ask(stage.tls_channel(Some(PROXY)).await).await);
+}
+
+/// A stream that is open, and calls on its connection, end when the proxy's certificate is borne no
+/// more; a rotation that still bears it cuts nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_is_judged_again_when_the_bundle_changes() {
+    let mut stage = Stage::mutual_tls().await;
+    let channel = stage.tls_channel(Some(PROXY)).await.unwrap();
+    let mut talk = Talk::open(channel).await;
+    talk.greet().await;
+    let updates = |stage: &Stage| {
+        let metrics = &stage.agent.doors().metrics;
+        metrics.updates.load(Ordering::Relaxed)
+    };
+    let before = updates(&stage);
+    stage.world.rotate(Rotation::Overlapping).unwrap();
+    soon(async {
+        while updates(&stage) == before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    talk.say(ping(1)).await;
+    assert_eq!(talk.pong().await, 1);
+    stage.world.retire_old_roots();
+    let refused = talk.end().await.expect("a reason");
+    assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+    assert!(refused.message().contains("UNTRUSTED_PROXY"), "{refused}");
+    let metrics = &stage.agent.doors().metrics;
+    assert!(metrics.untrusted_proxy.load(Ordering::Relaxed) > 0);
+    // It comes back with a certificate of the new authority.
+    stage.trusted_can_ask().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

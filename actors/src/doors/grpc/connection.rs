@@ -18,12 +18,13 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tonic::Status;
 use tower::Service as _;
 
 use super::Security;
 use super::meter::Metered;
 use super::service::{Caller, routes};
-use super::tls;
+use super::tls::{self, UntrustedCaller};
 use crate::doors::Doors;
 use crate::doors::conversation::Pushes;
 use crate::metrics::count;
@@ -57,6 +58,10 @@ const SEND_MAX_BYTES: usize = 256 * 1024;
 /// a host that is gone gives its place back within a minute.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// What a caller that is trusted no more has beyond the decision's deadline to read its last answers,
+/// milliseconds.
+const PARTING_MS: u64 = 1_000;
+
 /// Why a connection was closed by us.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GrpcError {
@@ -68,6 +73,9 @@ pub(super) enum GrpcError {
         "UNTRUSTED_PROXY: connection closed before its request was read: no TLS handshake within {0} ms"
     )]
     SlowHandshake(u64),
+    /// It was a proxy of ours, and is none any more.
+    #[error("UNTRUSTED_PROXY: connection closed, its certificate was judged again: {0}")]
+    Doubted(#[source] UntrustedCaller),
     /// It opened no call.
     #[error("no call within {0} ms (agent protocol, section 8)")]
     NoCall(u64),
@@ -93,19 +101,20 @@ pub(super) async fn serve(
         Security::Plaintext => {
             drop(stranger);
             let caller = Caller::new(Arc::clone(&doors), address.to_string(), Pushes::Closed);
-            speak(stream, caller, &doors).await
+            speak(stream, caller, &doors, std::future::pending()).await
         }
-        Security::MutualTls(acceptor) => {
+        Security::MutualTls { acceptor, proxies } => {
             let shaken = shake_hands(stream, acceptor, &doors).await;
             let stream = shaken.inspect_err(|_| count(&doors.metrics.untrusted_proxy))?;
             drop(stranger);
-            let (peer, pushes) = match tls::peer(stream.get_ref().1) {
-                Some(peer) => (format!("{peer} {address}"), Pushes::Taken(peer)),
-                None => (address.to_string(), Pushes::Closed),
-            };
-            tracing::debug!(peer, "proxy authenticated");
-            let caller = Caller::new(Arc::clone(&doors), peer, pushes);
-            speak(stream, caller, &doors).await
+            let vouched = tls::caller(stream.get_ref().1, proxies)
+                .inspect_err(|_| count(&doors.metrics.untrusted_proxy))
+                .map_err(GrpcError::Doubted)?;
+            let peer = vouched.peer();
+            let name = format!("{peer} {address}");
+            tracing::debug!(peer = name, "proxy authenticated");
+            let caller = Caller::new(Arc::clone(&doors), name, Pushes::Taken(peer));
+            speak(stream, caller, &doors, proxies.doubted(vouched)).await
         }
     }
 }
@@ -122,8 +131,14 @@ async fn shake_hands(
     }
 }
 
-/// HTTP/2, until the peer closes, or we drain and the calls in flight are finished.
-async fn speak<S>(stream: S, caller: Caller, doors: &Doors) -> Result<(), GrpcError>
+/// HTTP/2, until the peer closes, or we drain and the calls in flight are finished, or the caller is
+/// trusted no more.
+async fn speak<S>(
+    stream: S,
+    caller: Caller,
+    doors: &Doors,
+    doubted: impl Future<Output = UntrustedCaller>,
+) -> Result<(), GrpcError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -132,29 +147,57 @@ where
     let bell = Arc::clone(&called);
     let frames = doors.frames.clone();
     let within_ms = doors.bounds.handshake_timeout_ms;
+    let standing = caller.standing.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         bell.notify_one();
+        let refused = standing.is_cancelled().then(turned_away);
         let mut routes = routes.clone();
         let frames = frames.clone();
         let request = request.map(|body| Metered::new(body, frames, within_ms));
-        async move { routes.call(request).await }
+        async move {
+            match refused {
+                Some(refusal) => Ok(refusal.into_http()),
+                None => routes.call(request).await,
+            }
+        }
     });
     let calls = Calls::default();
     let _ends_with_us = EndOfCalls(calls.clone());
     let http = limited(calls).serve_connection(TokioIo::new(stream), service);
     let mut http = pin!(http);
-    tokio::select! {
-        end = http.as_mut() => return Ok(end?),
-        () = called.notified() => {}
-        () = doors.health.draining() => {}
-        () = sleep(Duration::from_millis(within_ms)) => return Err(GrpcError::NoCall(within_ms)),
-    }
-    tokio::select! {
-        end = http.as_mut() => return Ok(end?),
-        () = doors.health.draining() => {}
-    }
+    let mut doubted = pin!(doubted);
+    let error = 'trusted: {
+        tokio::select! {
+            end = http.as_mut() => return Ok(end?),
+            error = doubted.as_mut() => break 'trusted error,
+            () = called.notified() => {}
+            () = doors.health.draining() => {}
+            () = sleep(Duration::from_millis(within_ms)) => return Err(GrpcError::NoCall(within_ms)),
+        }
+        tokio::select! {
+            end = http.as_mut() => return Ok(end?),
+            error = doubted.as_mut() => break 'trusted error,
+            () = doors.health.draining() => {}
+        }
+        http.as_mut().graceful_shutdown();
+        tokio::select! {
+            end = http.as_mut() => return Ok(end?),
+            error = doubted.as_mut() => error,
+        }
+    };
+    // It asks nothing from now on. What it asked before is answered, which the deadline bounds.
+    count(&doors.metrics.untrusted_proxy);
+    caller.standing.cancel();
     http.as_mut().graceful_shutdown();
-    Ok(http.await?)
+    let parting_ms = doors.bounds.decision_deadline_ms.saturating_add(PARTING_MS);
+    // It is closed for that reason, however it takes its leave.
+    let _ = timeout(Duration::from_millis(parting_ms), http).await;
+    Err(GrpcError::Doubted(error))
+}
+
+/// Why a call is not taken.
+pub(super) fn turned_away() -> Status {
+    Status::unauthenticated("UNTRUSTED_PROXY: this connection's certificate is trusted no more")
 }
 
 fn limited(calls: Calls) -> http2::Builder<Calls> {

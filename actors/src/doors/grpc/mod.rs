@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use self::tls::TrustedProxies;
 use super::Doors;
 use super::actor::ClosedBecause;
 use super::entrance::Guest;
@@ -41,7 +42,12 @@ const STRANGERS_SHARE: usize = 4;
 /// How the door knows its callers.
 pub enum Security {
     /// Mutual TLS.
-    MutualTls(TlsAcceptor),
+    MutualTls {
+        /// Shakes hands.
+        acceptor: TlsAcceptor,
+        /// Who may ask; judged in the handshake and from then on.
+        proxies: Arc<TrustedProxies>,
+    },
     /// Not at all; it takes no pushes.
     Plaintext,
 }

@@ -12,6 +12,7 @@ use proto::sentinel::grpc::zentinel::agent_service_v2_server::{
 use proto::sentinel::grpc::{self, v1, v2};
 use proto::sentinel::reply::{Reply, WebSocket};
 use tokio_stream::Empty;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -27,6 +28,8 @@ pub(super) struct Caller {
     pub(super) doors: Arc<Doors>,
     peer: Arc<str>,
     pushes: Pushes,
+    /// Cancelled when the caller is trusted no more.
+    pub(super) standing: CancellationToken,
 }
 
 impl Caller {
@@ -35,6 +38,7 @@ impl Caller {
             doors,
             peer: peer.into(),
             pushes,
+            standing: CancellationToken::new(),
         }
     }
 

@@ -16,9 +16,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, Streaming};
 
+use super::connection::turned_away;
 use super::dialect::V2;
 use super::service::Caller;
 use crate::configured::Pushed;
@@ -59,6 +61,7 @@ pub(super) fn open(caller: &Caller, dialect: V2, asks: Streaming<v2::ProxyToAgen
         stage: Stage::Greeting,
         pending: JoinSet::new(),
         replies,
+        standing: caller.standing.clone(),
     };
     Replies {
         receiver,
@@ -105,6 +108,8 @@ struct Talk {
     stage: Stage,
     pending: JoinSet<Answers>,
     replies: mpsc::Sender<Result<v2::AgentToProxy, Status>>,
+    /// Cancelled when the caller is trusted no more.
+    standing: CancellationToken,
 }
 
 impl Talk {
@@ -129,6 +134,7 @@ impl Talk {
         while !self.is_draining() {
             let due = (self.stage == Stage::Greeting).then_some(greeting_due);
             let step = tokio::select! {
+                () = self.standing.cancelled() => Err(End::Because(turned_away())),
                 // A stream's own limit stops reading; it never refuses.
                 ask = asks.message(), if self.pending.len() < self.doors.bounds.in_flight => {
                     match ask {
@@ -162,6 +168,9 @@ impl Talk {
 
     /// Takes one message.
     async fn take(&mut self, ask: v2::ProxyToAgent) -> Result<(), End> {
+        if self.standing.is_cancelled() {
+            return Err(End::Because(turned_away()));
+        }
         let Some(ask) = ask.message else {
             // Newer proxies may say what we have no word for; nothing of it asks for a decision.
             self.conversation.unreadable(

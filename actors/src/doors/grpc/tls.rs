@@ -1,10 +1,12 @@
 //! Mutual TLS: our certificate is our SVID, and the caller's must be the SVID of a trusted proxy.
 //!
 //! Certificates are judged by the same code and the same bundles as those of requests. Nothing is
-//! resumed, so every connection is judged anew by what is in force.
+//! resumed, so every connection is judged anew by what is in force; and it is judged again whenever
+//! what it was judged by is no longer so.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{
@@ -18,9 +20,12 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, ServerConfig,
     ServerConnection, SignatureScheme,
 };
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use verdict::availability::Phase;
 use verdict::id::{TrustDomain, WorkloadId};
-use verdict::svid::{self, Refusal};
+use verdict::svid::{self, Presented, Refusal, VerifiedIdentity};
+use verdict::trust::Generation;
 
 use super::identity::OwnIdentity;
 use crate::clock::Clock;
@@ -60,6 +65,26 @@ pub enum UntrustedCaller {
     /// There is nothing to judge it by.
     #[error("no bundle of {0}: its proxies cannot be told from others")]
     NoBundle(TrustDomain),
+    /// TLS shows no certificate, where it demanded one.
+    #[error("it has no certificate")]
+    NoCertificate,
+}
+
+/// How often a caller is looked at between the world's changes, milliseconds. Bundles and paths end
+/// by the wall clock, which can be set, and timers stand still while the machine sleeps.
+const LOOK_MS: u64 = 1_000;
+
+/// A caller that was found trusted, and what that rests on.
+pub(super) struct Vouched {
+    presented: Presented,
+    identity: VerifiedIdentity,
+    generation: Generation,
+}
+
+impl Vouched {
+    pub(super) fn peer(&self) -> Peer {
+        Peer::Workload(self.identity.id().clone())
+    }
 }
 
 impl TrustedProxies {
@@ -67,22 +92,61 @@ impl TrustedProxies {
     ///
     /// # Errors
     /// Whose it is may not connect.
-    pub fn judge(&self, chain: &[Vec<u8>]) -> Result<(), UntrustedCaller> {
+    pub(super) fn judge(&self, chain: &[Vec<u8>]) -> Result<Vouched, UntrustedCaller> {
         let presented = svid::examine(chain)?;
         let id = presented.id();
         if !self.ids.contains(id) {
             return Err(UntrustedCaller::NotListed(id.as_str().to_owned()));
         }
+        self.vouch(presented, None)
+    }
+
+    /// Judges a listed caller by what is in force now; `known` is what it was found by the last time,
+    /// which holds as long as the bundle is the same and the path's time is not over.
+    fn vouch(
+        &self,
+        presented: Presented,
+        known: Option<(VerifiedIdentity, Generation)>,
+    ) -> Result<Vouched, UntrustedCaller> {
         let now = self.clock.now();
         let world = self.trust.load();
+        let domain = presented.id().trust_domain();
         // In an outage the last known bundle serves: what requests get then is the mode's affair.
-        // A withdrawal leaves none.
+        // A withdrawal leaves none, from the moment that its time has come.
+        let phase = world.state().settled(world.timing(), now).phase();
         let bundle = world
             .snapshot()
-            .bundle(id.trust_domain(), self.cache_ttl_ms, now)
-            .ok_or_else(|| UntrustedCaller::NoBundle(id.trust_domain().clone()))?;
-        svid::validate(&presented, bundle.anchors(), now.unix_seconds())?;
-        Ok(())
+            .bundle(domain, self.cache_ttl_ms, now)
+            .filter(|_| phase != Phase::Withdrawn)
+            .ok_or_else(|| UntrustedCaller::NoBundle(domain.clone()))?;
+        let generation = bundle.generation();
+        let identity = match known.filter(|(_, judged_by)| *judged_by == generation) {
+            Some((identity, _)) => {
+                identity.judge(now.unix_seconds())?;
+                identity
+            }
+            None => svid::validate(&presented, bundle.anchors(), now.unix_seconds())?,
+        };
+        Ok(Vouched {
+            presented,
+            identity,
+            generation,
+        })
+    }
+
+    /// Waits until a caller is trusted no more, and says why: its path's time is over, or its trust
+    /// domain's bundle changed and does not bear it, or is gone.
+    pub(super) async fn doubted(&self, mut caller: Vouched) -> UntrustedCaller {
+        let mut changed = self.trust.subscribe();
+        loop {
+            let known = Some((caller.identity, caller.generation));
+            caller = match self.vouch(caller.presented, known) {
+                Ok(caller) => caller,
+                Err(error) => return error,
+            };
+            // Whoever can change the world is gone only with us; time goes on.
+            let _ = timeout(Duration::from_millis(LOOK_MS), changed.changed()).await;
+        }
     }
 }
 
@@ -92,7 +156,7 @@ impl TrustedProxies {
 /// The provider knows no common protocol version; ours does.
 pub fn acceptor(
     identity: Arc<OwnIdentity>,
-    proxies: TrustedProxies,
+    proxies: Arc<TrustedProxies>,
 ) -> Result<TlsAcceptor, rustls::Error> {
     let provider = provider();
     let verifier = Verifier {
@@ -110,20 +174,26 @@ pub fn acceptor(
 }
 
 /// Whose connection this is, after the handshake.
-pub(super) fn peer(connection: &ServerConnection) -> Option<Peer> {
-    let chain: Vec<Vec<u8>> = connection
-        .peer_certificates()?
-        .iter()
-        .take(1)
+pub(super) fn caller(
+    connection: &ServerConnection,
+    proxies: &TrustedProxies,
+) -> Result<Vouched, UntrustedCaller> {
+    let certificates = connection.peer_certificates();
+    let chain = certificates.ok_or(UntrustedCaller::NoCertificate)?;
+    proxies.judge(&owned(chain.iter()))
+}
+
+/// A chain as it is judged. One more than may be shows that there are too many.
+fn owned<'a>(chain: impl Iterator<Item = &'a CertificateDer<'a>>) -> Vec<Vec<u8>> {
+    chain
+        .take(svid::CHAIN_MAX_CERTIFICATES + 1)
         .map(|certificate| certificate.to_vec())
-        .collect();
-    let presented = svid::examine(&chain).ok()?;
-    Some(Peer::Workload(presented.id().clone()))
+        .collect()
 }
 
 /// The proxies as rustls asks about them.
 struct Verifier {
-    proxies: TrustedProxies,
+    proxies: Arc<TrustedProxies>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -148,13 +218,8 @@ impl ClientCertVerifier for Verifier {
         _now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
         let chain = std::iter::once(end_entity).chain(intermediates);
-        // One more than may be shows that there are too many.
-        let chain: Vec<Vec<u8>> = chain
-            .take(svid::CHAIN_MAX_CERTIFICATES + 1)
-            .map(|certificate| certificate.to_vec())
-            .collect();
-        match self.proxies.judge(&chain) {
-            Ok(()) => Ok(ClientCertVerified::assertion()),
+        match self.proxies.judge(&owned(chain)) {
+            Ok(_) => Ok(ClientCertVerified::assertion()),
             Err(error) => Err(CertificateError::Other(OtherError(Arc::new(error))).into()),
         }
     }
@@ -179,5 +244,150 @@ impl ClientCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use chaos::ca::{Authority, AuthorityOptions, IssuedSvid, SvidOptions, Window};
+    use verdict::availability::{Found, Loss, State, Timing};
+    use verdict::id::SpiffeId;
+    use verdict::time::Now;
+    use verdict::trust::{Snapshot, World};
+
+    use super::*;
+    use crate::clock::ToldClock;
+    use crate::trust::Advice;
+
+    const PROXY: &str = "spiffe://example.org/proxy";
+    const START_S: u64 = 1_700_000_000;
+    const TIMING: Timing = Timing {
+        unavailable_after_ms: 1_000,
+        withdrawal_grace_ms: 1_000,
+    };
+
+    /// Trusted proxies on a clock that is told, their authority, and the bundle in force.
+    struct Scene {
+        proxies: TrustedProxies,
+        authority: Authority,
+        clock: ToldClock,
+    }
+
+    fn at(after_ms: i64) -> Now {
+        Now {
+            wall_ms: i64::try_from(START_S).unwrap() * 1_000 + after_ms,
+            boot_ms: 5_000 + after_ms,
+        }
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let told = ToldClock::new(at(0), "boot");
+            let clock = Clock::Told(told.clone());
+            let state = State::start(Found::Nothing, TIMING, at(0));
+            let world = World::new(state, TIMING, Snapshot::default());
+            let trust = TrustStore::new(world, clock.clone(), Arc::default(), Advice::default());
+            let scene = Self {
+                proxies: TrustedProxies {
+                    ids: vec![
+                        WorkloadId::try_from(SpiffeId::parse(PROXY.as_bytes()).unwrap()).unwrap(),
+                    ],
+                    trust: Arc::new(trust),
+                    cache_ttl_ms: 3_600_000,
+                    clock,
+                },
+                authority: Authority::new("example.org", AuthorityOptions::at(START_S)).unwrap(),
+                clock: told,
+            };
+            scene.publish(&[&scene.authority]);
+            scene
+        }
+
+        fn publish(&self, authorities: &[&Authority]) {
+            let der: Vec<u8> = authorities
+                .iter()
+                .flat_map(|each| each.anchors_der())
+                .collect();
+            let key = self.authority.bundle_key();
+            let bundles = [(key.as_str(), der.as_slice())];
+            self.proxies.trust.update(bundles.into_iter()).unwrap();
+        }
+
+        fn svid(&self, lifetime_s: u64) -> IssuedSvid {
+            let window = Window::from(START_S, lifetime_s);
+            let options = SvidOptions::at(START_S).with_window(window);
+            self.authority.issue(PROXY, &options).unwrap()
+        }
+
+        fn again(&self, caller: &Vouched) -> Result<Vouched, UntrustedCaller> {
+            let known = Some((caller.identity.clone(), caller.generation));
+            self.proxies.vouch(caller.presented.clone(), known)
+        }
+    }
+
+    #[test]
+    fn a_caller_is_trusted_until_its_path_ends() {
+        let scene = Scene::new();
+        let caller = scene.proxies.judge(&scene.svid(60).chain_der).unwrap();
+        scene.clock.tell(at(59_000), 0);
+        assert!(scene.again(&caller).is_ok());
+        scene.clock.tell(at(62_000), 0);
+        let error = scene.again(&caller).err().unwrap();
+        assert!(
+            matches!(error, UntrustedCaller::Svid(Refusal::Expired { .. })),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_caller_is_trusted_while_a_changed_bundle_bears_it() {
+        let scene = Scene::new();
+        let other = Authority::new("example.org", AuthorityOptions::at(START_S)).unwrap();
+        let caller = scene.proxies.judge(&scene.svid(3_600).chain_der).unwrap();
+        scene.publish(&[&scene.authority, &other]);
+        let caller = scene.again(&caller).unwrap();
+        scene.publish(&[&other]);
+        let error = scene.again(&caller).err().unwrap();
+        assert!(matches!(error, UntrustedCaller::Svid(_)), "{error}");
+    }
+
+    /// Judged from data: nobody has stepped the machine since the refusal.
+    #[test]
+    fn nobody_is_trusted_once_spire_has_withdrawn() {
+        let scene = Scene::new();
+        let caller = scene.proxies.judge(&scene.svid(3_600).chain_der).unwrap();
+        scene.proxies.trust.lost(Loss::Refused);
+        assert!(scene.again(&caller).is_ok(), "the grace");
+        scene.clock.tell(at(2_000), 0);
+        let error = scene.again(&caller).err().unwrap();
+        assert!(matches!(error, UntrustedCaller::NoBundle(_)), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn doubt_comes_with_the_change_and_with_time() {
+        let scene = Scene::new();
+        let caller = || scene.proxies.judge(&scene.svid(60).chain_der).unwrap();
+        let waiting = scene.proxies.doubted(caller());
+        let within = Duration::from_secs(30);
+        assert!(
+            timeout(within, waiting).await.is_err(),
+            "nothing has changed"
+        );
+        let other = Authority::new("example.org", AuthorityOptions::at(START_S)).unwrap();
+        let (error, ()) = tokio::join!(scene.proxies.doubted(caller()), async {
+            tokio::task::yield_now().await;
+            scene.publish(&[&other]);
+        });
+        assert!(matches!(error, UntrustedCaller::Svid(_)), "{error}");
+        scene.publish(&[&scene.authority]);
+        let (error, ()) = tokio::join!(scene.proxies.doubted(caller()), async {
+            tokio::task::yield_now().await;
+            scene.clock.tell(at(62_000), 0);
+        });
+        assert!(
+            matches!(error, UntrustedCaller::Svid(Refusal::Expired { .. })),
+            "{error}"
+        );
     }
 }
