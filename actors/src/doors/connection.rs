@@ -13,7 +13,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::budget::FrameMemory;
+use super::budget::{FrameMemory, LARGE_FRAME_SHARE};
 use super::peer::Peer;
 use super::reader::{Kind, Message, Next, Reader};
 use super::reports::{self, REPORT_INTERVAL_MS};
@@ -24,9 +24,6 @@ use crate::unhurried::unhurried;
 
 /// Time a peer may not read at all while we have something to say, milliseconds.
 pub(super) const WRITE_STALL_MS: u64 = 30_000;
-/// The part of `handshake-timeout-ms` in which a frame over 64 KiB must arrive once its memory is
-/// taken: a local socket delivers the largest in milliseconds, and others may wait for that memory.
-const LARGE_FRAME_SHARE: u64 = 10;
 /// Unwritten answers beyond which reading stops, bytes.
 const OUT_MAX_BYTES: usize = 256 * 1024;
 
@@ -72,6 +69,12 @@ enum Flow {
     Finishing,
 }
 
+/// A wait for memory, and since when: that time is not the peer's.
+struct Wait {
+    since: Instant,
+    memory: Pin<Box<dyn Future<Output = FrameMemory> + Send>>,
+}
+
 /// What the task works with.
 struct Connection {
     incoming: OwnedReadHalf,
@@ -82,7 +85,8 @@ struct Connection {
     out: Vec<u8>,
     written: usize,
     pending: JoinSet<Vec<u8>>,
-    memory: Option<Pin<Box<dyn Future<Output = FrameMemory> + Send>>>,
+    memory: Option<Wait>,
+    peer: Peer,
     flow: Flow,
     /// When the frame that is under way must be whole, or the handshake must have come.
     frame_due: Option<Instant>,
@@ -97,11 +101,12 @@ impl Connection {
             incoming,
             outgoing,
             reader: Reader::new(),
-            session: Session::new(Arc::clone(&doors), peer),
+            session: Session::new(Arc::clone(&doors), peer.clone()),
             out: Vec::new(),
             written: 0,
             pending: JoinSet::new(),
             memory: None,
+            peer,
             flow: Flow::Open,
             frame_due: Some(
                 Instant::now() + Duration::from_millis(doors.bounds.handshake_timeout_ms),
@@ -137,17 +142,13 @@ impl Connection {
                 }
                 memory = async {
                     match &mut self.memory {
-                        Some(memory) => memory.await,
+                        Some(wait) => wait.memory.as_mut().await,
                         None => std::future::pending().await,
                     }
-                } => {
-                    self.memory = None;
-                    self.reader.grant(memory);
-                    // What a large frame holds, others wait for: it must come at once.
-                    let due = self.in_ms(self.doors.bounds.handshake_timeout_ms / LARGE_FRAME_SHARE);
-                    self.frame_due = Some(self.frame_due.map_or(due, |earlier| earlier.min(due)));
-                }
-                read = self.incoming.read_buf(self.reader.space()), if self.wants_more() => {
+                } => self.granted(memory),
+                read = async {
+                    self.incoming.read_buf(&mut self.reader.space()).await
+                }, if self.wants_more() => {
                     match (read?, self.flow) {
                         (0, _) => self.ended()?,
                         (bytes, Flow::Draining(left)) => {
@@ -163,7 +164,7 @@ impl Connection {
                     self.report_health();
                 }
                 _ = reports.tick() => self.report_metrics(),
-                () = until(self.frame_due) => return Err(self.too_slow()),
+                () = until(self.frame_due), if self.memory.is_none() => return Err(self.too_slow()),
                 () = until(self.write_due) => return Err(ConnectionError::NeverReads),
             }
         }
@@ -178,13 +179,11 @@ impl Connection {
                 .inspect_err(|_| count(&self.doors.metrics.malformed_messages))?
             {
                 Next::Message(message) => self.take(&message)?,
-                Next::Memory(bytes) => {
-                    if self.memory.is_none() {
-                        let frames = self.doors.frames.clone();
-                        self.memory = Some(Box::pin(async move { frames.take(bytes).await }));
-                    }
+                Next::Memory(memory, bytes) => {
+                    self.wait(memory, bytes);
                     break;
                 }
+                Next::Wait => break,
                 Next::More => {
                     // What is not whole by now was not sent before the drain began.
                     if self.flow == Flow::Draining(0) {
@@ -194,8 +193,9 @@ impl Connection {
                 }
             }
         }
-        // While we do not read, the peer is not the one who is slow.
-        let amid = self.reader.is_amid() && self.has_room();
+        // While we do not read, the peer is not the one who is slow; but what a large frame holds,
+        // others wait for, whoever is slow.
+        let amid = self.reader.is_amid() && (self.has_room() || self.reader.is_large());
         self.frame_due = match (self.session.is_greeted(), amid) {
             (true, false) => None,
             (true, true) => self
@@ -204,6 +204,32 @@ impl Connection {
             (false, _) => self.frame_due,
         };
         Ok(())
+    }
+
+    /// Begins to wait for a large frame's memory.
+    fn wait(&mut self, memory: Option<FrameMemory>, bytes: usize) {
+        let memory = memory.unwrap_or_else(|| {
+            // What it holds from now on, others may wait for: it must come soon. As long as requests
+            // are under way, it is we who may not be reading.
+            let share_ms = self.doors.bounds.handshake_timeout_ms / LARGE_FRAME_SHARE;
+            let within_ms = share_ms.saturating_add(self.doors.bounds.decision_deadline_ms);
+            let due = self.in_ms(within_ms);
+            self.frame_due = Some(self.frame_due.map_or(due, |earlier| earlier.min(due)));
+            let owner = Some(self.peer.clone());
+            self.doors.frames.enter(owner, bytes)
+        });
+        self.memory = Some(Wait {
+            since: Instant::now(),
+            memory: Box::pin(memory.grow()),
+        });
+    }
+
+    fn granted(&mut self, memory: FrameMemory) {
+        if let Some(wait) = self.memory.take() {
+            let waited = wait.since.elapsed();
+            self.frame_due = self.frame_due.map(|due| due + waited);
+        }
+        self.reader.grant(memory);
     }
 
     fn take(&mut self, message: &Message) -> Result<(), ConnectionError> {

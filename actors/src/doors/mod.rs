@@ -7,6 +7,7 @@ mod connection;
 mod conversation;
 mod entrance;
 pub mod grpc;
+mod ledger;
 mod listener;
 pub mod peer;
 mod reader;

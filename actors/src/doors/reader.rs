@@ -1,6 +1,6 @@
 //! From bytes to frames: incremental, bounded, and never reading past what there is memory for.
 
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, BufMut, BytesMut};
 use proto::sentinel::frame::{
     Dialect, FrameError, FrameHeader, HEADER_BYTES, MessageType, sniff, v1_header,
 };
@@ -38,9 +38,9 @@ enum Stage {
     Sniffing,
     /// A header of this dialect is next.
     Header(Speaks),
-    /// A payload is next, and there is memory for it.
+    /// A payload is next, and there is memory for it, or for its next bytes.
     Payload(Coming, Option<FrameMemory>),
-    /// A payload is next, and needs memory first.
+    /// A payload is under way, and there is no memory for its next bytes.
     Short(Coming),
 }
 
@@ -57,6 +57,18 @@ struct Coming {
     bytes: usize,
 }
 
+impl Coming {
+    const fn is_large(self) -> bool {
+        self.bytes > SMALL_FRAME_BYTES
+    }
+}
+
+/// How many bytes of a payload there is memory for.
+fn room(coming: Coming, memory: Option<&FrameMemory>) -> usize {
+    let granted = memory.map_or(SMALL_FRAME_BYTES, FrameMemory::granted);
+    granted.min(coming.bytes)
+}
+
 /// Reads one connection.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -70,8 +82,11 @@ pub(super) enum Next {
     Message(Message),
     /// Read more.
     More,
-    /// Take this much memory, then [`Reader::grant`] it.
-    Memory(usize),
+    /// Have this frame's memory grow, or enter a frame of that many bytes and have that one's grow;
+    /// then [`Reader::grant`] it.
+    Memory(Option<FrameMemory>, usize),
+    /// Nothing: memory was asked for.
+    Wait,
 }
 
 impl Reader {
@@ -83,25 +98,33 @@ impl Reader {
     }
 
     /// Where to read to; has room.
-    pub(super) fn space(&mut self) -> &mut BytesMut {
+    pub(super) fn space(&mut self) -> impl BufMut {
         let wanted = match &self.stage {
-            Stage::Payload(coming, _) => coming
-                .bytes
-                .saturating_sub(self.buffer.len())
-                .max(CHUNK_BYTES),
+            Stage::Payload(coming, memory) => {
+                let room = room(*coming, memory.as_ref()).saturating_sub(self.buffer.len());
+                match coming.is_large() {
+                    // Nothing beyond what is granted, not even what follows the frame. No room at all
+                    // would read like the peer's end.
+                    true => room.max(1),
+                    false => room.max(CHUNK_BYTES),
+                }
+            }
             Stage::Sniffing | Stage::Header(_) | Stage::Short(_) => CHUNK_BYTES,
         };
         self.buffer.reserve(wanted);
-        &mut self.buffer
+        (&mut self.buffer).limit(wanted)
+    }
+
+    /// Whether a frame is under way that holds memory which others may wait for.
+    pub(super) const fn is_large(&self) -> bool {
+        matches!(&self.stage, Stage::Payload(_, Some(_)) | Stage::Short(_))
     }
 
     /// Whether a message has begun and is not whole: it must not take for ever.
     pub(super) fn is_amid(&self) -> bool {
         match self.stage {
             Stage::Sniffing | Stage::Header(_) => !self.buffer.is_empty(),
-            Stage::Payload(..) => true,
-            // Waiting for memory is our doing, not the peer's.
-            Stage::Short(_) => false,
+            Stage::Payload(..) | Stage::Short(_) => true,
         }
     }
 
@@ -126,10 +149,16 @@ impl Reader {
                 },
                 Stage::Short(coming) => {
                     self.stage = Stage::Short(coming);
-                    return Ok(Next::Memory(coming.bytes));
+                    return Ok(Next::Wait);
+                }
+                Stage::Payload(coming, memory)
+                    if self.buffer.len() < room(coming, memory.as_ref()) =>
+                {
+                    return Ok(self.wait(Stage::Payload(coming, memory)));
                 }
                 Stage::Payload(coming, memory) if self.buffer.len() < coming.bytes => {
-                    return Ok(self.wait(Stage::Payload(coming, memory)));
+                    self.stage = Stage::Short(coming);
+                    return Ok(Next::Memory(memory, coming.bytes));
                 }
                 Stage::Payload(coming, memory) => {
                     return Ok(Next::Message(self.take(coming, memory)));
@@ -144,11 +173,7 @@ impl Reader {
     }
 
     fn announce(&mut self, coming: Coming) {
-        self.stage = if coming.bytes <= SMALL_FRAME_BYTES {
-            Stage::Payload(coming, None)
-        } else {
-            Stage::Short(coming)
-        };
+        self.stage = Stage::Payload(coming, None);
     }
 
     fn take(&mut self, coming: Coming, memory: Option<FrameMemory>) -> Message {

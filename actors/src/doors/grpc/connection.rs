@@ -146,14 +146,15 @@ where
     let routes = routes(&caller);
     let bell = Arc::clone(&called);
     let frames = doors.frames.clone();
+    let owner = caller.owner();
     let within_ms = doors.bounds.handshake_timeout_ms;
     let standing = caller.standing.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         bell.notify_one();
         let refused = standing.is_cancelled().then(turned_away);
         let mut routes = routes.clone();
-        let frames = frames.clone();
-        let request = request.map(|body| Metered::new(body, frames, within_ms));
+        let (frames, owner) = (frames.clone(), owner.clone());
+        let request = request.map(|body| Metered::new(body, frames, owner, within_ms));
         async move {
             match refused {
                 Some(refusal) => Ok(refusal.into_http()),

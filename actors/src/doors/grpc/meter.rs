@@ -2,8 +2,8 @@
 //!
 //! HTTP/2's windows bound what a peer sends unread; but a message is read in pieces until it is
 //! whole, and there may be hundreds of connections with as many calls. So a call's body is watched
-//! on its way in: a large message's bytes pass when there is memory for it, and must then arrive
-//! within the time that a frame on the Unix socket has.
+//! on its way in: a large message's bytes pass as far as there is memory for them, and must then
+//! arrive within the time that a large frame on the Unix socket has.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use http_body::{Body, Frame};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::MESSAGE_MAX_BYTES;
-use crate::doors::budget::{FrameBudget, FrameMemory, SMALL_FRAME_BYTES};
+use crate::doors::budget::{FrameBudget, FrameMemory, LARGE_FRAME_SHARE, Owner, SMALL_FRAME_BYTES};
 
 /// gRPC's prefix of a message: one byte of flags, four of length.
 const PREFIX_BYTES: usize = 5;
@@ -35,13 +35,13 @@ type Waiting = Pin<Box<dyn Future<Output = FrameMemory> + Send>>;
 
 /// What a large message has of the budget.
 enum Memory {
-    /// None: the message is small, or there is none.
+    /// None: the message is small, or there is none, or it has not come that far.
     Unneeded,
-    /// It waits for some.
-    Waiting(Waiting),
+    /// It waits for more; of its time so much is left.
+    Waiting { waiting: Waiting, left: Duration },
     /// It has some, until this time is over.
     Granted {
-        _memory: FrameMemory,
+        memory: FrameMemory,
         due: Pin<Box<Sleep>>,
     },
 }
@@ -50,9 +50,12 @@ enum Memory {
 pub(super) struct Metered<B> {
     body: B,
     budget: FrameBudget,
+    owner: Owner,
     within_ms: u64,
     prefix: Prefix,
-    /// Bytes of the current message that are still to come.
+    /// Bytes of the current message.
+    length: usize,
+    /// Of these, those that are still to come.
     left: usize,
     memory: Memory,
     /// Received, and not yet passed on.
@@ -60,13 +63,21 @@ pub(super) struct Metered<B> {
 }
 
 impl<B> Metered<B> {
-    /// Meters `body`; a large message must arrive within `within_ms`.
-    pub(super) fn new(body: B, budget: FrameBudget, within_ms: u64) -> Self {
+    /// Meters the body of this owner's call; a small message may take `handshake_timeout_ms`, a large
+    /// one its share of it.
+    pub(super) fn new(
+        body: B,
+        budget: FrameBudget,
+        owner: Owner,
+        handshake_timeout_ms: u64,
+    ) -> Self {
         Self {
             body,
             budget,
-            within_ms,
+            owner,
+            within_ms: handshake_timeout_ms / LARGE_FRAME_SHARE,
             prefix: Prefix::default(),
+            length: 0,
             left: 0,
             memory: Memory::Unneeded,
             held: Bytes::new(),
@@ -75,12 +86,10 @@ impl<B> Metered<B> {
 
     /// Waits for memory where the next bytes need some, or for the end of its time.
     fn poll_memory(&mut self, context: &mut Context<'_>) -> Poll<Result<(), u64>> {
-        if let Memory::Waiting(waiting) = &mut self.memory {
+        if let Memory::Waiting { waiting, left } = &mut self.memory {
             let memory = ready!(waiting.as_mut().poll(context));
-            self.memory = Memory::Granted {
-                _memory: memory,
-                due: Box::pin(sleep(Duration::from_millis(self.within_ms))),
-            };
+            let due = Box::pin(sleep(*left));
+            self.memory = Memory::Granted { memory, due };
         }
         if let Memory::Granted { due, .. } = &mut self.memory {
             if self.left == 0 {
@@ -93,13 +102,18 @@ impl<B> Metered<B> {
         Poll::Ready(Ok(()))
     }
 
-    /// What of the held bytes may pass: everything up to the prefix of a large message, with it.
+    /// What of the held bytes may pass: everything up to what there is memory for.
     fn release(&mut self) -> Bytes {
         let mut passed = 0;
-        let mut rest: &[u8] = &self.held;
-        while !rest.is_empty() && !matches!(self.memory, Memory::Waiting(_)) {
+        let held = self.held.clone();
+        let mut rest: &[u8] = &held;
+        while !rest.is_empty() && !matches!(self.memory, Memory::Waiting { .. }) {
             if self.left > 0 {
-                let taken = self.left.min(rest.len());
+                let taken = self.left.min(rest.len()).min(self.room());
+                if taken == 0 {
+                    self.grow();
+                    continue;
+                }
                 self.left = self.left.saturating_sub(taken);
                 rest.advance(taken);
                 passed += taken;
@@ -107,21 +121,45 @@ impl<B> Metered<B> {
             }
             passed += 1;
             if let Some(length) = self.prefix.take(rest.get_u8()) {
-                self.left = length;
-                if length > SMALL_FRAME_BYTES {
-                    self.memory = wait(&self.budget, length);
-                }
+                (self.length, self.left) = (length, length);
+                // What the message before had of the budget is not this one's.
+                self.memory = Memory::Unneeded;
             }
         }
         self.held.split_to(passed)
     }
-}
 
-/// More than a message may have is not needed: it is refused for its length.
-fn wait(budget: &FrameBudget, length: usize) -> Memory {
-    let budget = budget.clone();
-    let length = length.min(MESSAGE_MAX_BYTES);
-    Memory::Waiting(Box::pin(async move { budget.take(length).await }))
+    /// How many bytes of the message may pass yet.
+    fn room(&self) -> usize {
+        let granted = match &self.memory {
+            Memory::Granted { memory, .. } => memory.granted(),
+            Memory::Unneeded | Memory::Waiting { .. } => SMALL_FRAME_BYTES,
+        };
+        // What is over the limit is refused for its length, and needs no memory.
+        if granted >= self.length.min(MESSAGE_MAX_BYTES) {
+            return self.left;
+        }
+        granted.saturating_sub(self.length.saturating_sub(self.left))
+    }
+
+    /// Begins to wait for more memory; that time is not the peer's.
+    fn grow(&mut self) {
+        let (memory, left) = match std::mem::replace(&mut self.memory, Memory::Unneeded) {
+            Memory::Granted { memory, due } => {
+                let left = due.deadline().saturating_duration_since(Instant::now());
+                (memory, left)
+            }
+            Memory::Unneeded | Memory::Waiting { .. } => {
+                let length = self.length.min(MESSAGE_MAX_BYTES);
+                let memory = self.budget.enter(self.owner.clone(), length);
+                (memory, Duration::from_millis(self.within_ms))
+            }
+        };
+        self.memory = Memory::Waiting {
+            waiting: Box::pin(memory.grow()),
+            left,
+        };
+    }
 }
 
 impl<B> Body for Metered<B>
@@ -136,21 +174,27 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
-        if let Err(within_ms) = ready!(this.poll_memory(context)) {
-            return Poll::Ready(Some(Err(MeterError::Slow(within_ms))));
-        }
-        if this.held.is_empty() {
-            let frame = match ready!(Pin::new(&mut this.body).poll_frame(context)) {
-                None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(MeterError::Body(error)))),
-                Some(Ok(frame)) => frame,
-            };
-            match frame.into_data() {
-                Ok(data) => this.held = data,
-                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+        loop {
+            if let Err(within_ms) = ready!(this.poll_memory(context)) {
+                return Poll::Ready(Some(Err(MeterError::Slow(within_ms))));
+            }
+            if this.held.is_empty() {
+                let frame = match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+                    None => return Poll::Ready(None),
+                    Some(Err(error)) => return Poll::Ready(Some(Err(MeterError::Body(error)))),
+                    Some(Ok(frame)) => frame,
+                };
+                match frame.into_data() {
+                    Ok(data) => this.held = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                }
+            }
+            let passed = this.release();
+            // Nothing passes before there is memory: what there is to do is to wait for it.
+            if !passed.is_empty() || !matches!(this.memory, Memory::Waiting { .. }) {
+                return Poll::Ready(Some(Ok(Frame::data(passed))));
             }
         }
-        Poll::Ready(Some(Ok(Frame::data(this.release()))))
     }
 }
 
@@ -212,7 +256,7 @@ mod tests {
 
     fn metered(bytes: &[u8], piece: usize, budget: &FrameBudget) -> Metered<Pieces> {
         let pieces = bytes.chunks(piece).map(Bytes::copy_from_slice).collect();
-        Metered::new(Pieces(pieces), budget.clone(), 1_000)
+        Metered::new(Pieces(pieces), budget.clone(), None, 10_000)
     }
 
     async fn next(body: &mut Metered<Pieces>) -> Result<Bytes, MeterError<Infallible>> {
@@ -258,17 +302,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn large_messages_wait_for_memory_and_small_ones_do_not() {
         let budget = FrameBudget::new(0);
-        let everything = budget.take(usize::MAX).await;
+        let everything = budget.enter(None, 16 * 1024 * 1024).grow().await;
         let large = message(MESSAGE_MAX_BYTES);
         let mut waiting = metered(&large, large.len(), &budget);
-        assert_eq!(next(&mut waiting).await.unwrap().len(), PREFIX_BYTES);
+        let first = next(&mut waiting).await.unwrap().len();
+        assert_eq!(first, PREFIX_BYTES + SMALL_FRAME_BYTES);
         let more = tokio::time::timeout(Duration::from_secs(60), next(&mut waiting)).await;
         assert!(more.is_err(), "no memory, no bytes");
         let small = message(1_000);
         let mut beside = metered(&small, small.len(), &budget);
         assert_eq!(read(&mut beside, small.len()).await, small);
         drop(everything);
-        assert_eq!(next(&mut waiting).await.unwrap().len(), MESSAGE_MAX_BYTES);
+        let rest = MESSAGE_MAX_BYTES - SMALL_FRAME_BYTES;
+        assert_eq!(next(&mut waiting).await.unwrap().len(), rest);
     }
 
     /// Whoever begins large messages and does not end them takes the memory from nobody for long.
@@ -276,14 +322,15 @@ mod tests {
     async fn memory_is_taken_back_from_the_slow() {
         let budget = FrameBudget::new(0);
         let large = message(MESSAGE_MAX_BYTES);
-        let begun = large.get(..100).unwrap();
-        let mut slow = metered(begun, 100, &budget);
-        assert_eq!(read(&mut slow, 100).await, begun);
+        let begun = large.get(..100_000).unwrap();
+        let mut slow = metered(begun, 100_000, &budget);
+        assert_eq!(read(&mut slow, 100_000).await, begun);
         assert!(matches!(
             next(&mut slow).await,
             Err(MeterError::Slow(1_000))
         ));
         drop(slow);
-        budget.take(usize::MAX).await;
+        let whole = budget.enter(None, 16 * 1024 * 1024).grow().await;
+        assert_eq!(whole.granted(), 16 * 1024 * 1024);
     }
 }

@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::MESSAGE_MAX_BYTES;
 use super::dialect::{V1, V2};
 use super::stream::{self, Replies};
+use crate::doors::budget::Owner;
 use crate::doors::conversation::{Asking, Conversation, Dialect, Pushes, Question};
 use crate::doors::{CAPABILITIES, Doors};
 
@@ -39,6 +40,14 @@ impl Caller {
             peer: peer.into(),
             pushes,
             standing: CancellationToken::new(),
+        }
+    }
+
+    /// Whose its large messages are.
+    pub(super) fn owner(&self) -> Owner {
+        match &self.pushes {
+            Pushes::Taken(peer) => Some(peer.clone()),
+            Pushes::Closed => None,
         }
     }
 
