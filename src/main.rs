@@ -1,5 +1,7 @@
 //! `sentinel-spiffe-agent`: authenticates workloads by their SPIFFE identity for a reverse proxy.
 
+#[cfg(feature = "chaos-hooks")]
+mod chaos_hooks;
 mod check_config;
 mod cli;
 #[cfg(feature = "demo")]

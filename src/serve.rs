@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use actors::agent::Agent;
+#[cfg(not(feature = "chaos-hooks"))]
 use actors::clock::Clock;
 use anyhow::Context as _;
 use config::{FileConfig, Settings};
@@ -82,7 +83,13 @@ async fn serve(settings: Settings) -> anyhow::Result<Exit> {
     let grpc = grpc.map(|door| door.address.value.to_string());
     let spire = settings.spire_socket().value.to_string();
     let configured = settings.policy().is_some();
-    let agent = match Agent::start(settings, Clock::system()).await {
+    #[cfg(feature = "chaos-hooks")]
+    let hooks = crate::chaos_hooks::Hooks::new();
+    #[cfg(feature = "chaos-hooks")]
+    let clock = hooks.clock();
+    #[cfg(not(feature = "chaos-hooks"))]
+    let clock = Clock::system();
+    let agent = match Agent::start(settings, clock).await {
         Ok(agent) => agent,
         Err(error) if error.is_configuration() => {
             logging::say_error(&error.to_string());
@@ -97,6 +104,8 @@ async fn serve(settings: Settings) -> anyhow::Result<Exit> {
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
+    #[cfg(feature = "chaos-hooks")]
+    hooks.obey(std::sync::Arc::clone(agent.root().tree()))?;
     if !configured {
         tracing::warn!(
             "no policy is in force: every request is answered NOT_CONFIGURED until a proxy pushes one, or --config gives one"

@@ -1,5 +1,6 @@
 //! Every kind of actor killed under load: requests keep being answered, none wrongly, and it is back
-//! within a second. Needs the feature `chaos-hooks`.
+//! within a second; wedged, it is noticed and replaced; its budget used up, the process drains and says
+//! so by its exit code. Needs the feature `chaos-hooks`.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,12 +19,15 @@ use std::time::{Duration, Instant};
 
 use actors::agent::Agent;
 use actors::clock::Clock;
-use actors::supervision::{ChildState, ChildStatus, Tree};
+use actors::supervision::{
+    ChildState, ChildStatus, LOOK_EVERY_MS, Mishap, Restart, Tree, Vigilance,
+};
 use chaos::client::{Client, Hello};
 use common::expect::Expected;
 use common::load::{Load, Tally};
-use common::{FRONTEND, LOAD_POLICY, PATIENCE, Site, asked, eventually};
+use common::{Agent as Program, FRONTEND, LOAD_POLICY, PATIENCE, Site, asked, eventually};
 use config::{FileConfig, Override, Overrides, Settings};
+use rustix::process::{Signal, kill_process};
 use verdict::availability::Phase;
 
 /// Kills of one permanent actor: as many restarts as its budget of ten within a minute allows, less
@@ -31,6 +35,8 @@ use verdict::availability::Phase;
 const KILLS: u64 = 8;
 /// Kills of connections, which have no budget to use up.
 const CONNECTION_KILLS: usize = 200;
+/// Requests that fit into the socket unread.
+const SENT: usize = 30;
 /// A dead actor is back within this time.
 const BACK_WITHIN: Duration = Duration::from_secs(1);
 
@@ -107,6 +113,25 @@ impl Scene {
         self.load.served(100).await;
         eprintln!("{name}: killed {KILLS} times, back after {slowest:?} at the latest");
         slowest
+    }
+
+    /// Lets a mishap befall the one of this name, under load; it is back within this time.
+    async fn befall(&self, name: &str, mishap: Mishap, within: Duration) {
+        self.load.served(20).await;
+        let before = self.place(name);
+        assert_eq!(self.tree().befall(&before.path, mishap), 1, "{name}");
+        let struck = Instant::now();
+        let back = self.tree().wait_until(|places| {
+            let mut ours = places.iter().filter(|place| place.path == before.path);
+            ours.any(|place| place.restarts > before.restarts && place.state == ChildState::Running)
+        });
+        let back = tokio::time::timeout(PATIENCE, back).await;
+        back.unwrap_or_else(|_| panic!("{name} is not back: {:?}", self.place(name)));
+        let took = struck.elapsed();
+        let why = self.place(name).last_failure.unwrap().cause;
+        eprintln!("{name}: {why}; back {took:?} after {mishap:?} was ordered");
+        assert!(took <= within, "{name}: back after {took:?}");
+        self.load.served(20).await;
     }
 
     /// Nothing was answered wrongly, nothing is used up, and it stops in order.
@@ -293,4 +318,125 @@ async fn a_dead_connection_gives_back_its_place() {
     }
     scene.load.served(100).await;
     scene.end().await;
+}
+
+/// Every kind of permanent actor, and the supervisors that are not above a connection.
+const KINDS: [&str; 8] = [
+    "audit",
+    "health",
+    "bundles",
+    "cache",
+    "worker-0",
+    "sentinel",
+    "trust",
+    "validation",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_of_actor_panicking() {
+    let scene = Scene::new().await;
+    // It strikes with the next question, then it is a death like any other.
+    let within = BACK_WITHIN + Duration::from_millis(LOOK_EVERY_MS);
+    for name in KINDS {
+        scene.befall(name, Mishap::Panic, within).await;
+    }
+    untouched(&scene.end().await.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_of_actor_wedged() {
+    let scene = Scene::new().await;
+    let for_ever = Mishap::Wedge { for_ms: u64::MAX };
+    // A look until it strikes, its patience, and the restart; looks come late on a busy machine.
+    let noticed = Duration::from_millis(LOOK_EVERY_MS + Vigilance::STANDARD.patience_ms());
+    for name in KINDS {
+        scene
+            .befall(name, for_ever, 2 * noticed + BACK_WITHIN)
+            .await;
+    }
+    untouched(&scene.end().await.0);
+}
+
+/// Whoever is stuck for less than its patience is left alone, and nobody is answered wrongly meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_wedge_is_nobodys_end() {
+    let scene = Scene::new().await;
+    for name in KINDS {
+        assert_eq!(
+            scene
+                .tree()
+                .befall(&scene.place(name).path, Mishap::Wedge { for_ms: 1_000 }),
+            1
+        );
+    }
+    let until = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < until {
+        scene.load.served(10).await;
+    }
+    for place in scene.tree().snapshot() {
+        assert_eq!(place.failures, 0, "{place:?}");
+    }
+    untouched(&scene.end().await.0);
+}
+
+/// README, exit codes: a part failed so often that the agent gave up. It drains before.
+#[tokio::test]
+async fn a_budget_used_up_drains_and_ends_with_70() {
+    let site = Site::new();
+    let mut agent = site.live(LOAD_POLICY).await;
+    let questions = common::load::mixed(&site);
+    let load = common::load::start(site.socket(), Arc::clone(&questions), 4);
+    load.served(100).await;
+    use_up_all_but_one(&mut agent).await;
+    let tally = load.stop().await;
+    untouched(&tally);
+    let client = agent.connect().await;
+    let request = site.asks(FRONTEND).with_id("in-its-last-life");
+    asked(&client, &request, &Expected::allowed_as(FRONTEND)).await;
+    agent.record("in-its-last-life").await;
+
+    // Held still, so that it finds requests and the last failure at once.
+    kill_process(agent.pid(), Signal::STOP).unwrap();
+    let mut sent = Vec::new();
+    for question in questions.iter().take(SENT) {
+        sent.push((client.send(&question.request).await.unwrap(), question));
+    }
+    agent.order("kill audit").unwrap();
+    kill_process(agent.pid(), Signal::CONT).unwrap();
+    for (id, question) in sent {
+        let answer = client.answer(&id).await.expect("what was sent is answered");
+        question.expected.of(&question.request, &answer);
+    }
+    let ended = agent.ended().await;
+    assert_eq!(ended.status.code(), Some(70), "{}", ended.stderr);
+    let gave_up = ended.stderr.contains("actor given up") && ended.stderr.contains("root/audit");
+    assert!(
+        gave_up && !ended.stderr.contains("panicked"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!common::exists(&site.socket()));
+
+    // What a service manager does: the next one serves.
+    let again = site.live(LOAD_POLICY).await;
+    let client = again.connect().await;
+    asked(
+        &client,
+        &site.asks(FRONTEND),
+        &Expected::allowed_as(FRONTEND),
+    )
+    .await;
+    again.stop().await;
+}
+
+/// Kills the audit as often as its budget allows. Who is between two lives cannot be killed: again, then.
+async fn use_up_all_but_one(agent: &mut Program) {
+    let began = Instant::now();
+    let budget = usize::try_from(Restart::STANDARD.max()).unwrap();
+    while agent.log().matches("actor down, restarting it").count() < budget {
+        assert!(began.elapsed() < 2 * PATIENCE, "{}", agent.log());
+        agent.order("kill audit").unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    eprintln!("{budget} lives in {:?}", began.elapsed());
 }

@@ -12,6 +12,9 @@ use std::process::Command;
 
 use actors::supervision::Tree;
 
+/// What the program says when it obeys orders; its source has it nowhere else.
+const OBEYS: &str = "this build obeys orders on standard input";
+
 /// What cargo would build, each crate with its features.
 fn crates(args: &[&str]) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
@@ -60,15 +63,33 @@ fn a_package_has_no_certificate_authority() {
     }
 }
 
+/// The program itself: text that it can say is in its file.
+#[test]
+fn only_a_program_for_chaos_tests_obeys_orders() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_sentinel-spiffe-agent")).unwrap();
+    let says = |text: &str| {
+        program
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    };
+    assert!(says("the supervision tree gave up"));
+    assert_eq!(says(OBEYS), cfg!(feature = "chaos-hooks"));
+}
+
 /// What `kill` gives where the tree has none of its own: its own would go before this one.
 trait NoKillSwitch {
     fn kill(&self, _path_or_name: &str) -> Absent;
+    fn befall(&self, _path_or_name: &str, _mishap: ()) -> Absent;
 }
 
 struct Absent;
 
 impl NoKillSwitch for Tree {
     fn kill(&self, _path_or_name: &str) -> Absent {
+        Absent
+    }
+
+    fn befall(&self, _path_or_name: &str, _mishap: ()) -> Absent {
         Absent
     }
 }
@@ -78,6 +99,7 @@ impl NoKillSwitch for Tree {
 #[test]
 fn the_tree_of_a_default_build_cannot_kill() {
     let _kill: fn(&Tree) -> Absent = |tree| tree.kill("audit");
+    let _befall: fn(&Tree) -> Absent = |tree| tree.befall("audit", ());
 }
 
 /// Does not compile where it cannot: so the test above can fail.
@@ -85,5 +107,7 @@ fn the_tree_of_a_default_build_cannot_kill() {
 #[test]
 fn the_tree_of_a_chaos_build_can_kill() {
     let _kill: fn(&Tree) -> usize = |tree| tree.kill("audit");
+    let _befall: fn(&Tree, _) -> usize = |tree, mishap| tree.befall("audit", mishap);
     let _absent: fn(&Tree) -> Absent = |tree| NoKillSwitch::kill(tree, "audit");
+    let _absent: fn(&Tree) -> Absent = |tree| NoKillSwitch::befall(tree, "audit", ());
 }

@@ -47,7 +47,7 @@ use crate::memory::{self, Memory};
 use crate::metrics::Metrics;
 use crate::policies::PolicyError;
 use crate::supervision::{
-    Address, ChildSpec, Ended, Restart, Root, Shutdown, StartError, SupervisorSpec,
+    Address, ChildSpec, Ended, Farewell, Restart, Root, Shutdown, StartError, SupervisorSpec,
 };
 use crate::trust::{Advice, TrustStore};
 use crate::validation::{Validation, Worker, WorkerArgs, workers};
@@ -145,7 +145,7 @@ impl Agent {
         let drain_within = Duration::from_millis(agent.bounds.value(Bound::DrainTimeoutMs));
         let owned = Owned::new(settings, (listener, grpc), &trust, &clock, &metrics)?;
         let doors = Arc::clone(&owned.doors);
-        let root = Root::start(owned.tree(), drain_within).await?;
+        let root = Root::start_with(owned.tree(), farewell(&doors, drain_within)).await?;
         Ok(Self {
             root,
             doors,
@@ -180,13 +180,31 @@ impl Agent {
 
     /// Drains: stops accepting, finishes what is in flight, then stops the tree in order.
     pub async fn shutdown(self) -> Shutdown {
-        self.doors.health.drain();
-        let drained = self.doors.drained();
-        let stop_within = (self.drain_within / STOP_SHARE).max(STOP_WITHIN_MIN);
-        let drain_within = self.drain_within.saturating_sub(stop_within);
+        let Farewell {
+            first,
+            first_within,
+            stop_within,
+        } = farewell(&self.doors, self.drain_within);
         // Whoever is not done in time is cut off.
-        let _ = tokio::time::timeout(drain_within, drained).await;
+        let _ = tokio::time::timeout(first_within, first()).await;
         self.root.shutdown(stop_within).await
+    }
+}
+
+/// How the agent ends, asked to or not: requests in flight are finished, then the tree is stopped.
+fn farewell(doors: &Arc<Doors>, drain_within: Duration) -> Farewell {
+    let doors = Arc::clone(doors);
+    let stop_within = (drain_within / STOP_SHARE).max(STOP_WITHIN_MIN);
+    Farewell {
+        first: Arc::new(move || {
+            let doors = Arc::clone(&doors);
+            Box::pin(async move {
+                doors.health.drain();
+                doors.drained().await;
+            })
+        }),
+        first_within: drain_within.saturating_sub(stop_within),
+        stop_within,
     }
 }
 
@@ -362,7 +380,7 @@ impl Owned {
                 &Address::new(),
                 move |_| {
                     let validation = Arc::clone(&validation);
-                    (Worker, WorkerArgs { validation, place })
+                    (Worker::new(), WorkerArgs { validation, place })
                 },
             ))
         })

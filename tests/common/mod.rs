@@ -15,10 +15,10 @@
 pub mod expect;
 pub mod load;
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
 use chaos::ca::IssuedSvid;
@@ -129,6 +129,7 @@ pub fn carrying(svid: &IssuedSvid) -> Request {
 /// A running agent; killed when dropped.
 pub struct Agent {
     child: Option<Child>,
+    orders: Option<ChildStdin>,
     pid: rustix::process::Pid,
     pub socket: PathBuf,
     audit: PathBuf,
@@ -168,11 +169,14 @@ impl Agent {
         socket: PathBuf,
         audit: PathBuf,
     ) -> Self {
-        command.stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         // A group of its own: a signal to the tests is not one to the agent.
         command.process_group(0);
         let mut child = command.spawn().expect("the program starts");
+        let orders = child.stdin.take();
         let stdout = child.stdout.take().unwrap();
         let stderr = child.stderr.take().unwrap();
         let mut unread: Vec<Box<dyn Read + Send>> = Vec::new();
@@ -192,6 +196,7 @@ impl Agent {
         Self {
             pid: rustix::process::Pid::from_child(&child),
             child: Some(child),
+            orders,
             _unread: unread,
             socket,
             audit,
@@ -202,6 +207,11 @@ impl Agent {
 
     async fn serving(&mut self) {
         self.said(0, "serving").await;
+    }
+
+    /// Gives an order, which a build for chaos tests obeys and every other leaves unread.
+    pub fn order(&mut self, order: &str) -> std::io::Result<()> {
+        writeln!(self.orders.as_mut().unwrap(), "{order}")
     }
 
     /// What was logged so far: the place to hear later lines from.

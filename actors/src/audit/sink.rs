@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::AuditRecords;
 use super::outlet::Outlet;
 use crate::metrics::{Metrics, count};
+use crate::supervision::{Ping, Pings, attentive};
 
 /// Where records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,12 +98,21 @@ pub struct AuditActor;
 pub enum AuditMessage {
     /// The pump ended: with an error, or because it panicked.
     Ended(String),
+    /// The supervisor asks: it is the pump that has to answer, which it does while a sink is stuck.
+    Ping(Ping),
+}
+
+impl From<Ping> for AuditMessage {
+    fn from(ping: Ping) -> Self {
+        Self::Ping(ping)
+    }
 }
 
 /// The actor's state: its task, and how it is told to come to an end.
 pub struct Pumping {
     task: AbortOnDropHandle<()>,
     finish: watch::Sender<bool>,
+    pings: Pings,
 }
 
 /// Time for what still waits when the agent stops; a sink that is stuck must not hold it up.
@@ -122,8 +132,9 @@ impl Actor for AuditActor {
         args: AuditArgs,
     ) -> Result<Self::State, ActorProcessingErr> {
         let (finish, finishing) = watch::channel(false);
+        let (pings, passed) = Pings::new();
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
-            let pumping = tokio::spawn(pump(args, finishing));
+            let pumping = tokio::spawn(attentive(passed, pump(args, finishing)));
             let pumping = AbortOnDropHandle::new(pumping);
             let ended = match pumping.await {
                 Ok(Ok(())) => return,
@@ -133,7 +144,11 @@ impl Actor for AuditActor {
             // The actor being gone is an answer too: then its supervisor knows already.
             let _ = myself.cast(AuditMessage::Ended(ended));
         }));
-        Ok(Pumping { task, finish })
+        Ok(Pumping {
+            task,
+            finish,
+            pings,
+        })
     }
 
     /// Every decision has its record, unless a sink is stuck.
@@ -151,10 +166,15 @@ impl Actor for AuditActor {
         &self,
         _myself: ActorRef<AuditMessage>,
         message: AuditMessage,
-        _state: &mut Self::State,
+        state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let AuditMessage::Ended(why) = message;
-        Err(why.into())
+        match message {
+            AuditMessage::Ended(why) => Err(why.into()),
+            AuditMessage::Ping(ping) => {
+                state.pings.pass(ping);
+                Ok(())
+            }
+        }
     }
 }
 

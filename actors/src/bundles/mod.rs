@@ -31,7 +31,7 @@ use verdict::availability::Loss;
 pub use attempt::MESSAGE_MAX_BYTES;
 
 use crate::clock::Clock;
-use crate::supervision::{TaskPanicked, spawn_watched};
+use crate::supervision::{Ping, TaskPanicked, spawn_watched};
 use crate::trust::TrustStore;
 use crate::unhurried::unhurried;
 use complaints::{Complaints, Loudness};
@@ -91,6 +91,14 @@ pub enum WatcherMsg {
     },
     /// A helper of the watcher ended.
     HelperEnded(Result<(), TaskPanicked>),
+    /// The supervisor asks.
+    Ping(Ping),
+}
+
+impl From<Ping> for WatcherMsg {
+    fn from(ping: Ping) -> Self {
+        Self::Ping(ping)
+    }
 }
 
 /// A watcher's state; its tasks end with it.
@@ -169,6 +177,7 @@ impl Actor for BundleWatcher {
             }
             // Timings that nobody can change any more are no failure.
             WatcherMsg::HelperEnded(end) => end?,
+            WatcherMsg::Ping(ping) => ping.answer().await,
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ use verdict::availability::Found;
 use verdict::trust::Snapshot;
 
 use crate::clock::Clock;
-use crate::supervision::{TaskPanicked, spawn_watched};
+use crate::supervision::{Ping, TaskPanicked, spawn_watched};
 use crate::trust::TrustStore;
 use content::{Content, Record, SameBoot};
 pub use image::{image, load_image};
@@ -149,6 +149,14 @@ pub enum CacheMsg {
     Due,
     /// The task that follows the world ended.
     HelperEnded(Result<(), TaskPanicked>),
+    /// The supervisor asks.
+    Ping(Ping),
+}
+
+impl From<Ping> for CacheMsg {
+    fn from(ping: Ping) -> Self {
+        Self::Ping(ping)
+    }
 }
 
 /// How a write ended.
@@ -221,6 +229,7 @@ impl Actor for CacheActor {
                 state.look(&myself);
             }
             CacheMsg::HelperEnded(end) => end?,
+            CacheMsg::Ping(ping) => ping.answer().await,
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{ConnectionActor, ConnectionArgs, Doors, Entrance};
 use crate::metrics::count;
-use crate::supervision::Temporaries;
+use crate::supervision::{Ping, Pings, Temporaries, attentive};
 
 /// Wait after a failed accept, milliseconds: out of descriptors, trying harder makes it worse.
 const ACCEPT_PAUSE_MS: u64 = 50;
@@ -30,34 +30,62 @@ pub struct ListenerArgs {
 /// The actor.
 pub struct ListenerActor;
 
-/// The accept loop ended by a panic.
-pub struct Stopped(String);
+/// What reaches the actor.
+pub enum ListenerMsg {
+    /// The accept loop ended by a panic.
+    Stopped(String),
+    /// The supervisor asks: it is the accept loop that has to answer.
+    Ping(Ping),
+}
+
+/// The accept loop, which ends with its actor.
+pub struct Accepting {
+    pings: Pings,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl From<Ping> for ListenerMsg {
+    fn from(ping: Ping) -> Self {
+        Self::Ping(ping)
+    }
+}
 
 impl Actor for ListenerActor {
-    type Msg = Stopped;
-    type State = AbortOnDropHandle<()>;
+    type Msg = ListenerMsg;
+    type State = Accepting;
     type Arguments = ListenerArgs;
 
     async fn pre_start(
         &self,
-        myself: ActorRef<Stopped>,
+        myself: ActorRef<ListenerMsg>,
         args: ListenerArgs,
     ) -> Result<Self::State, ActorProcessingErr> {
-        Ok(AbortOnDropHandle::new(tokio::spawn(async move {
-            let accepting = AbortOnDropHandle::new(tokio::spawn(accept(args)));
-            if let Err(error) = accepting.await {
-                let _ = myself.cast(Stopped(error.to_string()));
+        let (pings, passed) = Pings::new();
+        let task = tokio::spawn(async move {
+            let accepting = tokio::spawn(attentive(passed, accept(args)));
+            if let Err(error) = AbortOnDropHandle::new(accepting).await {
+                let _ = myself.cast(ListenerMsg::Stopped(error.to_string()));
             }
-        })))
+        });
+        Ok(Accepting {
+            pings,
+            _task: AbortOnDropHandle::new(task),
+        })
     }
 
     async fn handle(
         &self,
-        _myself: ActorRef<Stopped>,
-        Stopped(why): Stopped,
-        _state: &mut Self::State,
+        _myself: ActorRef<ListenerMsg>,
+        message: ListenerMsg,
+        state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        Err(why.into())
+        match message {
+            ListenerMsg::Stopped(why) => Err(why.into()),
+            ListenerMsg::Ping(ping) => {
+                state.pings.pass(ping);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -79,7 +107,7 @@ async fn accept(args: ListenerArgs) {
                 let connection = ConnectionArgs {
                     served: guest.served,
                     peer: guest.peer,
-                    doors: Arc::clone(&args.doors),
+                    open: args.doors.open.token(),
                     permit,
                 };
                 if let Some(connections) = &args.connections

@@ -13,6 +13,7 @@ use verdict::availability::{Phase, Stance};
 use verdict::policy::Failure;
 
 use crate::clock::Clock;
+use crate::supervision::Ping;
 use crate::trust::TrustStore;
 
 /// How often time is let pass, milliseconds: how late a transition by time is reported at most.
@@ -151,32 +152,46 @@ pub struct HealthArgs {
 /// The actor.
 pub struct HealthActor;
 
-/// Time passes.
-pub struct Tick;
+/// What reaches the actor.
+pub enum HealthMsg {
+    /// Time passes.
+    Tick,
+    /// The supervisor asks.
+    Ping(Ping),
+}
+
+impl From<Ping> for HealthMsg {
+    fn from(ping: Ping) -> Self {
+        Self::Ping(ping)
+    }
+}
 
 impl Actor for HealthActor {
-    type Msg = Tick;
+    type Msg = HealthMsg;
     type State = HealthArgs;
     type Arguments = HealthArgs;
 
     async fn pre_start(
         &self,
-        myself: ActorRef<Tick>,
+        myself: ActorRef<HealthMsg>,
         args: HealthArgs,
     ) -> Result<HealthArgs, ActorProcessingErr> {
         // Ends with the actor: ractor's interval stops when its target does.
-        myself.send_interval(Duration::from_millis(TICK_MS), || Tick);
+        myself.send_interval(Duration::from_millis(TICK_MS), || HealthMsg::Tick);
         args.look();
         Ok(args)
     }
 
     async fn handle(
         &self,
-        _myself: ActorRef<Tick>,
-        _message: Tick,
+        _myself: ActorRef<HealthMsg>,
+        message: HealthMsg,
         args: &mut HealthArgs,
     ) -> Result<(), ActorProcessingErr> {
-        args.look();
+        match message {
+            HealthMsg::Tick => args.look(),
+            HealthMsg::Ping(ping) => ping.answer().await,
+        }
         Ok(())
     }
 }

@@ -28,6 +28,9 @@ pub enum Cause {
     /// Its start took longer than this many ms.
     #[error("did not start within {0} ms")]
     StartTimedOut(u64),
+    /// It did not answer its supervisor for this many ms, and was killed for it.
+    #[error("was wedged: it did not answer for {0} ms")]
+    Wedged(u64),
     /// It is a supervisor whose own child used up its budget.
     #[error("gave up: {0}")]
     GaveUp(Arc<Escalation>),

@@ -7,6 +7,10 @@
 //!
 //! - *Any* end of a child that we did not order is a failure: panic, error, kill, a stop of its own,
 //!   and a start that fails, panics or hangs.
+//! - A child that is *wedged* does not end, so it is asked from time to time ([`Ping`]); one that does
+//!   not answer within its [`Vigilance`] is killed, which is a failure like any other. One that even
+//!   so does not end has blocked its thread: it is left behind, and its successor starts. Nobody asks
+//!   the root, whose handler never waits, nor temporary actors, which are stuck for themselves alone.
 //! - Temporary actors ([`Temporaries`], one per connection) are never restarted and cost no
 //!   budget: what a peer does must not use one up.
 //! - The [`Tree`] is readable without asking an actor, so a status page works while all restart.
@@ -18,6 +22,7 @@
 //! ended well, and sleeps inside its handler while the other children wait.
 
 mod cause;
+mod ping;
 mod render;
 mod restart;
 mod root;
@@ -28,18 +33,23 @@ mod spec;
 mod supervisor;
 mod temporaries;
 mod tree;
+mod vigil;
 mod watched;
 
 #[cfg(test)]
 mod tests;
 
 pub use cause::{CAUSE_TEXT_MAX, Cause, Escalation};
+#[cfg(any(test, feature = "chaos-hooks"))]
+pub use ping::Mishap;
+pub use ping::{Passed, Ping, Pings, attentive};
 pub use restart::{
     FIRST_BACKOFF_MS_MAX, RESTARTS_MAX, Restart, RestartBudget, RestartError, Ruling,
 };
-pub use root::{Ended, Root, Shutdown, StartError};
+pub use root::{Ended, Farewell, Root, Shutdown, StartError};
 pub use shutdown::STOP_WITHIN;
 pub use spec::{Address, ChildSpec, Down, START_WITHIN, SpecError, Start, SupervisorSpec};
 pub use temporaries::Temporaries;
 pub use tree::{ChildState, ChildStatus, Failure, Role, Tree};
+pub use vigil::{LOOK_EVERY_MS, LOOKS_MIN, TooImpatient, Vigilance};
 pub use watched::{TaskPanicked, spawn_watched};

@@ -1,5 +1,6 @@
 //! The tree from outside: start it, wait for its end, stop it in order.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,38 @@ pub enum Ended {
     Died,
 }
 
+/// What a root does that has given up, before its tree is gone.
+#[derive(Clone)]
+pub struct Farewell {
+    /// Comes first, while the others still work; more than [`Self::first_within`] it does not get.
+    pub first: Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>,
+    /// For `first`.
+    pub first_within: Duration,
+    /// Then the others are stopped in order, within this time.
+    pub stop_within: Duration,
+}
+
+impl Farewell {
+    /// Nothing comes first.
+    #[must_use]
+    pub fn at_once(stop_within: Duration) -> Self {
+        Self {
+            first: Arc::new(|| Box::pin(std::future::ready(()))),
+            first_within: Duration::ZERO,
+            stop_within,
+        }
+    }
+}
+
+impl std::fmt::Debug for Farewell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut f = f.debug_struct("Farewell");
+        f.field("first_within", &self.first_within);
+        f.field("stop_within", &self.stop_within);
+        f.finish_non_exhaustive()
+    }
+}
+
 /// What a shutdown came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shutdown {
@@ -47,18 +80,26 @@ pub struct StartError(Cause);
 
 impl Root {
     /// Starts the tree; once this returns, every child was tried once. When the root gives up, the
-    /// rest is stopped in order within `drain_within`.
+    /// rest is stopped in order within `stop_within`.
     ///
     /// # Errors
     /// When a spec breaks a rule, or a budget is used up by first starts alone.
-    pub async fn start(spec: SupervisorSpec, drain_within: Duration) -> Result<Self, StartError> {
+    pub async fn start(spec: SupervisorSpec, stop_within: Duration) -> Result<Self, StartError> {
+        Self::start_with(spec, Farewell::at_once(stop_within)).await
+    }
+
+    /// The same, with something that comes before the stop when the root gives up.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(spec: SupervisorSpec, farewell: Farewell) -> Result<Self, StartError> {
         let tree = Tree::new();
         let place = tree.place(None, &spec.name, Role::Supervisor);
         let arguments = Arguments {
             spec,
             tree: Arc::clone(&tree),
             place,
-            on_give_up: OnGiveUp::Drain(drain_within),
+            on_give_up: OnGiveUp::Drain(farewell),
         };
         let started = Actor::spawn(None, Supervisor, arguments).await;
         let (actor, _) = started.map_err(|err: SpawnErr| StartError(Cause::of_start(&err)))?;

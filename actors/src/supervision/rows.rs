@@ -19,6 +19,9 @@ pub(super) struct Row {
     pub(super) cell: Option<ActorCell>,
     /// Until when this place's child has to be stopped, once that was ordered.
     pub(super) stop_by: Option<Instant>,
+    /// What befalls its child when it is next asked.
+    #[cfg(any(test, feature = "chaos-hooks"))]
+    pub(super) mishap: Option<super::Mishap>,
 }
 
 #[derive(Default)]
@@ -47,7 +50,17 @@ impl Row {
             parent,
             cell: None,
             stop_by: None,
+            #[cfg(any(test, feature = "chaos-hooks"))]
+            mishap: None,
         }
+    }
+}
+
+#[cfg(any(test, feature = "chaos-hooks"))]
+impl Row {
+    fn is_named(&self, path_or_name: &str) -> bool {
+        let path = &*self.status.path;
+        path == path_or_name || path.rsplit('/').next() == Some(path_or_name)
     }
 }
 
@@ -108,14 +121,20 @@ impl Rows {
     #[cfg(any(test, feature = "chaos-hooks"))]
     pub(super) fn alive_at(&self, path_or_name: &str) -> Vec<ActorCell> {
         let named = |place: &Place| {
-            self.rows.get(place.0).is_some_and(|row| {
-                let path = &*row.status.path;
-                path == path_or_name || path.rsplit('/').next() == Some(path_or_name)
-            })
+            let row = self.rows.get(place.0);
+            row.is_some_and(|row| row.is_named(path_or_name))
         };
         let places = (0..self.rows.len()).map(Place).filter(named);
         let single = places.filter_map(|place| self.rows.get(place.0)?.cell.clone());
         let many = self.temporaries.values().filter(|(place, _)| named(place));
         single.chain(many.map(|(_, cell)| cell.clone())).collect()
+    }
+
+    #[cfg(any(test, feature = "chaos-hooks"))]
+    pub(super) fn doom(&mut self, path_or_name: &str, mishap: super::Mishap) -> usize {
+        let named = self.rows.iter_mut().filter(|row| {
+            row.is_named(path_or_name) && row.status.role != Role::Temporary && row.parent.is_some()
+        });
+        named.map(|row| row.mishap = Some(mishap)).count()
     }
 }

@@ -38,7 +38,7 @@ pub(super) async fn stop_children(me: &ActorCell, state: &mut State) {
     let slots = state.slots.len();
     stop_temporaries(tree, state.place, &temporaries, share(stop_by, slots)).await;
     while let Some(slot) = state.slots.pop() {
-        if let Phase::Running(cell) = slot.phase {
+        if let Phase::Running(cell, _) = slot.phase {
             let stop_by = share(stop_by, state.slots.len());
             tree.set_stop_by(slot.place, stop_by);
             stop_one(tree, slot.place, &cell, stop_by).await;
@@ -75,7 +75,7 @@ fn temporaries(me: &ActorCell, state: &State) -> Vec<ActorCell> {
     let mut cells = me.get_children();
     cells.retain(|cell| {
         let mut phases = state.slots.iter().map(|slot| &slot.phase);
-        !phases.any(|phase| matches!(phase, Phase::Running(child) if child == cell))
+        !phases.any(|phase| matches!(phase, Phase::Running(child, _) if child == cell))
     });
     cells
 }

@@ -8,11 +8,13 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use ractor::{Actor, ActorCell, ActorRef, Message, SpawnErr};
 
+use super::ping::{Ask, Ping, ask};
 use super::restart::Restart;
 use super::rows::Place;
 use super::supervisor;
 use super::temporaries::Temporaries;
 use super::tree::{Role, Tree};
+use super::vigil::Vigilance;
 
 /// How long a start may take before it counts as failed. Starts do no network waits, so this is
 /// for a start that hangs; the others of the tree wait for it only while the tree is first built.
@@ -141,12 +143,16 @@ pub struct ChildSpec {
     pub(super) role: Role,
     /// `None`: a supervisor, whose start is bounded by those of its children.
     pub(super) start_within: Option<Duration>,
+    /// `None`: it is not asked whether it still does its work.
+    pub(super) ask: Option<Ask>,
+    pub(super) vigilance: Vigilance,
     factory: Factory,
 }
 
 impl ChildSpec {
     /// A child started by `factory`, which must link it to [`Start::supervisor`] and give it no
-    /// registered name: the registry is the process's, and two trees would collide in it.
+    /// registered name: the registry is the process's, and two trees would collide in it. Nobody
+    /// notices when it is wedged; [`Self::actor`] is what an actor of ours is made with.
     pub fn new<F>(
         name: impl Into<Arc<str>>,
         restart: Restart,
@@ -160,20 +166,25 @@ impl ChildSpec {
             restart,
             role: Role::Permanent,
             start_within: Some(START_WITHIN),
+            ask: None,
+            vigilance: Vigilance::STANDARD,
             factory: Arc::new(move |start| Box::pin(factory(start))),
         }
     }
 
-    /// An actor made anew for each start by `make`, reachable at `address`. What must outlive a
-    /// crash, `make` holds and hands out.
+    /// An actor made anew for each start by `make`, reachable at `address`, and asked whether it works.
+    /// What must outlive a crash, `make` holds and hands out.
     pub fn actor<A: Actor>(
         name: impl Into<Arc<str>>,
         restart: Restart,
         address: &Address<A::Msg>,
         make: impl Fn(&Start) -> (A, A::Arguments) + Send + Sync + 'static,
-    ) -> Self {
+    ) -> Self
+    where
+        A::Msg: From<Ping>,
+    {
         let address = address.clone();
-        Self::new(name, restart, move |start| {
+        let actor = Self::new(name, restart, move |start| {
             let (handler, arguments) = make(&start);
             let address = address.clone();
             async move {
@@ -182,7 +193,17 @@ impl ChildSpec {
                 address.set(actor.clone());
                 Ok(actor.get_cell())
             }
-        })
+        });
+        Self {
+            ask: Some(ask::<A::Msg>),
+            ..actor
+        }
+    }
+
+    /// The same child with another patience.
+    #[must_use]
+    pub fn vigilance(self, vigilance: Vigilance) -> Self {
+        Self { vigilance, ..self }
     }
 
     /// A supervisor as a child: `restart` is for the supervisor itself, and takes its children
@@ -196,6 +217,7 @@ impl ChildSpec {
         Self {
             role: Role::Supervisor,
             start_within: None,
+            ask: Some(supervisor::ASK),
             ..nested
         }
     }

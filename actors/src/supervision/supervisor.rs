@@ -13,12 +13,16 @@ use ractor::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::cause::{Cause, Escalation};
+use super::ping::{self, Ask, Ping};
 use super::restart::Ruling;
+use super::root::Farewell;
 use super::rows::Place;
 use super::shutdown;
 use super::slot::{Phase, Slot, try_start};
 use super::spec::{Start, SupervisorSpec};
 use super::tree::{ChildState, Role, Tree};
+use super::vigil::{LOOK_EVERY_MS, Step};
+use super::watched::contained;
 
 /// The first failures of temporary actors at one place are told loudly, the rest at `debug`.
 const LOUD_FAILURES_MAX: u64 = 3;
@@ -30,12 +34,13 @@ const EARLY_MAX: usize = 64;
 pub(super) struct Supervisor;
 
 /// What happens to the other children when one is given up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum OnGiveUp {
     /// They are killed at once, so that the supervisor above can start all afresh.
     Fail,
-    /// They are stopped in order within this time: for the root, above which nobody restarts.
-    Drain(Duration),
+    /// They work on until the farewell is over, and are stopped in order: for the root, above which
+    /// nobody restarts.
+    Drain(Farewell),
 }
 
 pub(super) struct Arguments {
@@ -54,6 +59,9 @@ pub(super) struct State {
     /// child come by different ways, and the end may be first.
     early: Vec<(ActorId, Cause)>,
     escalation: Option<Escalation>,
+    /// The timer of the next look at the children.
+    next_look: Option<AbortOnDropHandle<()>>,
+    farewell: Option<AbortOnDropHandle<()>>,
 }
 
 pub(super) enum Message {
@@ -64,7 +72,24 @@ pub(super) enum Message {
         slot: usize,
         outcome: Result<ActorCell, Cause>,
     },
+    /// Time to look whether the children still do their work.
+    Look,
+    /// The farewell is over.
+    Leave {
+        stop_within: Duration,
+    },
+    /// The supervisor above looks.
+    Ping(Ping),
 }
+
+impl From<Ping> for Message {
+    fn from(ping: Ping) -> Self {
+        Self::Ping(ping)
+    }
+}
+
+/// How a nested supervisor is asked.
+pub(super) const ASK: Ask = ping::ask::<Message>;
 
 /// Starts a supervisor below another one.
 pub(super) async fn start_nested(
@@ -100,6 +125,7 @@ impl Actor for Supervisor {
                 state.on_started(&myself, slot, outcome)?;
             }
         }
+        state.look_later(&myself);
         Ok(state)
     }
 
@@ -117,6 +143,17 @@ impl Actor for Supervisor {
             Message::Started { slot, outcome } => {
                 let outcome = outcome.and_then(|cell| state.claim(cell));
                 state.on_started(&myself, slot, outcome)
+            }
+            Message::Look => state.on_look(&myself),
+            Message::Leave { stop_within } => {
+                let stop_by = shutdown::deadline(stop_within);
+                state.tree.set_stop_by(state.place, stop_by);
+                myself.stop(None);
+                Ok(())
+            }
+            Message::Ping(ping) => {
+                ping.answer().await;
+                Ok(())
             }
         }
     }
@@ -172,6 +209,8 @@ impl State {
             on_give_up,
             early: Vec::new(),
             escalation: None,
+            next_look: None,
+            farewell: None,
         }
     }
 
@@ -218,7 +257,7 @@ impl State {
             Err(cause) => return self.on_failure(myself, at, cause),
         };
         self.tree.running(slot.place, cell.clone());
-        slot.phase = Phase::Running(cell);
+        slot.runs(cell);
         Ok(())
     }
 
@@ -245,7 +284,8 @@ impl State {
         cause: Cause,
     ) -> Result<(), ActorProcessingErr> {
         if let Some(at) = self.slots.iter().position(|slot| slot.is(id)) {
-            return self.on_failure(myself, at, cause);
+            let wedged = self.slots.get(at).and_then(Slot::wedged);
+            return self.on_failure(myself, at, wedged.unwrap_or(cause));
         }
         let failure = (cause != Cause::Stopped).then(|| cause.clone());
         match self.tree.temporary_ended(id, failure.clone()) {
@@ -260,6 +300,34 @@ impl State {
             None => {}
         }
         Ok(())
+    }
+
+    fn on_look(&mut self, myself: &ActorRef<Message>) -> Result<(), ActorProcessingErr> {
+        for at in 0..self.slots.len() {
+            let Some(slot) = self.slots.get_mut(at) else {
+                continue;
+            };
+            let step = slot.look(&self.tree);
+            let Some((step, cause)) = step.zip(slot.wedged()) else {
+                continue;
+            };
+            let path = self.tree.path(slot.place);
+            match step {
+                Step::Ask | Step::Wait => {}
+                Step::Kill => tracing::error!(%path, %cause, "actor wedged, killing it"),
+                Step::LeaveBehind => {
+                    tracing::error!(%path, "killed actor does not end, its thread is blocked: it is left behind");
+                    self.on_failure(myself, at, cause)?;
+                }
+            }
+        }
+        self.look_later(myself);
+        Ok(())
+    }
+
+    /// The next look is timed from the end of this one: looks that are late do not come in a burst.
+    fn look_later(&mut self, myself: &ActorRef<Message>) {
+        self.next_look = Some(later(myself, LOOK_EVERY_MS, Message::Look));
     }
 
     /// A child is down and nobody ordered it: spend its budget.
@@ -278,7 +346,7 @@ impl State {
                 let path = self.tree.path(slot.place);
                 tracing::warn!(%path, %cause, wait_ms, "actor down, restarting it");
                 self.tree.failed(slot.place, cause, ChildState::Restarting);
-                slot.phase = Phase::Waiting(restart_after(myself, at, wait_ms));
+                slot.phase = Phase::Waiting(later(myself, wait_ms, Message::Restart { slot: at }));
                 Ok(())
             }
             Ruling::GiveUp => self.give_up(myself, at, cause),
@@ -303,17 +371,18 @@ impl State {
         };
         tracing::error!(path = %escalation.child, %escalation, "actor given up, its supervisor fails");
         self.tree.failed(slot.place, cause, ChildState::GivenUp);
-        match self.on_give_up {
+        match &self.on_give_up {
             OnGiveUp::Fail => Err(escalation.into()),
-            OnGiveUp::Drain(within) => {
-                if myself.get_status() < ActorStatus::Running {
-                    // Still in `pre_start`: there is no orderly way down yet.
-                    return Err(escalation.into());
+            // Still in `pre_start`: there is no orderly way down yet.
+            OnGiveUp::Drain(_) if myself.get_status() < ActorStatus::Running => {
+                Err(escalation.into())
+            }
+            OnGiveUp::Drain(farewell) => {
+                // Who is given up meanwhile changes nothing.
+                if self.escalation.is_none() {
+                    self.farewell = Some(leave_after(myself, farewell.clone()));
+                    self.escalation = Some(escalation);
                 }
-                self.escalation = Some(escalation);
-                self.tree
-                    .set_stop_by(self.place, shutdown::deadline(within));
-                myself.stop(None);
                 Ok(())
             }
         }
@@ -327,11 +396,22 @@ impl State {
     }
 }
 
-fn restart_after(myself: &ActorRef<Message>, slot: usize, wait_ms: u64) -> AbortOnDropHandle<()> {
+fn later(myself: &ActorRef<Message>, wait_ms: u64, message: Message) -> AbortOnDropHandle<()> {
     let owner = myself.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-        let _ = owner.send_message(Message::Restart { slot });
+        let _ = owner.send_message(message);
+    }))
+}
+
+fn leave_after(myself: &ActorRef<Message>, farewell: Farewell) -> AbortOnDropHandle<()> {
+    let owner = myself.clone();
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let first = contained((farewell.first)());
+        // Late, or panicked: the way down is the same.
+        let _ = tokio::time::timeout(farewell.first_within, first).await;
+        let stop_within = farewell.stop_within;
+        let _ = owner.send_message(Message::Leave { stop_within });
     }))
 }
 

@@ -17,6 +17,8 @@ use tokio::time::Instant;
 
 use super::*;
 
+mod wedged;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// At most 3 restarts in 10 s, waits of 10, 20, 40 ms.
@@ -39,6 +41,13 @@ enum Order {
     StopYourself,
     Wedge,
     Hello(oneshot::Sender<&'static str>),
+    Ping(Ping),
+}
+
+impl From<Ping> for Order {
+    fn from(ping: Ping) -> Self {
+        Self::Ping(ping)
+    }
 }
 
 impl Actor for Puppet {
@@ -68,6 +77,7 @@ impl Actor for Puppet {
             Order::StopYourself => myself.stop(None),
             Order::Wedge => std::future::pending().await,
             Order::Hello(reply) => drop(reply.send(self.name)),
+            Order::Ping(ping) => ping.answer().await,
         }
         Ok(())
     }
@@ -745,16 +755,25 @@ struct Owner {
     alive: Arc<()>,
 }
 
-struct TaskDone(Result<(), TaskPanicked>);
+enum OwnerMsg {
+    TaskDone(Result<(), TaskPanicked>),
+    Ping(Ping),
+}
+
+impl From<Ping> for OwnerMsg {
+    fn from(ping: Ping) -> Self {
+        Self::Ping(ping)
+    }
+}
 
 impl Actor for Owner {
-    type Msg = TaskDone;
+    type Msg = OwnerMsg;
     type State = tokio_util::task::AbortOnDropHandle<()>;
     type Arguments = ();
 
     async fn pre_start(
         &self,
-        myself: ActorRef<TaskDone>,
+        myself: ActorRef<OwnerMsg>,
         (): (),
     ) -> Result<Self::State, ActorProcessingErr> {
         let (until, alive) = (Arc::clone(&self.until), Arc::clone(&self.alive));
@@ -763,16 +782,20 @@ impl Actor for Owner {
             until.notified().await;
             panic!("task 13 tripped")
         };
-        Ok(spawn_watched(&myself, task, TaskDone))
+        Ok(spawn_watched(&myself, task, OwnerMsg::TaskDone))
     }
 
     async fn handle(
         &self,
-        _: ActorRef<TaskDone>,
-        TaskDone(end): TaskDone,
+        _: ActorRef<OwnerMsg>,
+        message: OwnerMsg,
         _: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        Ok(end?)
+        match message {
+            OwnerMsg::TaskDone(end) => end?,
+            OwnerMsg::Ping(ping) => ping.answer().await,
+        }
+        Ok(())
     }
 }
 

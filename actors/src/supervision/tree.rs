@@ -142,6 +142,29 @@ impl Tree {
         cells.len()
     }
 
+    /// Lets a mishap befall the permanent children at the places of this path or last name, when they
+    /// are next asked whether they work: within [`LOOK_EVERY_MS`](super::LOOK_EVERY_MS). Returns how
+    /// many. For chaos tests only: absent from default builds.
+    #[cfg(any(test, feature = "chaos-hooks"))]
+    pub fn befall(&self, path_or_name: &str, mishap: super::Mishap) -> usize {
+        self.lock().doom(path_or_name, mishap)
+    }
+
+    /// The question as it is put to the child at `place`.
+    #[cfg(any(test, feature = "chaos-hooks"))]
+    pub(super) fn afflict(&self, place: Place, ping: super::Ping) -> super::Ping {
+        let mut inner = self.lock();
+        let row = inner.rows.get_mut(place.0);
+        ping.with(row.and_then(|row| row.mishap.take()))
+    }
+
+    /// The question as it is put to the child at `place`.
+    #[cfg(not(any(test, feature = "chaos-hooks")))]
+    #[expect(clippy::unused_self, reason = "the other build looks a mishap up")]
+    pub(super) fn afflict(&self, _place: Place, ping: super::Ping) -> super::Ping {
+        ping
+    }
+
     /// Milliseconds since the tree was started, on the runtime's clock.
     pub(super) fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)

@@ -56,6 +56,11 @@ impl Flights {
         (pilot, Ticket(landing))
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.list().is_empty()
+    }
+
     fn list(&self) -> MutexGuard<'_, Vec<Flight>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

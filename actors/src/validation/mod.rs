@@ -6,6 +6,8 @@
 //! the next worker.
 
 mod flight;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +24,7 @@ use verdict::trust::{Basis, World};
 
 pub use self::flight::Ticket;
 use self::flight::{Flights, Pilot};
-pub use self::worker::{Worker, WorkerArgs, examine};
+pub use self::worker::{Worker, WorkerArgs, WorkerMsg, examine};
 use crate::memory::{KeyRef, Memory, Reading};
 use crate::metrics::Metrics;
 
@@ -35,6 +37,10 @@ const WORKERS_MIN: usize = 2;
 
 /// How often a job is taken to another worker after one died under it.
 const ATTEMPTS: usize = 3;
+
+/// Longest wait for one worker: by then an order is taken to another, and the first skips it if
+/// it has not begun it. A worker that is stuck costs who was with it this much, until it is replaced.
+const ATTEMPT_MAX: Duration = Duration::from_millis(FLIGHT_MAX_MS / 4);
 
 /// Longest flight, milliseconds: far beyond any decision deadline, so that a permit always returns.
 const FLIGHT_MAX_MS: u64 = 2_000;
@@ -128,13 +134,22 @@ pub enum NoEvidence {
 pub struct Order {
     job: Arc<Job>,
     reply: oneshot::Sender<Result<Evidence, NoEvidence>>,
+    _waits: Arc<()>,
+}
+
+/// A worker in its place.
+#[derive(Clone)]
+struct Seat {
+    worker: ActorRef<WorkerMsg>,
+    /// Held by each order that is with the worker: how many there are shows how far behind it is.
+    waits: Arc<()>,
 }
 
 /// The intake of the workers, owned above them.
 pub struct Validation {
     permits: Arc<Semaphore>,
     flights: Flights,
-    workers: RwLock<Vec<Option<ActorRef<Order>>>>,
+    workers: RwLock<Vec<Option<Seat>>>,
     enlisted: Notify,
     turn: AtomicUsize,
     memory: Arc<Memory>,
@@ -157,10 +172,11 @@ impl Validation {
     }
 
     /// Puts a (re)started worker in its place.
-    pub fn enlist(&self, place: usize, worker: ActorRef<Order>) {
+    pub fn enlist(&self, place: usize, worker: ActorRef<WorkerMsg>) {
         let mut workers = self.workers.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = workers.get_mut(place) {
-            *slot = Some(worker);
+            let waits = Arc::default();
+            *slot = Some(Seat { worker, waits });
         }
         drop(workers);
         self.enlisted.notify_waiters();
@@ -196,14 +212,16 @@ impl Validation {
 
     async fn judge(&self, job: &Arc<Job>) -> Result<Evidence, NoEvidence> {
         for _ in 0..ATTEMPTS {
-            let worker = self.worker().await;
+            let Seat { worker, waits } = self.seat().await;
             let (reply, answer) = oneshot::channel();
             let order = Order {
                 job: Arc::clone(job),
                 reply,
+                _waits: waits,
             };
-            if worker.cast(order).is_ok()
-                && let Ok(result) = answer.await
+            let answered = tokio::time::timeout(ATTEMPT_MAX, answer);
+            if worker.cast(WorkerMsg::Order(order)).is_ok()
+                && let Ok(Ok(result)) = answered.await
             {
                 return result;
             }
@@ -212,27 +230,29 @@ impl Validation {
     }
 
     /// A running worker; with none, the next to be enlisted. The flight's length bounds the wait.
-    async fn worker(&self) -> ActorRef<Order> {
+    async fn seat(&self) -> Seat {
         loop {
             let mut enlisted = std::pin::pin!(self.enlisted.notified());
             enlisted.as_mut().enable();
-            if let Some(worker) = self.next_worker() {
-                return worker;
+            if let Some(seat) = self.next_seat() {
+                return seat;
             }
             enlisted.await;
         }
     }
 
-    fn next_worker(&self) -> Option<ActorRef<Order>> {
+    /// Whoever has the least to do, by turns: a worker that is stuck is soon passed by.
+    fn next_seat(&self) -> Option<Seat> {
         let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        (0..workers.len())
-            .filter_map(|step| {
-                workers
-                    .get(turn.wrapping_add(step) % workers.len())?
-                    .clone()
-            })
-            .find(|worker| worker.get_status() <= ractor::ActorStatus::Running)
+        let by_turns = (0..workers.len()).filter_map(|step| {
+            let seat = workers.get(turn.wrapping_add(step) % workers.len());
+            seat.and_then(Option::as_ref)
+        });
+        by_turns
+            .filter(|seat| seat.worker.get_status() <= ractor::ActorStatus::Running)
+            .min_by_key(|seat| Arc::strong_count(&seat.waits))
+            .cloned()
     }
 
     pub(crate) const fn metrics(&self) -> &Arc<Metrics> {

@@ -16,9 +16,68 @@ use verdict::trust::{Basis, World};
 
 use super::{Job, NoEvidence, Order, Validation};
 use crate::metrics::count;
+use crate::supervision::Ping;
 
 /// The actor; its state is the intake it serves.
-pub struct Worker;
+pub struct Worker {
+    examiner: Examiner,
+}
+
+/// What judges a job: [`examine`], but for tests that want one which panics.
+type Examiner = fn(&Job) -> Evidence;
+
+/// What reaches a worker.
+pub enum WorkerMsg {
+    /// A job.
+    Order(Order),
+    /// The supervisor asks.
+    Ping(Ping),
+}
+
+impl From<Ping> for WorkerMsg {
+    fn from(ping: Ping) -> Self {
+        Self::Ping(ping)
+    }
+}
+
+impl Worker {
+    /// A worker that examines.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { examiner: judge }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn examining_by(examiner: Examiner) -> Self {
+        Self { examiner }
+    }
+
+    /// Judges on a thread that may take its time; a panic there costs this job alone.
+    async fn work(&self, order: Order, validation: &Validation) {
+        let Order { job, reply, .. } = order;
+        if reply.is_closed() {
+            return;
+        }
+        let examiner = self.examiner;
+        let work =
+            tokio::task::spawn_blocking(move || catch_unwind(AssertUnwindSafe(|| examiner(&job))));
+        let result = match work.await {
+            Ok(Ok(evidence)) => Ok(evidence),
+            Ok(Err(_)) | Err(_) => {
+                count(&validation.metrics().panics_contained);
+                Err(NoEvidence::Internal)
+            }
+        };
+        // The asker may be gone; nobody else wants the answer.
+        let _ = reply.send(result);
+    }
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// What a worker is started with.
 pub struct WorkerArgs {
@@ -29,13 +88,13 @@ pub struct WorkerArgs {
 }
 
 impl Actor for Worker {
-    type Msg = Order;
+    type Msg = WorkerMsg;
     type State = Arc<Validation>;
     type Arguments = WorkerArgs;
 
     async fn pre_start(
         &self,
-        myself: ActorRef<Order>,
+        myself: ActorRef<WorkerMsg>,
         args: WorkerArgs,
     ) -> Result<Self::State, ActorProcessingErr> {
         args.validation.enlist(args.place, myself);
@@ -44,25 +103,14 @@ impl Actor for Worker {
 
     async fn handle(
         &self,
-        _myself: ActorRef<Order>,
-        order: Order,
+        _myself: ActorRef<WorkerMsg>,
+        message: WorkerMsg,
         validation: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let Order { job, reply } = order;
-        if reply.is_closed() {
-            return Ok(());
+        match message {
+            WorkerMsg::Order(order) => self.work(order, validation).await,
+            WorkerMsg::Ping(ping) => ping.answer().await,
         }
-        let work =
-            tokio::task::spawn_blocking(move || catch_unwind(AssertUnwindSafe(|| judge(&job))));
-        let result = match work.await {
-            Ok(Ok(evidence)) => Ok(evidence),
-            Ok(Err(_)) | Err(_) => {
-                count(&validation.metrics().panics_contained);
-                Err(NoEvidence::Internal)
-            }
-        };
-        // The asker may be gone; nobody else wants the answer.
-        let _ = reply.send(result);
         Ok(())
     }
 }

@@ -28,7 +28,7 @@ use tower::service_fn;
 use verdict::svid::CHAIN_MAX_CERTIFICATES;
 
 use super::tls::provider;
-use crate::supervision::{TaskPanicked, spawn_watched};
+use crate::supervision::{Ping, Pings, TaskPanicked, attentive, spawn_watched};
 
 /// First wait after a stream ended, milliseconds; doubled up to [`RETRY_MAX_MS`].
 const RETRY_MIN_MS: u64 = 100;
@@ -82,29 +82,55 @@ pub struct IdentityArgs {
 /// Follows our SVID.
 pub struct IdentityActor;
 
-/// The task ended, which only a panic brings about.
-pub struct Ended(Result<(), TaskPanicked>);
+/// What reaches the actor.
+pub enum IdentityMsg {
+    /// The task ended, which only a panic brings about.
+    Ended(Result<(), TaskPanicked>),
+    /// The supervisor asks: it is the task that has to answer.
+    Ping(Ping),
+}
+
+/// The task that follows the SVID, which ends with its actor.
+pub struct Following {
+    pings: Pings,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl From<Ping> for IdentityMsg {
+    fn from(ping: Ping) -> Self {
+        Self::Ping(ping)
+    }
+}
 
 impl Actor for IdentityActor {
-    type Msg = Ended;
-    type State = AbortOnDropHandle<()>;
+    type Msg = IdentityMsg;
+    type State = Following;
     type Arguments = IdentityArgs;
 
     async fn pre_start(
         &self,
-        myself: ActorRef<Ended>,
+        myself: ActorRef<IdentityMsg>,
         args: IdentityArgs,
     ) -> Result<Self::State, ActorProcessingErr> {
-        Ok(spawn_watched(&myself, follow(args), Ended))
+        let (pings, passed) = Pings::new();
+        let following = attentive(passed, follow(args));
+        Ok(Following {
+            pings,
+            _task: spawn_watched(&myself, following, IdentityMsg::Ended),
+        })
     }
 
     async fn handle(
         &self,
-        _myself: ActorRef<Ended>,
-        Ended(end): Ended,
-        _state: &mut Self::State,
+        _myself: ActorRef<IdentityMsg>,
+        message: IdentityMsg,
+        state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        Ok(end?)
+        match message {
+            IdentityMsg::Ended(end) => end?,
+            IdentityMsg::Ping(ping) => state.pings.pass(ping),
+        }
+        Ok(())
     }
 }
 
