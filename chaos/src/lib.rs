@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`ca`] | a certificate authority per trust domain that issues X.509-SVIDs as SPIRE does, or wrong on purpose |
 //! | [`spire`] | a simulated SPIRE agent: the Workload API on a Unix socket, with every fault it can show a client |
+//! | [`real`] | a real SPIRE server and agent on loopback, to stop, kill, start and rotate |
 //! | [`world`] | the world of the demo: `example.org`, the federated `partner.test`, and a SPIRE publishing both |
 //! | [`client`] | the proxy's side of the agent protocol, written from its description alone |
 //!
@@ -13,6 +14,7 @@
 
 pub mod ca;
 pub mod client;
+pub mod real;
 pub mod simulate;
 pub mod spire;
 pub mod world;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use commands::{replay, simulate};
+use commands::{real, replay, simulate};
 
 #[derive(Parser)]
 #[command(
@@ -24,12 +24,15 @@ enum Command {
     Simulate(simulate::Options),
     /// Plays one seed and tells every event.
     Replay(replay::Options),
+    /// Holds the agent to its promises about outages, on a real SPIRE server and agent.
+    Real(real::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Simulate(options) => simulate::run(&options),
         Command::Replay(options) => replay::run(&options),
+        Command::Real(options) => real::run(&options),
     };
     result.unwrap_or_else(|error| {
         commands::complain(&error);

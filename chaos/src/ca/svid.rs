@@ -13,7 +13,7 @@ pub struct IssuedSvid {
 }
 
 impl IssuedSvid {
-    pub(super) fn new(spiffe_id: String, chain_der: Vec<Vec<u8>>, key_pkcs8_der: Vec<u8>) -> Self {
+    pub(crate) fn new(spiffe_id: String, chain_der: Vec<Vec<u8>>, key_pkcs8_der: Vec<u8>) -> Self {
         Self {
             spiffe_id,
             chain_der,

@@ -5,11 +5,13 @@
     reason = "the output of the program"
 )]
 
+pub(crate) mod real;
 pub(crate) mod replay;
 pub(crate) mod simulate;
 
 use std::path::PathBuf;
 
+use chaos::real::RealError;
 use chaos::simulate::SimulateError;
 
 /// Why a subcommand cannot do its work.
@@ -18,6 +20,9 @@ pub(crate) enum CommandError {
     /// The simulator.
     #[error(transparent)]
     Simulate(#[from] SimulateError),
+    /// A real SPIRE.
+    #[error(transparent)]
+    Real(#[from] RealError),
     /// A file.
     #[error("{}: {source}", path.display())]
     File {

@@ -1,0 +1,104 @@
+//! `real`: the agent's promises about outages, kept against a real SPIRE server and agent.
+
+mod cases;
+mod under_test;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use chaos::client::ClientError;
+use chaos::real::{Binaries, RealError};
+
+/// What to try.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The agent's binary.
+    #[arg(long)]
+    agent: PathBuf,
+    /// How often SPIRE's agent goes and comes back.
+    #[arg(long, default_value_t = 50)]
+    outages: usize,
+    /// Appends a line for each case, tab-separated: suite, case, outcome, seconds, note.
+    #[arg(long)]
+    rows: Option<PathBuf>,
+}
+
+/// Why a case failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failed {
+    /// A promise was broken.
+    #[error("{0}")]
+    Broken(String),
+    /// SPIRE does not do as it is told.
+    #[error(transparent)]
+    Spire(#[from] RealError),
+    /// The agent does not answer.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The agent's process, or a file.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Failed {
+    fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::System { what, source }
+    }
+}
+
+/// Runs every case, each on a SPIRE of its own.
+///
+/// # Errors
+/// SPIRE is not installed, or the rows cannot be written.
+pub(crate) fn run(options: &Options) -> Result<ExitCode, super::CommandError> {
+    let binaries = Binaries::installed()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|source| super::CommandError::File {
+            path: PathBuf::from("the runtime"),
+            source,
+        })?;
+    let (mut rows, mut failed) = (String::new(), 0);
+    for (name, case) in cases::all(options.outages) {
+        let began = Instant::now();
+        let outcome = runtime.block_on(cases::on_a_stage(&binaries, &options.agent, case));
+        let (outcome, note) = match outcome {
+            Ok(note) => ("passed", note),
+            Err(error) => {
+                failed += 1;
+                ("failed", error.to_string().replace(['\n', '\t'], " "))
+            }
+        };
+        let seconds = began.elapsed().as_secs();
+        println!("{name:<52} {outcome:<8} {seconds:>5} s  {note}");
+        // Writing to a string cannot fail.
+        let _ = writeln!(rows, "outages\t{name}\t{outcome}\t{seconds}\t{note}");
+    }
+    write_rows(options, &rows)?;
+    Ok(match failed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+fn write_rows(options: &Options, rows: &str) -> Result<(), super::CommandError> {
+    let Some(path) = &options.rows else {
+        return Ok(());
+    };
+    let mut file = std::fs::File::options();
+    let file = file.create(true).append(true).open(path);
+    let written = file.and_then(|mut file| std::io::Write::write_all(&mut file, rows.as_bytes()));
+    written.map_err(|source| super::CommandError::File {
+        path: path.clone(),
+        source,
+    })
+}
