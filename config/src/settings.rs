@@ -191,7 +191,11 @@ fn agent(
     let group = |text: &str| complaining("socket-group", values::group(text));
     let proxies = block.trusted_proxies.clone();
     let proxies = overrides.pick(Override::TrustedProxies, trusted_proxies, proxies, problems);
+    let proxies_at = proxies
+        .as_ref()
+        .map(|proxies| place(proxies.source, "agent.trusted-proxies", file));
     let (ids, trusted_accounts) = split(proxies.map_or_else(Vec::new, |proxies| proxies.value));
+    let ids_alone = !ids.is_empty() && trusted_accounts.is_empty();
     let insecure_plaintext = switch(
         Override::InsecurePlaintext,
         "insecure-plaintext",
@@ -202,14 +206,15 @@ fn agent(
         value,
         source: Source::File,
     });
+    let insecure = insecure_plaintext.value;
+    let grpc = grpc(&block, file, ids, insecure, (overrides, problems));
+    if let Some(at) = proxies_at.filter(|_| ids_alone && grpc.is_none()) {
+        let advice = "name the proxy's account, uid:N or gid:N, or open a door with grpc-address \
+                      (--grpc-address, AGENT_GRPC_ADDRESS)";
+        problems.push(Problem::new(at, Rule::NobodyAtTheDoor).advise(advice));
+    }
     Agent {
-        grpc: grpc(
-            &block,
-            file,
-            ids,
-            insecure_plaintext.value,
-            (overrides, problems),
-        ),
+        grpc,
         socket: overrides
             .pick(Override::Socket, socket, block.socket, problems)
             .unwrap_or_else(|| constant_socket(DEFAULT_AGENT_SOCKET)),
@@ -249,7 +254,7 @@ fn grpc(
 ) -> Option<GrpcDoor> {
     let parse = |text: &str| complaining("grpc-address", values::listen_address(text));
     let address = overrides.pick(Override::GrpcAddress, parse, block.grpc_address, problems)?;
-    let at = grpc_place(&address, file);
+    let at = place(address.source, "agent.grpc-address", file);
     grpc_door(address, ids, insecure, at, problems)
 }
 
@@ -281,9 +286,10 @@ fn split(proxies: Vec<TrustedProxy>) -> (Vec<WorkloadId>, Vec<TrustedProxy>) {
     (ids, accounts)
 }
 
-fn grpc_place(address: &Sourced<SocketAddr>, file: Option<&FileConfig>) -> Place {
-    let in_file = file.and_then(|file| file.blocks.places.get("agent.grpc-address"));
-    match (address.source, in_file) {
+/// Where a value was said: its place in the file, its flag or its variable.
+fn place(source: Source, key: &str, file: Option<&FileConfig>) -> Place {
+    let in_file = file.and_then(|file| file.blocks.places.get(key));
+    match (source, in_file) {
         (Source::File, Some(place)) => place.clone(),
         (source, _) => source.place(),
     }

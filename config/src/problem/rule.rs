@@ -204,6 +204,10 @@ pub enum Rule {
         "a gRPC door beyond loopback needs mutual TLS: anybody could write the credential header"
     )]
     Plaintext,
+    /// A SPIFFE ID is asked for in TLS alone: without a gRPC door `trusted-proxies` would read as
+    /// one proxy, and act as whoever may open the Unix socket.
+    #[error("`trusted-proxies` names SPIFFE IDs alone, and there is no gRPC door to ask for one")]
+    NobodyAtTheDoor,
 }
 
 fn quoted(choices: &[&str]) -> String {
