@@ -125,6 +125,7 @@ impl Connection {
         }
         loop {
             let result = self.process();
+            let held_back = !self.has_room();
             self.flush_now()?;
             if let Err(error) = result {
                 // What was answered so far, a refusal of the handshake above all, goes out first.
@@ -133,6 +134,10 @@ impl Connection {
             }
             if self.is_finished() {
                 return self.finish_writing().await;
+            }
+            // What waits for the room that is there now has been read already: nothing would tell of it.
+            if held_back && self.has_room() {
+                continue;
             }
             tokio::select! {
                 ready = self.outgoing.writable(), if !self.out.is_empty() => ready?,
