@@ -7,14 +7,20 @@
 //! | [`real`] | a real SPIRE server and agent on loopback, to stop, kill, start and rotate |
 //! | [`world`] | the world of the demo: `example.org`, the federated `partner.test`, and a SPIRE publishing both |
 //! | [`client`] | the proxy's side of the agent protocol, written from its description alone |
+//! | [`scenario`] | scenarios as files: faults on a timeline, a load, promises |
+//! | [`run`] | a scenario played on the built agent, and its promises judged |
+//! | [`report`] | a page about a run |
+//! | [`simulate`] | the agent's rules under a virtual clock and seeded faults |
 //!
 //! Nothing here is for production: the keys live in memory and the authorities sign whatever they
-//! are asked to. Scenarios (timelines of faults with promises) and the deterministic simulator
-//! stand on these four.
+//! are asked to.
 
 pub mod ca;
 pub mod client;
 pub mod real;
+pub mod report;
+pub mod run;
+pub mod scenario;
 pub mod simulate;
 pub mod spire;
 pub mod world;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use commands::{real, replay, simulate};
+use commands::{real, replay, run, simulate};
 
 #[derive(Parser)]
 #[command(
@@ -20,6 +20,8 @@ struct Cli {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    /// Plays scenarios on the built agent.
+    Run(run::Options),
     /// Plays seeds under a virtual clock.
     Simulate(simulate::Options),
     /// Plays one seed and tells every event.
@@ -30,6 +32,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Run(options) => run::run(&options),
         Command::Simulate(options) => simulate::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Real(options) => real::run(&options),

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::frame::{Frame, kind};
+
 /// Header name (lower case) to its values, one per line.
 pub type Headers = BTreeMap<String, Vec<String>>;
 
@@ -41,6 +43,15 @@ impl Hello {
         Self {
             config: Some(config),
             ..Self::default()
+        }
+    }
+
+    /// The frame that carries it.
+    #[must_use]
+    pub fn frame(&self) -> Frame {
+        Frame {
+            kind: kind::HANDSHAKE_REQUEST,
+            payload: self.to_json().to_string().into_bytes(),
         }
     }
 
@@ -96,6 +107,15 @@ impl Request {
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
+    }
+
+    /// The frame that carries it under this id.
+    #[must_use]
+    pub fn frame(&self, id: &str) -> Frame {
+        Frame {
+            kind: kind::REQUEST_HEADERS,
+            payload: self.to_json(id).to_string().into_bytes(),
+        }
     }
 
     /// As the real proxies fill it: much is always null.

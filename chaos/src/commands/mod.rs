@@ -5,13 +5,16 @@
     reason = "the output of the program"
 )]
 
+mod agent;
 pub(crate) mod real;
 pub(crate) mod replay;
+pub(crate) mod run;
 pub(crate) mod simulate;
 
 use std::path::PathBuf;
 
 use chaos::real::RealError;
+use chaos::scenario::ScenarioError;
 use chaos::simulate::SimulateError;
 
 /// Why a subcommand cannot do its work.
@@ -39,6 +42,15 @@ pub(crate) enum CommandError {
         /// The line.
         line: String,
     },
+    /// A scenario.
+    #[error(transparent)]
+    Scenario(Box<ScenarioError>),
+    /// The runtime.
+    #[error("start the runtime: {0}")]
+    Runtime(std::io::Error),
+    /// The agent under test.
+    #[error("the agent could not be built; --agent names one")]
+    NotBuilt,
 }
 
 /// Says why nothing was done.

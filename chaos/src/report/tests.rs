@@ -1,0 +1,110 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use super::*;
+use crate::run::judge::judge;
+use crate::run::recording::{Life, Observation, Outcome, Recording, Transition};
+use crate::scenario::answer::Said;
+use crate::scenario::caller::Caller;
+use crate::scenario::file::ScenarioFile;
+use verdict::availability::Phase;
+
+fn scenario() -> Scenario {
+    let text = include_str!("../../scenarios/spire-killed-cache.kdl");
+    ScenarioFile::parse("spire-killed-cache.kdl", text)
+        .unwrap()
+        .scenario
+}
+
+fn run() -> Run {
+    let observation = |n: u64, outcome| Observation {
+        id: format!("frontend-0-{n}"),
+        caller: Caller::Frontend,
+        sent_ms: n * 10,
+        took_us: 700 + n,
+        outcome,
+    };
+    let mut recording = Recording {
+        ended_ms: 5_000,
+        transitions: vec![Transition {
+            at_ms: 0,
+            to: Phase::Live,
+        }],
+        lives: vec![Life {
+            serving_ms: 0,
+            ended_ms: None,
+            as_told: false,
+        }],
+        ..Recording::default()
+    };
+    let said = |n| observation(n, Outcome::Said(Said::Verified));
+    recording.observations = (0..400).map(said).collect();
+    let evil = Outcome::Wrong("<script>alert(\"1\")</script>".to_owned());
+    recording.observations.push(observation(401, evil));
+    let verdicts = judge(&scenario(), &recording);
+    Run {
+        recording,
+        verdicts,
+    }
+}
+
+fn heading() -> Heading {
+    Heading {
+        title: "spire-killed-cache".to_owned(),
+        breaks: None,
+        is_well: false,
+        at: "today".to_owned(),
+    }
+}
+
+#[test]
+fn a_page_needs_nothing_from_outside_and_runs_nothing() {
+    let page = page(&heading(), &scenario(), &run());
+    for outside in [
+        "http:", "https:", "src=", "url(", "@import", "<script", "<link",
+    ] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    assert!(
+        page.contains("&lt;script&gt;"),
+        "what was wrong is told, as text"
+    );
+    assert!(page.contains("prefers-color-scheme: dark"));
+    assert!(page.contains("width=device-width"));
+}
+
+#[test]
+fn every_promise_is_on_the_page_with_what_was_found() {
+    let run = run();
+    let page = page(&heading(), &scenario(), &run);
+    for verdict in &run.verdicts {
+        assert!(page.contains(&escape(&verdict.promise)), "{verdict:?}");
+        assert!(
+            page.contains(&escape(verdict.finding.words())),
+            "{verdict:?}"
+        );
+    }
+}
+
+#[test]
+fn tags_close() {
+    let page = page(&heading(), &scenario(), &run());
+    for tag in [
+        "section", "table", "tbody", "svg", "div", "main", "header", "ol",
+    ] {
+        let (opened, closed) = (format!("<{tag}"), format!("</{tag}>"));
+        let opened = page.matches(&opened).filter(|_| true).count();
+        // `<header` also begins no other tag here, `<table` none, `<main` none.
+        assert_eq!(opened, page.matches(&closed).count(), "{tag}");
+    }
+}
+
+#[test]
+fn a_run_of_nothing_has_a_page_too() {
+    let recording = Recording::default();
+    let verdicts = judge(&scenario(), &recording);
+    let run = Run {
+        recording,
+        verdicts,
+    };
+    assert!(page(&heading(), &scenario(), &run).contains("</html>"));
+}

@@ -1,0 +1,194 @@
+//! What a scenario promises itself.
+
+use std::collections::BTreeMap;
+
+use verdict::availability::Phase;
+
+use super::always::told;
+use crate::run::recording::{Observation, Outcome, Recording};
+use crate::scenario::action::{Action, Spire};
+use crate::scenario::answer::Said;
+use crate::scenario::caller::Caller;
+use crate::scenario::promise::Kind;
+
+type Found = Result<String, String>;
+
+pub(super) fn window(kind: &Kind, recording: &Recording) -> Found {
+    let Kind::Window {
+        from_ms,
+        to_ms,
+        callers,
+        only,
+        states,
+        least,
+    } = kind
+    else {
+        return Err("no window".to_owned());
+    };
+    let (from, to) = (recording.after(*from_ms), recording.before(*to_ms));
+    let within = |seen: &&Observation| {
+        callers.contains(&seen.caller) && seen.sent_ms >= from && seen.ended_ms() <= to
+    };
+    let mut counts: BTreeMap<Caller, u64> = callers.iter().map(|caller| (*caller, 0)).collect();
+    for seen in recording.observations.iter().filter(within) {
+        let Outcome::Said(said) = seen.outcome else {
+            continue;
+        };
+        if !only.contains(&said) {
+            return Err(told(seen, &format!("was answered {said}")));
+        }
+        in_state(recording, seen, states)?;
+        *counts.entry(seen.caller).or_default() += 1;
+    }
+    if let Some((caller, count)) = counts.iter().find(|(_, count)| *count < least) {
+        let caller = caller.as_str();
+        return Err(format!(
+            "{count} answers to {caller} between {from} and {to} ms: at least {least} are needed"
+        ));
+    }
+    let total: u64 = counts.values().sum();
+    Ok(format!("{total} answers between {from} and {to} ms"))
+}
+
+/// The record names one of these states. Whether there is a record is promised elsewhere.
+fn in_state(recording: &Recording, seen: &Observation, states: &[Phase]) -> Result<(), String> {
+    if states.is_empty() {
+        return Ok(());
+    }
+    let records = recording.records.get(&seen.id);
+    let Some(record) = records.and_then(|records| records.first()) else {
+        return Ok(());
+    };
+    let known = |state: &&str| states.iter().any(|phase| phase.as_str() == *state);
+    // Who is denied before the trust source is asked has no state.
+    match record.state.as_deref() {
+        None => Ok(()),
+        Some(state) if known(&state) => Ok(()),
+        Some(state) => Err(told(seen, &format!("was judged in state {state}"))),
+    }
+}
+
+pub(super) fn recovery(
+    recording: &Recording,
+    from: u64,
+    within_ms: u64,
+    callers: &[Caller],
+    answer: Said,
+) -> Found {
+    let took = took_ms(recording, from, u64::MAX, callers, answer);
+    match took {
+        Some(took) if took <= within_ms => Ok(format!("after {took} ms")),
+        Some(took) => Err(format!("after {took} ms, not within {within_ms} ms")),
+        None => Err(format!("nobody was answered {answer} after {from} ms")),
+    }
+}
+
+/// From a moment to the first such answer of the last of the callers, if before `end`.
+fn took_ms(
+    recording: &Recording,
+    from: u64,
+    end: u64,
+    callers: &[Caller],
+    answer: Said,
+) -> Option<u64> {
+    let first = |caller: &Caller| {
+        let so = recording.observations.iter().filter(|seen| {
+            seen.caller == *caller
+                && seen.outcome == Outcome::Said(answer)
+                && (from..end).contains(&seen.ended_ms())
+                // What was asked before may have been judged before.
+                && seen.sent_ms >= from
+        });
+        so.map(Observation::ended_ms).min()
+    };
+    let mut last = 0;
+    for caller in callers {
+        last = last.max(first(caller)? - from);
+    }
+    Some(last)
+}
+
+pub(super) fn recoveries(
+    recording: &Recording,
+    after: Spire,
+    within_ms: u64,
+    callers: &[Caller],
+    answer: Said,
+) -> Found {
+    let events = recording.events.iter();
+    let wanted = events.filter(|event| event.action == Action::Spire(after));
+    let moments: Vec<u64> = wanted.map(|event| event.done_ms).collect();
+    let mut took = Vec::new();
+    for (at, from) in moments.iter().enumerate() {
+        let end = moments.get(at + 1).copied().unwrap_or(u64::MAX);
+        // Never is later than any limit.
+        took.push(took_ms(recording, *from, end, callers, answer).unwrap_or(u64::MAX));
+    }
+    took.sort_unstable();
+    let at = |percent: usize| {
+        let rank = (took.len() * percent).div_ceil(100).max(1) - 1;
+        took.get(rank).copied()
+    };
+    let (Some(p50), Some(p99), Some(longest)) = (at(50), at(99), at(100)) else {
+        return Err(format!("spire {after} never happened"));
+    };
+    let figures = format!(
+        "{} times: p50 {p50} ms, p99 {p99} ms, longest {}",
+        took.len(),
+        if longest == u64::MAX {
+            "never".to_owned()
+        } else {
+            format!("{longest} ms")
+        }
+    );
+    match p99 <= within_ms {
+        true => Ok(figures),
+        false => Err(format!("{figures}; not within {within_ms} ms")),
+    }
+}
+
+pub(super) fn transitions(recording: &Recording, in_order: &[Phase], never: &[Phase]) -> Found {
+    let seen: Vec<&str> = recording
+        .transitions
+        .iter()
+        .map(|one| one.to.as_str())
+        .collect();
+    let path = seen.join(" → ");
+    if let Some(phase) = never.iter().find(|phase| seen.contains(&phase.as_str())) {
+        return Err(format!("{} in {path}", phase.as_str()));
+    }
+    let mut rest = recording.transitions.iter();
+    for phase in in_order {
+        if !rest.any(|one| one.to == *phase) {
+            let wanted: Vec<&str> = in_order.iter().map(|phase| phase.as_str()).collect();
+            return Err(format!("{path}, not {}", wanted.join(" → ")));
+        }
+    }
+    Ok(path)
+}
+
+pub(super) fn restarts(recording: &Recording, actor: &str, least: u64, most: u64) -> Found {
+    let ours = |path: &str| path == actor || path.rsplit('/').next() == Some(actor);
+    let count = recording
+        .restarts
+        .iter()
+        .filter(|(_, path)| ours(path))
+        .count() as u64;
+    match (least..=most).contains(&count) {
+        true => Ok(format!("{count}")),
+        false => Err(format!("{count}, not between {least} and {most}")),
+    }
+}
+
+pub(super) fn says(recording: &Recording, texts: &[String]) -> Found {
+    for text in texts {
+        if !recording
+            .log
+            .iter()
+            .any(|line| line.contains(text.as_str()))
+        {
+            return Err(format!("the log never says {text:?}"));
+        }
+    }
+    Ok("it does".to_owned())
+}

@@ -1,0 +1,139 @@
+//! A scenario, played: the built agent over real sockets, its SPIRE, a load, the timeline; then every
+//! promise judged on what was recorded.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`recording`] | what happened, as values |
+//! | [`judge`](mod@judge) | promises held against it, pure |
+//! | `stage` | SPIRE, the agent's process, bad proxies; steps done to them |
+//! | `load`, `callers`, `classify` | who asks, and what an answer is worth to an upstream |
+
+mod callers;
+mod classify;
+mod files;
+pub mod judge;
+mod load;
+mod process;
+mod proxies;
+pub mod recording;
+mod sheet;
+mod spire;
+mod stage;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::scenario::Scenario;
+use crate::spire::SpireError;
+use crate::world::WorldError;
+
+use judge::{Verdict, judge};
+use recording::Recording;
+use stage::Stage;
+
+/// How a run is to be done.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The agent's binary.
+    pub agent: PathBuf,
+}
+
+/// Why a run did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It cannot be shown here; this is why.
+    #[error("skipped: {0}")]
+    Skipped(String),
+    /// The agent's process.
+    #[error("the agent: cannot {what}: {why}")]
+    Agent {
+        /// What was tried.
+        what: String,
+        /// What is known.
+        why: String,
+    },
+    /// A file or a directory.
+    #[error("a file: {0}")]
+    File(#[from] std::io::Error),
+    /// The simulated SPIRE.
+    #[error(transparent)]
+    Spire(#[from] SpireError),
+    /// Certificates.
+    #[error(transparent)]
+    World(#[from] WorldError),
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What happened.
+    pub recording: Recording,
+    /// Each promise.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Run {
+    /// Whether every promise was kept.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.broken().next().is_none()
+    }
+
+    /// The promises that were broken.
+    pub fn broken(&self) -> impl Iterator<Item = &String> {
+        let broken = self.verdicts.iter();
+        broken
+            .filter(|verdict| !verdict.finding.is_kept())
+            .map(|verdict| &verdict.promise)
+    }
+}
+
+/// Plays a scenario; `tell` hears of every step.
+///
+/// # Errors
+/// The stage cannot be set, or a step not done. A broken promise is no error.
+pub async fn run(
+    scenario: &Scenario,
+    options: &Options,
+    tell: &(dyn Fn(&str) + Send + Sync),
+) -> Result<Run, RunError> {
+    let mut stage = Stage::set(scenario, options).await?;
+    stage.sheet.begin();
+    let load = load::start(
+        &scenario.load,
+        &stage.socket(),
+        &stage.callers,
+        &stage.sheet,
+    );
+    let played = play(&mut stage, scenario, tell).await;
+    load.stop().await;
+    played?;
+    let recording = stage.strike(scenario).await?.0;
+    let verdicts = judge(scenario, &recording);
+    Ok(Run {
+        recording,
+        verdicts,
+    })
+}
+
+/// The steps at their distances from each other: one that takes long moves those after it.
+async fn play(
+    stage: &mut Stage,
+    scenario: &Scenario,
+    tell: &(dyn Fn(&str) + Send + Sync),
+) -> Result<(), RunError> {
+    let (mut planned, mut began) = (0, 0);
+    for step in &scenario.timeline.steps {
+        until(stage, began + (step.at_ms - planned)).await;
+        (planned, began) = (step.at_ms, stage.sheet.now_ms());
+        tell(&format!("{:>6} ms  {}", began, step.action));
+        stage.act(step.at_ms, &step.action).await?;
+    }
+    until(stage, began + (scenario.timeline.lasts_ms - planned)).await;
+    Ok(())
+}
+
+async fn until(stage: &Stage, at_ms: u64) {
+    let wait = at_ms.saturating_sub(stage.sheet.now_ms());
+    tokio::time::sleep(Duration::from_millis(wait)).await;
+}

@@ -1,0 +1,88 @@
+//! What is wrong with a scenario file, and where.
+
+/// A place and the rule that is broken there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}:{column}: {rule}")]
+pub struct ScenarioError {
+    /// The file's name.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// What is broken.
+    pub rule: Rule,
+}
+
+/// The rules of a scenario file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rule {
+    /// Not KDL 2.
+    #[error("this is no KDL 2: {0}")]
+    Syntax(String),
+    /// A word nobody knows.
+    #[error("{word:?} is no {what}; known: {known}")]
+    Unknown {
+        /// What kind of word is read here.
+        what: &'static str,
+        /// The word.
+        word: String,
+        /// What would do.
+        known: String,
+    },
+    /// Something is missing.
+    #[error("{of:?} needs {what}")]
+    Missing {
+        /// The node.
+        of: String,
+        /// What it lacks.
+        what: &'static str,
+    },
+    /// Something is there that does not belong.
+    #[error("{of:?} takes no {what}")]
+    Unwanted {
+        /// The node.
+        of: String,
+        /// What it has.
+        what: String,
+    },
+    /// Another type, or out of range.
+    #[error("{what} is {rule}")]
+    Value {
+        /// Which value.
+        what: String,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// Twice.
+    #[error("{0:?} is there twice")]
+    Twice(String),
+    /// The name of the scenario and of its file differ.
+    #[error("the scenario is named {name:?}, its file {file:?}")]
+    Named {
+        /// In the file.
+        name: String,
+        /// Of the file.
+        file: String,
+    },
+    /// A moment outside the timeline.
+    #[error("{at_ms} ms is after the end of the timeline, {lasts_ms} ms")]
+    TooLate {
+        /// The moment.
+        at_ms: u64,
+        /// The end.
+        lasts_ms: u64,
+    },
+    /// A promise about somebody who never asks.
+    #[error("{0:?} is not among the callers of the load")]
+    NeverAsks(&'static str),
+    /// The agent would refuse its configuration.
+    #[error("the agent refuses this configuration: {0}")]
+    Config(String),
+    /// A twin that breaks a promise nobody gave.
+    #[error("no promise is named {0:?}")]
+    NoSuchPromise(String),
+    /// A twin that is no other.
+    #[error("the twin alters nothing")]
+    SameTwin,
+}

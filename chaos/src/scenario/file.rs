@@ -1,0 +1,167 @@
+//! The file: a scenario, and its twin.
+
+use std::collections::BTreeSet;
+
+use super::caller::Caller;
+use super::error::{Rule, ScenarioError};
+use super::promise::{Always, Kind, Promise, promise};
+use super::reader::{Node, Read, Source};
+use super::{Scenario, Twin, setup, timeline};
+
+/// What a scenario's file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScenarioFile {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The same with one promise broken on purpose.
+    pub twin: Twin,
+}
+
+const KEYS: [&str; 6] = ["shows", "agent", "load", "timeline", "promises", "twin"];
+const TWIN_KEYS: [&str; 4] = ["agent", "load", "timeline", "promises"];
+
+impl ScenarioFile {
+    /// Reads a file's text. `file` is its name; without `.kdl` it must be the scenario's.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
+        let source = Source { file, text };
+        let document = source.parse()?;
+        let mut nodes = document.nodes().iter().map(|node| Node::new(node, &source));
+        let root = nodes.next().ok_or_else(|| {
+            let (of, what) = (file.to_owned(), "a scenario");
+            source.fail(0, Rule::Missing { of, what })
+        })?;
+        for node in [root].into_iter().chain(nodes.next()) {
+            if node.name() != "scenario" {
+                return Err(node.unknown(
+                    "thing to put here",
+                    node.name(),
+                    ["scenario"].into_iter(),
+                ));
+            }
+        }
+        if let Some(second) = document.nodes().get(1) {
+            return Err(Node::new(second, &source).fail(Rule::Twice("scenario".to_owned())));
+        }
+        named_as_its_file(&root, file)?;
+        root.only_children(&KEYS)?;
+        let twin = root.child("twin")?.ok_or_else(|| root.missing("twin"))?;
+        let (plain, altered) = (scenario(&root, None)?, read_twin(&root, &twin)?);
+        if plain == altered.scenario {
+            return Err(twin.fail(Rule::SameTwin));
+        }
+        Ok(Self {
+            scenario: plain,
+            twin: altered,
+        })
+    }
+}
+
+fn named_as_its_file(root: &Node<'_>, file: &str) -> Read<()> {
+    let stem = file.strip_suffix(".kdl").unwrap_or(file);
+    let stem = stem.rsplit('/').next().unwrap_or(stem);
+    let name = root.word("a name")?;
+    if name == stem {
+        return Ok(());
+    }
+    let (name, file) = (name.to_owned(), stem.to_owned());
+    Err(root.fail(Rule::Named { name, file }))
+}
+
+fn read_twin(root: &Node<'_>, twin: &Node<'_>) -> Read<Twin> {
+    twin.no_arguments()?;
+    twin.only_properties(&["breaks"])?;
+    twin.only_children(&TWIN_KEYS)?;
+    let breaks = twin.named("breaks")?;
+    let breaks = breaks.ok_or_else(|| twin.missing("breaks"))?.to_owned();
+    let scenario = scenario(root, Some(twin))?;
+    let always = Always::ALL.iter().any(|always| always.as_str() == breaks);
+    if !always
+        && !scenario
+            .promises
+            .iter()
+            .any(|promise| promise.name == breaks)
+    {
+        return Err(twin.fail(Rule::NoSuchPromise(breaks)));
+    }
+    Ok(Twin { breaks, scenario })
+}
+
+fn scenario(root: &Node<'_>, twin: Option<&Node<'_>>) -> Read<Scenario> {
+    // What the twin says holds in place of what the scenario says.
+    let place = |name| match twin.map(|twin| twin.child(name)).transpose()?.flatten() {
+        Some(altered) => Ok(Some(altered)),
+        None => root.child(name),
+    };
+    let shows = root.child("shows")?.ok_or_else(|| root.missing("shows"))?;
+    let mut agents: Vec<_> = root.child("agent")?.into_iter().collect();
+    if let Some(twin) = twin {
+        agents.extend(twin.child("agent")?);
+    }
+    let timeline = place("timeline")?.ok_or_else(|| root.missing("timeline"))?;
+    let scenario = Scenario {
+        name: root.word("a name")?.to_owned(),
+        shows: shows.word("a sentence")?.to_owned(),
+        agent: setup::agent(&agents)?,
+        load: setup::load(place("load")?)?,
+        timeline: timeline::timeline(&timeline)?,
+        promises: promises(root, twin)?,
+    };
+    check(root, &scenario)?;
+    Ok(scenario)
+}
+
+/// The scenario's, each replaced by the twin's of the same name.
+fn promises(root: &Node<'_>, twin: Option<&Node<'_>>) -> Read<Vec<Promise>> {
+    let mut promises = Vec::new();
+    if let Some(node) = root.child("promises")? {
+        node.no_arguments()?;
+        for child in node.children() {
+            let new = promise(&child)?;
+            let known = |known: &Promise| known.name == new.name;
+            let always = Always::ALL.iter().any(|always| always.as_str() == new.name);
+            if always || promises.iter().any(known) {
+                return Err(child.fail(Rule::Twice(new.name)));
+            }
+            promises.push(new);
+        }
+    }
+    let altered = twin.map(|twin| twin.child("promises")).transpose()?;
+    for child in altered.flatten().iter().flat_map(Node::children) {
+        let new = promise(&child)?;
+        let mut known = promises.iter_mut();
+        match known.find(|known| known.name == new.name) {
+            Some(known) => *known = new,
+            None => return Err(child.fail(Rule::NoSuchPromise(new.name))),
+        }
+    }
+    Ok(promises)
+}
+
+/// What no single node shows: moments within the timeline, callers within the load.
+fn check(root: &Node<'_>, scenario: &Scenario) -> Read<()> {
+    let lasts_ms = scenario.timeline.lasts_ms;
+    let asking: BTreeSet<Caller> = scenario.load.callers.iter().copied().collect();
+    for promise in &scenario.promises {
+        let (callers, at_ms): (&[Caller], u64) = match &promise.kind {
+            Kind::Window { callers, to_ms, .. } => (callers, *to_ms),
+            Kind::Recovery {
+                callers, after_ms, ..
+            } => (callers, *after_ms),
+            Kind::Recoveries { callers, .. } => (callers, 0),
+            Kind::Transitions { .. } | Kind::Restarts { .. } | Kind::Says(_) => (&[], 0),
+        };
+        if at_ms > lasts_ms {
+            return Err(root.fail(Rule::TooLate { at_ms, lasts_ms }));
+        }
+        if let Some(silent) = callers.iter().find(|caller| !asking.contains(caller)) {
+            return Err(root.fail(Rule::NeverAsks(silent.as_str())));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use super::*;
+
+const GOOD: &str = r#"
+scenario "small" {
+    shows "that a file is read"
+    agent { failure { spire-unavailable "cache" } }
+    load connections=1 every-ms=20 { callers frontend forged }
+    timeline lasts-ms=3000 {
+        at 1000 { spire kill }
+        repeat 2 from=1500 every-ms=500 { at 0 { spire start }; at 100 { spire kill } }
+    }
+    promises {
+        window "verified" from=0 to=3000 { callers frontend; only verified }
+    }
+    twin breaks="verified" { agent { failure { spire-unavailable "fail_closed" } } }
+}
+"#;
+
+/// The good file with one thing replaced, and what is said of it.
+fn said_of(old: &str, new: &str) -> String {
+    assert!(GOOD.contains(old), "{old}");
+    let text = GOOD.replacen(old, new, 1);
+    let error = ScenarioFile::parse("small.kdl", &text).unwrap_err();
+    error.to_string()
+}
+
+#[test]
+fn a_file_is_read_with_its_twin() {
+    let file = ScenarioFile::parse("small.kdl", GOOD).unwrap();
+    let moments = file.scenario.timeline.steps.iter().map(|step| step.at_ms);
+    assert_eq!(moments.collect::<Vec<_>>(), [1000, 1500, 1600, 2000, 2100]);
+    assert!(file.scenario.agent.config.contains("\"cache\""));
+    assert!(file.twin.scenario.agent.config.contains("\"fail_closed\""));
+    assert!(!file.twin.scenario.agent.config.contains("\"cache\""));
+    assert_eq!(file.twin.scenario.timeline, file.scenario.timeline);
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place_and_what_would_do() {
+    for (old, new, place, words) in [
+        (
+            "spire kill }",
+            "spire vanish }",
+            "small.kdl:7:19: ",
+            "known: stop, kill, start",
+        ),
+        (
+            "at 1000",
+            "when 1000",
+            "small.kdl:7:9: ",
+            "\"when\" is no part of a timeline; known: at, repeat",
+        ),
+        (
+            "spire kill }",
+            "spire answer status=OK }",
+            "small.kdl:7:19: ",
+            "\"OK\" is no gRPC status",
+        ),
+        (
+            "callers frontend;",
+            "callers everybody;",
+            "small.kdl:11:44: ",
+            "\"everybody\" is no caller",
+        ),
+        (
+            "only verified",
+            "only ALLOWED",
+            "small.kdl:11:62: ",
+            "\"ALLOWED\" is no answer",
+        ),
+        (
+            "callers frontend;",
+            "callers partner;",
+            "small.kdl:2:1: ",
+            "\"partner\" is not among the callers",
+        ),
+        (
+            "to=3000",
+            "to=3001",
+            "small.kdl:2:1: ",
+            "3001 ms is after the end",
+        ),
+        (
+            "from=0 to=3000",
+            "from=3000 to=3000",
+            "small.kdl:11:9: ",
+            "not after from",
+        ),
+        (
+            "breaks=\"verified\"",
+            "breaks=\"refused\"",
+            "small.kdl:13:5: ",
+            "no promise is named \"refused\"",
+        ),
+        (
+            "\"cache\"",
+            "\"cash\"",
+            "small.kdl:4:5: ",
+            "the agent refuses this configuration",
+        ),
+        (
+            "scenario \"small\"",
+            "scenario \"large\"",
+            "small.kdl:2:1: ",
+            "its file \"small\"",
+        ),
+        (
+            "shows",
+            "show",
+            "small.kdl:3:5: ",
+            "\"show\" is no key here",
+        ),
+        (
+            "lasts-ms=3000",
+            "lasts-ms=-1",
+            "small.kdl:6:5: ",
+            "lasts-ms is not a whole number",
+        ),
+        (
+            "window \"verified\"",
+            "window",
+            "small.kdl:11:9: ",
+            "needs a name in quotes",
+        ),
+        (
+            "{ spire kill }",
+            "{ spire kill",
+            "small.kdl:",
+            "this is no KDL 2",
+        ),
+    ] {
+        let said = said_of(old, new);
+        assert!(said.starts_with(place), "{new}: {said}");
+        assert!(said.contains(words), "{new}: {said}");
+    }
+}
+
+#[test]
+fn a_promise_has_one_name_and_a_twin_alters_something() {
+    let window = "window \"verified\" from=0 to=3000 { callers frontend; only verified }";
+    let twice = said_of(window, &format!("{window}\n{window}"));
+    assert!(twice.contains("\"verified\" is there twice"), "{twice}");
+    let always = said_of("window \"verified\"", "window \"no wrong allow\"");
+    assert!(always.contains("there twice"), "{always}");
+    let same = said_of(
+        "{ agent { failure { spire-unavailable \"fail_closed\" } } }",
+        "{ agent { failure { spire-unavailable \"cache\" } } }",
+    );
+    assert!(same.contains("the twin alters nothing"), "{same}");
+}
+
+#[test]
+fn every_scenario_here_is_right() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let file = ScenarioFile::parse(&name, &text).unwrap_or_else(|error| panic!("{error}"));
+        assert!(
+            !file.scenario.promises.is_empty(),
+            "{name} promises nothing"
+        );
+        names.push(name);
+    }
+    assert!(names.len() >= 5, "the folder was found: {names:?}");
+}
