@@ -1,6 +1,6 @@
 //! The load: requests by the clock, over connections that are made again when they end, as proxies do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ pub(super) struct Running {
 /// Starts asking.
 pub(super) fn start(
     load: &Load,
-    socket: &PathBuf,
+    socket: &Path,
     callers: &Arc<Callers>,
     sheet: &Arc<Sheet>,
 ) -> Running {
@@ -41,7 +41,7 @@ pub(super) fn start(
         let connection = Connection {
             number: usize::from(number),
             load: load.clone(),
-            socket: socket.clone(),
+            socket: socket.to_owned(),
             callers: Arc::clone(callers),
             sheet: Arc::clone(sheet),
         };

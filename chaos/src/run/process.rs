@@ -1,5 +1,6 @@
 //! The agent's process.
 
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -74,34 +75,29 @@ impl Launch {
     }
 
     fn command(&self) -> Command {
-        let mut words: Vec<String> = Vec::new();
+        let mut words = Vec::new();
         if self.wrapping.survives_a_full_disk {
-            words.extend(["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"].map(String::from));
+            words.extend(["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"].map(OsString::from));
         }
         if self.wrapping.obeys_modes && rustix::process::geteuid().is_root() {
-            words.extend(
-                ["setpriv", "--bounding-set=-dac_override,-dac_read_search"].map(String::from),
-            );
+            let without = "--bounding-set=-dac_override,-dac_read_search";
+            words.extend(["setpriv", without].map(OsString::from));
         }
-        words.push(self.binary.display().to_string());
-        words.extend(self.arguments.iter().cloned());
-        let (program, arguments) = words
-            .split_first()
-            .map_or((words.as_slice(), words.as_slice()), |(first, rest)| {
-                (std::slice::from_ref(first), rest)
-            });
-        let mut command = Command::new(program.first().map_or("false", String::as_str));
-        command.args(arguments);
+        words.push(self.binary.clone().into());
+        words.extend(self.arguments.iter().map(OsString::from));
+        let mut words = words.into_iter();
+        // The binary is among them, so there is a first.
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
         command
             .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        command.envs(self.environment.iter().map(|(name, value)| (*name, value)));
-        command
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .envs(self.environment.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        // A group of its own: a signal to this tool is not one to the agent.
-        command.process_group(0);
+            .stderr(Stdio::piped())
+            // A group of its own: a signal to this tool is not one to the agent.
+            .process_group(0);
         command
     }
 }
