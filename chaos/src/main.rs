@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use commands::{real, replay, run, simulate};
+use commands::{damage, real, replay, run, simulate};
 
 #[derive(Parser)]
 #[command(
@@ -28,6 +28,8 @@ enum Command {
     Replay(replay::Options),
     /// Holds the agent to its promises about outages, on a real SPIRE server and agent.
     Real(real::Options),
+    /// Reads damaged state files.
+    Damage(damage::Options),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Simulate(options) => simulate::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Real(options) => real::run(&options),
+        Command::Damage(options) => damage::run(&options),
     };
     result.unwrap_or_else(|error| {
         commands::complain(&error);

@@ -8,8 +8,10 @@
 )]
 
 use chaos::simulate::cast::Cast;
+use chaos::simulate::damage::damage;
 use chaos::simulate::log::Log;
 use chaos::simulate::play::{Outcome, play};
+use chaos::simulate::recipe::Recipe;
 use chaos::simulate::schedule::Schedule;
 
 /// Seeds played here. CI plays ten thousand with the optimized program.
@@ -41,6 +43,7 @@ fn no_seed_breaks_a_promise() {
             !outcome.took.is_empty(),
             "it never had to find its way back"
         );
+        assert!(outcome.coverage.without_row().is_empty());
     }
 }
 
@@ -64,4 +67,26 @@ fn the_same_seed_is_the_same_play_byte_for_byte() {
     let first = log();
     assert!(first.lines().len() > 1_000);
     assert_eq!(first, log());
+}
+
+/// What a log begins with is all that it takes to play the same again.
+#[test]
+fn a_recipe_makes_the_schedule_it_was_made_of() {
+    let mut schedule = Schedule::of(3);
+    let mut odd = false;
+    schedule.faults.retain(|_| {
+        odd = !odd;
+        odd
+    });
+    let log = format!("{}\n    0.000 the agent starts\n", Recipe::of(&schedule));
+    assert_eq!(Recipe::parse(&log).unwrap().schedule(), schedule);
+    assert!(Recipe::parse("    0.000 the agent starts\n").is_err());
+}
+
+/// In small what `chaos damage` does a million times.
+#[test]
+fn damage_makes_no_start_believe_what_was_never_written() {
+    let told = damage(&Cast::new().unwrap(), 1, 20_000);
+    assert_eq!(told.broken, Vec::<u64>::new());
+    assert!(told.unharmed < told.read / 10);
 }

@@ -26,8 +26,9 @@ use crate::clock::Clock;
 use crate::supervision::{Ping, TaskPanicked, spawn_watched};
 use crate::trust::TrustStore;
 use content::{Content, Record, SameBoot};
-pub use image::{image, load_image};
-use shelf::{NoFaults, ReadError, Shelf, WriteError};
+pub use image::{Image, image, load_image};
+pub use shelf::Mark;
+use shelf::{NoFaults, ReadError, Shelf, Unusable, WriteError};
 use truth::{Look, Truth, Writer};
 
 /// Wait after a write before the next one, so that a flood of updates does not wear out the disk.
@@ -68,39 +69,60 @@ impl Loaded {
 #[must_use]
 pub fn load(dir: &Path, socket: &Path, clock: &Clock) -> Loaded {
     let shelf = Shelf::new(dir.to_owned(), Box::new(NoFaults));
-    let dir = dir.display();
-    match shelf.read(socket) {
-        Ok(content) => restore(content, clock),
-        Err(ReadError::Missing) => Loaded::nothing(),
-        Err(ReadError::Unusable(why)) => {
-            match shelf.set_aside() {
-                Ok(name) => {
-                    tracing::warn!(%why, aside = %name.display(), "bundles on disk cannot be used, the file is set aside");
-                }
-                Err(error) => {
-                    tracing::warn!(%why, %error, %dir, "bundles on disk cannot be used, nor set aside");
-                }
-            }
-            Loaded::nothing()
-        }
+    let read = shelf.read(socket);
+    if let Err(ReadError::Unusable(why)) = &read {
+        set_aside(&shelf, why);
+    }
+    let content = match read {
+        Ok(content) => Some(content),
+        Err(ReadError::Missing | ReadError::Unusable(_)) => None,
         Err(why @ (ReadError::Directory(_) | ReadError::System(_))) => {
-            tracing::error!(%why, %dir, "bundles on disk are not used");
-            Loaded::nothing()
+            tracing::error!(%why, dir = %dir.display(), "bundles on disk are not used");
+            None
         }
+    };
+    conclude(content, shelf.mark(), clock)
+}
+
+/// Whatever became of the content: the mark alone is a tombstone.
+fn conclude(content: Option<Content>, mark: Mark, clock: &Clock) -> Loaded {
+    match (mark, content) {
+        (Mark::Withdrawn, _) => withdrawn(),
+        (Mark::None, Some(content)) => restore(content, clock),
+        (Mark::None, None) => Loaded::nothing(),
+    }
+}
+
+fn set_aside(shelf: &Shelf, why: &Unusable) {
+    // A mark goes with the file it was made for.
+    if let Unusable::OtherSocket(_) = why
+        && let Err(error) = shelf.forget_mark()
+    {
+        tracing::warn!(%error, "the mark of a withdrawal by another SPIRE cannot be removed");
+    }
+    match shelf.set_aside() {
+        Ok(name) => {
+            tracing::warn!(%why, aside = %name.display(), "bundles on disk cannot be used, the file is set aside");
+        }
+        Err(error) => {
+            tracing::warn!(%why, %error, "bundles on disk cannot be used, nor set aside");
+        }
+    }
+}
+
+fn withdrawn() -> Loaded {
+    tracing::warn!(
+        "SPIRE had refused this agent when it last ran: nothing is concluded until it delivers"
+    );
+    Loaded {
+        found: Found::Tombstone,
+        snapshot: Snapshot::default(),
     }
 }
 
 fn restore(content: Content, clock: &Clock) -> Loaded {
     let (contact, bundles) = match content.record {
-        Record::Tombstone => {
-            tracing::warn!(
-                "SPIRE had refused this agent when it last ran: nothing is concluded until it delivers"
-            );
-            return Loaded {
-                found: Found::Tombstone,
-                snapshot: Snapshot::default(),
-            };
-        }
+        Record::Tombstone => return withdrawn(),
         Record::Material { contact, bundles } => (contact, bundles),
     };
     let same_boot = SameBoot::of(content.boot_id.as_deref(), clock.boot_id());

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::content::{Content, DecodeError};
+use super::content::{Content, DecodeError, Record};
 
 /// Largest file read or written: 16 MiB of bundles in base64, thrice.
 pub(super) const FILE_MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -21,6 +21,10 @@ pub(super) const FILE_MAX_BYTES: u64 = 64 * 1024 * 1024;
 const FILE: &CStr = c"x509-bundles";
 /// Where the next one is made; what an earlier crash left there is removed.
 const NEXT: &CStr = c"x509-bundles.next";
+/// There while SPIRE refuses this agent: an empty file whose name says it, so that no damage to the
+/// content of the other makes a withdrawal forgotten. Made before the tombstone is written, removed
+/// after new material is; whoever finds it need not read on.
+const MARK: &CStr = c"x509-bundles.withdrawn";
 /// Names for what cannot be used: the first three that are ever found, and the latest.
 const ASIDE: [&CStr; 4] = [
     c"x509-bundles.aside-1",
@@ -32,11 +36,32 @@ const ASIDE: [&CStr; 4] = [
 /// Writable by group or others.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
+/// What the mark's file says by being there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mark {
+    /// It is not.
+    #[default]
+    None,
+    /// SPIRE refuses this agent.
+    Withdrawn,
+}
+
+impl Mark {
+    /// The mark beside this content.
+    pub(super) const fn of(content: &Content) -> Self {
+        match content.record {
+            Record::Tombstone => Self::Withdrawn,
+            Record::Material { .. } => Self::None,
+        }
+    }
+}
+
 /// A step of writing, each of which may fail or be the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     OpenDirectory,
     Lock,
+    Mark,
     RemoveStale,
     Create,
     WriteFirstHalf,
@@ -44,6 +69,7 @@ pub(super) enum Step {
     SyncFile,
     Rename,
     SyncDirectory,
+    Unmark,
 }
 
 /// What may go wrong on purpose before a step.
@@ -171,6 +197,27 @@ impl Shelf {
         Ok(content)
     }
 
+    /// Whether the mark of a withdrawal is there.
+    pub(super) fn mark(&self) -> Mark {
+        let found = self
+            .open_directory()
+            .ok()
+            .and_then(|dir| rustix::fs::statat(dir, MARK, AtFlags::SYMLINK_NOFOLLOW).ok());
+        match found {
+            Some(_) => Mark::Withdrawn,
+            None => Mark::None,
+        }
+    }
+
+    /// Removes a mark that was made for another socket.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn forget_mark(&self) -> io::Result<()> {
+        let dir = self.open_directory().map_err(io::Error::other)?;
+        Ok(remove(&dir, MARK)?)
+    }
+
     /// Gives the file another name; returns it.
     ///
     /// # Errors
@@ -258,8 +305,8 @@ impl Locked<'_> {
     /// Replaces the file. What fails leaves the old one or the new one, whole.
     ///
     /// # Errors
-    /// Names the step that failed. After the last one the new file is in place already, and only
-    /// its surviving a power cut is in doubt.
+    /// Names the step that failed. From the last sync on the new file is in place already: only its
+    /// surviving a power cut is in doubt, and that a start takes it before the mark is gone.
     pub(super) fn write(&self, content: &Content) -> Result<(), WriteError> {
         let encoded = content.encode().map_err(io::Error::other);
         let bytes = encoded.map_err(|error| WriteError::System {
@@ -270,6 +317,9 @@ impl Locked<'_> {
         if size > FILE_MAX_BYTES {
             return Err(WriteError::TooBig(size));
         }
+        if Mark::of(content) == Mark::Withdrawn {
+            self.mark()?;
+        }
         self.remove_stale()?;
         let file = self.create()?;
         self.fill(file, &bytes)?;
@@ -278,16 +328,32 @@ impl Locked<'_> {
         rustix::fs::renameat(&self.dir, NEXT, &self.dir, FILE).map_err(failed(step))?;
         let step = "sync the state directory";
         self.shelf.before(Step::SyncDirectory, step)?;
-        rustix::fs::fsync(&self.dir).map_err(failed(step))
+        rustix::fs::fsync(&self.dir).map_err(failed(step))?;
+        match Mark::of(content) {
+            Mark::Withdrawn => Ok(()),
+            Mark::None => self.unmark(),
+        }
+    }
+
+    fn mark(&self) -> Result<(), WriteError> {
+        let step = "mark the withdrawal";
+        self.shelf.before(Step::Mark, step)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let made = rustix::fs::openat(self.dir.as_fd(), MARK, flags, mode);
+        made.map(drop).map_err(failed(step))
+    }
+
+    fn unmark(&self) -> Result<(), WriteError> {
+        let step = "remove the mark of a withdrawal";
+        self.shelf.before(Step::Unmark, step)?;
+        remove(&self.dir, MARK).map_err(failed(step))
     }
 
     fn remove_stale(&self) -> Result<(), WriteError> {
         let step = "remove what an earlier crash left";
         self.shelf.before(Step::RemoveStale, step)?;
-        match rustix::fs::unlinkat(&self.dir, NEXT, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(failed(step)(errno)),
-        }
+        remove(&self.dir, NEXT).map_err(failed(step))
     }
 
     fn create(&self) -> Result<File, WriteError> {
@@ -315,6 +381,14 @@ impl Locked<'_> {
         self.shelf.before(Step::SyncFile, step)?;
         file.sync_all()
             .map_err(|error| WriteError::System { step, error })
+    }
+}
+
+/// What is not there is removed.
+fn remove(dir: &OwnedFd, name: &CStr) -> Result<(), Errno> {
+    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+        Err(Errno::NOENT) => Ok(()),
+        removed => removed,
     }
 }
 

@@ -147,7 +147,7 @@ async fn a_tombstone_survives() {
         assert_eq!(loaded.found, Found::Tombstone);
         assert!(loaded.snapshot.is_empty());
     }
-    assert_eq!(names(&dir), ["x509-bundles"]);
+    assert_eq!(names(&dir), names_with(&tombstone()));
 }
 
 #[tokio::test]
@@ -397,7 +397,8 @@ impl Faults for CrashAt {
     }
 }
 
-const STEPS: [Step; 9] = [
+/// The steps of writing material; a tombstone is marked first, and unmarks nothing.
+const STEPS: [Step; 10] = [
     Step::OpenDirectory,
     Step::Lock,
     Step::RemoveStale,
@@ -407,13 +408,34 @@ const STEPS: [Step; 9] = [
     Step::SyncFile,
     Step::Rename,
     Step::SyncDirectory,
+    Step::Unmark,
 ];
+
+fn steps(content: &Content) -> Vec<Step> {
+    let mut steps = STEPS.to_vec();
+    if Mark::of(content) == Mark::Withdrawn {
+        steps.pop();
+        steps.insert(2, Step::Mark);
+    }
+    steps
+}
+
+/// What a start after this crash must find: a withdrawal from its mark on, until the new material is
+/// there for good.
+fn found_after(step: Step, before: &Content, after: &Content) -> Found {
+    let marked = Mark::of(after) == Mark::Withdrawn
+        && !matches!(step, Step::OpenDirectory | Step::Lock | Step::Mark);
+    if marked || Mark::of(before) == Mark::Withdrawn {
+        return Found::Tombstone;
+    }
+    Found::Material(Contact::at(NOW))
+}
 
 #[tokio::test]
 async fn a_crash_at_any_step_leaves_the_old_or_the_new() {
     let (old, new) = (material(), tombstone());
-    for (before, after) in [(&old, &new), (&new, &old)] {
-        for (at, step) in STEPS.iter().enumerate() {
+    for (before, after) in [(&old, &new), (&new, &old), (&old, &old), (&new, &new)] {
+        for (at, step) in steps(after).into_iter().enumerate() {
             let dir = TempDir::new().unwrap();
             write_to(&dir, before);
             let crash = CrashAt(AtomicUsize::new(at));
@@ -422,21 +444,70 @@ async fn a_crash_at_any_step_leaves_the_old_or_the_new() {
             assert!(written.is_err(), "{step:?} is never reached");
             let found = shelf(&dir).read(Path::new(SOCKET)).unwrap();
             let wanted = match step {
-                Step::SyncDirectory => after,
+                Step::SyncDirectory | Step::Unmark => after,
                 _ => before,
             };
             assert_eq!(&found, wanted, "{step:?}");
+            let loaded = load_from(&dir, &clock_at(NOW, "boot"));
+            assert_eq!(loaded.found, found_after(step, before, after), "{step:?}");
             // What the crash left behind does not hinder the next write.
             write_to(&dir, after);
             assert_eq!(&shelf(&dir).read(Path::new(SOCKET)).unwrap(), after);
-            assert_eq!(names(&dir), ["x509-bundles"]);
+            assert_eq!(names(&dir), names_with(after));
         }
     }
     // There is no step beyond these.
+    for content in [&old, &new] {
+        let dir = TempDir::new().unwrap();
+        let faults = CrashAt(AtomicUsize::new(steps(content).len()));
+        let shelf = Shelf::new(dir.path().to_owned(), Box::new(faults));
+        shelf.lock().unwrap().write(content).unwrap();
+    }
+}
+
+/// What lies in the directory once this is written.
+fn names_with(content: &Content) -> Vec<&'static str> {
+    match Mark::of(content) {
+        Mark::None => vec!["x509-bundles"],
+        Mark::Withdrawn => vec!["x509-bundles", "x509-bundles.withdrawn"],
+    }
+}
+
+/// Whatever befalls the file: torn at any byte, gone, or another program's.
+#[tokio::test]
+async fn no_damage_to_the_file_forgets_a_withdrawal() {
+    let bytes = tombstone().encode().unwrap();
+    let torn = (0..bytes.len()).map(|length| bytes[..length].to_vec());
+    for damaged in torn.chain([b"somebody else's".to_vec()]) {
+        let dir = TempDir::new().unwrap();
+        write_to(&dir, &tombstone());
+        put(&dir, &damaged);
+        let found = load_from(&dir, &clock_at(NOW, "boot")).found;
+        assert_eq!(found, Found::Tombstone, "{} bytes", damaged.len());
+    }
     let dir = TempDir::new().unwrap();
-    let faults = CrashAt(AtomicUsize::new(STEPS.len()));
-    let shelf = Shelf::new(dir.path().to_owned(), Box::new(faults));
-    shelf.lock().unwrap().write(&old).unwrap();
+    write_to(&dir, &tombstone());
+    std::fs::remove_file(file(&dir)).unwrap();
+    let found = load_from(&dir, &clock_at(NOW, "boot")).found;
+    assert_eq!(found, Found::Tombstone);
+    // Only what SPIRE delivers ends it.
+    write_to(&dir, &material());
+    let found = load_from(&dir, &clock_at(NOW, "boot")).found;
+    assert_eq!(found, Found::Material(Contact::at(NOW)));
+}
+
+/// The withdrawal by one SPIRE says nothing of another.
+#[tokio::test]
+async fn a_mark_goes_with_the_socket_it_was_made_for() {
+    let dir = TempDir::new().unwrap();
+    write_to(&dir, &tombstone());
+    let loaded = load(
+        dir.path(),
+        Path::new("/another.sock"),
+        &clock_at(NOW, "boot"),
+    );
+    assert_eq!(loaded.found, Found::Nothing);
+    assert_eq!(names(&dir), ["x509-bundles.aside-1"]);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use verdict::availability::Phase;
 use verdict::trust::Snapshot;
 
 use super::content::Content;
-use super::shelf::{Shelf, WriteError};
+use super::shelf::{Mark, Shelf, WriteError};
 use crate::clock::Clock;
 use crate::trust::TrustStore;
 
@@ -96,6 +96,6 @@ impl Writer {
 
     fn is_there(&self, content: &Content) -> bool {
         let stored = self.shelf.read(&self.socket);
-        stored.is_ok_and(|stored| stored == *content)
+        stored.is_ok_and(|stored| stored == *content) && self.shelf.mark() == Mark::of(content)
     }
 }

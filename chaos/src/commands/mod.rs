@@ -6,6 +6,7 @@
 )]
 
 mod agent;
+pub(crate) mod damage;
 pub(crate) mod real;
 pub(crate) mod replay;
 pub(crate) mod run;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use chaos::real::RealError;
 use chaos::scenario::ScenarioError;
 use chaos::simulate::SimulateError;
+use chaos::simulate::recipe::NoRecipe;
 
 /// Why a subcommand cannot do its work.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,14 @@ pub(crate) enum CommandError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// No log of a broken seed.
+    #[error("{}: {source}", path.display())]
+    Recipe {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        source: NoRecipe,
     },
     /// A file of seeds.
     #[error("{}: {line:?} is no seed; a seed is a number", path.display())]

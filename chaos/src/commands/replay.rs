@@ -1,21 +1,22 @@
-//! `replay`: one seed, every event of it.
+//! `replay`: one seed, or the log that a broken one left, event by event.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chaos::simulate::cast::Cast;
 use chaos::simulate::log::Log;
 use chaos::simulate::play::play;
+use chaos::simulate::recipe::Recipe;
 use chaos::simulate::schedule::Schedule;
-use chaos::simulate::shrink::shrink;
+
+use super::CommandError;
 
 /// What to replay.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The seed.
-    seed: u64,
-    /// Only the faults that a broken promise needs.
-    #[arg(long)]
-    small: bool,
+    /// A seed, or the log of a broken one: then the faults it still needs, no others.
+    #[arg(value_name = "SEED|LOG")]
+    what: String,
     /// From this second on.
     #[arg(long, default_value_t = 0)]
     from_s: u64,
@@ -27,34 +28,62 @@ pub(crate) struct Options {
 /// Runs the command.
 ///
 /// # Errors
-/// The cast cannot be made.
-pub(crate) fn run(options: &Options) -> Result<ExitCode, super::CommandError> {
-    let cast = Cast::new()?;
-    let whole = Schedule::of(options.seed);
-    let broken = play(&cast, &whole, Log::Off).violation;
-    let schedule = match &broken {
-        Some((_, violation)) if options.small => shrink(&cast, &whole, violation.oracle),
-        _ => whole,
+/// The cast cannot be made, or the log not read.
+pub(crate) fn run(options: &Options) -> Result<ExitCode, CommandError> {
+    let (schedule, log) = match options.what.parse() {
+        Ok(seed) => (Schedule::of(seed), None),
+        Err(_) => {
+            let log = read(Path::new(&options.what))?;
+            (log.recipe.schedule(), Some(log))
+        }
     };
-    let outcome = play(&cast, &schedule, Log::On(Vec::new()));
-    println!("seed {}, {:?}", options.seed, schedule.times);
-    for line in outcome.log.lines() {
-        let second = line
-            .trim_start()
-            .split('.')
-            .next()
-            .and_then(|text| text.parse::<u64>().ok());
-        if second.is_some_and(|second| second < options.from_s) {
-            continue;
-        }
-        println!("{line}");
-        if options.step && std::io::stdin().read_line(&mut String::new()).is_err() {
-            break;
-        }
+    let outcome = play(&Cast::new()?, &schedule, Log::On(Vec::new()));
+    println!("seed {}, {:?}", schedule.seed, schedule.times);
+    print(outcome.log.lines(), options);
+    if let Some(log) = log
+        && !log.text.lines().skip(1).eq(outcome.log.lines())
+    {
+        println!(
+            "this is not what {} says: the code is another by now",
+            options.what
+        );
     }
     Ok(if outcome.violation.is_some() {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     })
+}
+
+struct Left {
+    recipe: Recipe,
+    text: String,
+}
+
+fn read(path: &Path) -> Result<Left, CommandError> {
+    let text = std::fs::read_to_string(path).map_err(|source| CommandError::File {
+        path: PathBuf::from(path),
+        source,
+    })?;
+    let recipe = Recipe::parse(&text).map_err(|source| CommandError::Recipe {
+        path: PathBuf::from(path),
+        source,
+    })?;
+    Ok(Left { recipe, text })
+}
+
+fn print(lines: &[String], options: &Options) {
+    for line in lines {
+        if second(line).is_some_and(|second| second < options.from_s) {
+            continue;
+        }
+        println!("{line}");
+        if options.step && std::io::stdin().read_line(&mut String::new()).is_err() {
+            return;
+        }
+    }
+}
+
+fn second(line: &str) -> Option<u64> {
+    line.trim_start().split('.').next()?.parse().ok()
 }

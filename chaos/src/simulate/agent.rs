@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ::actors::audit::{self, AuditQueue, AuditRecords, Grounds};
 use ::actors::bundles::loss::{End, loss_of};
 use ::actors::bundles::plan::{Action, AttemptId, Event, Pace, Plan, Reading, Sighting};
-use ::actors::cache::{image, load_image};
+use ::actors::cache::{Image, image, load_image};
 use ::actors::clock::{Clock, ToldClock};
 use ::actors::memory::{Bounds, KeyRef, Memory};
 use ::actors::metrics::{Answer, Metrics};
@@ -28,10 +28,10 @@ use verdict::trust::World;
 use super::cast::{Caller, Cast, Terms};
 use super::fault::Actor;
 use super::schedule::Times;
-use super::source::{Call, Content, Ending, Said};
+use super::source::{Call, Content, Ending};
 
 /// The socket that the state file is bound to.
-const SOCKET: &str = "/run/spire/sockets/agent.sock";
+pub(super) const SOCKET: &str = "/run/spire/sockets/agent.sock";
 
 /// Records that wait for the sink.
 const AUDIT_QUEUE: usize = 64;
@@ -74,11 +74,11 @@ pub enum Wish {
 impl Agent {
     /// A start: reads the state file, as `main` does.
     #[must_use]
-    pub fn start(times: Times, file: Option<&[u8]>, boot: u64, now: Now) -> Self {
+    pub fn start(times: Times, disk: &Image, boot: u64, now: Now) -> Self {
         let told = ToldClock::new(now, &format!("{boot:036}"));
         let clock = Clock::Told(told.clone());
         let timing = timing(times.unavailable_after_ms, times.withdrawal_grace_ms);
-        let loaded = load_image(file.unwrap_or_default(), Path::new(SOCKET), &clock);
+        let loaded = load_image(disk, Path::new(SOCKET), &clock);
         let state = State::start(loaded.found, timing, now);
         let metrics = Arc::<Metrics>::default();
         let world = World::new(state, timing, loaded.snapshot);
@@ -150,9 +150,9 @@ impl Agent {
         changed
     }
 
-    /// What the state file must say; none if it stays as it is.
+    /// What the disk must say; none if it stays as it is.
     #[must_use]
-    pub fn image(&self) -> Option<Vec<u8>> {
+    pub fn image(&self) -> Option<Image> {
         image(&self.trust, &self.clock, Path::new(SOCKET))
     }
 
@@ -319,10 +319,7 @@ impl Watcher {
     ) -> (Reading, Vec<Wish>) {
         let bundles: Vec<(&str, Vec<u8>)> = content
             .iter()
-            .map(|(domain, said)| match said {
-                Said::Roots(roots) => (domain.key(), cast.bundle(roots)),
-                Said::Unreadable => (domain.key(), b"no certificate".to_vec()),
-            })
+            .map(|(domain, said)| (domain.key(), cast.bytes(said)))
             .collect();
         let update = bundles.iter().map(|(key, der)| (*key, der.as_slice()));
         let reading = match agent.trust.update(update) {

@@ -2,7 +2,7 @@
 //!
 //! The certificates are real and their signatures are checked; only the play's clock is not ours.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ::actors::policies::{InForce, Policies};
@@ -13,6 +13,7 @@ use verdict::policy::{Audit, CertFormat, Failure, Mode, PolicySpec, Tls, XfccEle
 use verdict::reason::Reason;
 
 use super::SimulateError;
+use super::source::Said;
 use crate::ca::{Authority, AuthorityOptions, Defect, IssuedSvid, SvidOptions, Window};
 
 /// When every play begins, Unix seconds: 2030-01-01.
@@ -238,15 +239,16 @@ impl Cast {
         })
     }
 
-    /// The DER of a bundle of these authorities.
+    /// What an update says of a domain, on the wire.
     #[must_use]
-    pub fn bundle(&self, roots: &BTreeSet<Root>) -> Vec<u8> {
-        roots
-            .iter()
-            .filter_map(|root| self.roots.get(root))
-            .flatten()
-            .copied()
-            .collect()
+    pub fn bytes(&self, said: &Said) -> Vec<u8> {
+        match said {
+            Said::Roots(roots) => {
+                let known = roots.iter().filter_map(|root| self.roots.get(root));
+                known.flatten().copied().collect()
+            }
+            Said::Unreadable => b"no certificate".to_vec(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which fault has met which state.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::fault::Fault;
@@ -37,11 +37,17 @@ impl Coverage {
     /// The pairs that were never met.
     #[must_use]
     pub fn missing(&self) -> Vec<(&'static str, &'static str)> {
-        let faults: BTreeSet<_> = self.met.keys().map(|(fault, _)| *fault).collect();
-        let pairs = faults
-            .into_iter()
-            .flat_map(|fault| STATES.map(|state| (fault, state)));
+        let pairs = Fault::rows().flat_map(|fault| STATES.map(|state| (fault, state)));
         pairs.filter(|pair| !self.met.contains_key(pair)).collect()
+    }
+
+    /// Faults that were met and have no row: a kind that somebody added and forgot to demand.
+    #[must_use]
+    pub fn without_row(&self) -> Vec<&'static str> {
+        let mut met: Vec<_> = self.met.keys().map(|(fault, _)| *fault).collect();
+        met.dedup();
+        met.retain(|fault| !Fault::rows().any(|row| row == *fault));
+        met
     }
 }
 
@@ -51,8 +57,7 @@ impl fmt::Display for Coverage {
         for state in STATES {
             write!(out, "{state:>12}")?;
         }
-        let faults: BTreeSet<_> = self.met.keys().map(|(fault, _)| *fault).collect();
-        for fault in faults {
+        for fault in Fault::rows() {
             write!(out, "\n{fault:26}")?;
             for state in STATES {
                 let count = self.met.get(&(fault, state)).copied().unwrap_or_default();

@@ -1,4 +1,6 @@
-//! The disk: one file, written whole or not at all, and whatever else befalls it.
+//! The disk: a file and its mark, written whole or not at all, and whatever else befalls the file.
+
+use ::actors::cache::{Image, Mark};
 
 use super::fault::Fault;
 use super::rng::{Purpose, Rng};
@@ -12,7 +14,7 @@ const RETRY_MAX_MS: u64 = 30_000;
 #[derive(Clone, Debug)]
 pub struct Disk {
     seed: u64,
-    file: Option<Vec<u8>>,
+    image: Image,
     space: Space,
     planned: Planned,
     failures: u32,
@@ -39,7 +41,10 @@ impl Disk {
     pub const fn new(seed: u64) -> Self {
         Self {
             seed,
-            file: None,
+            image: Image {
+                file: None,
+                mark: Mark::None,
+            },
             space: Space::Enough,
             planned: Planned::No,
             failures: 0,
@@ -48,10 +53,10 @@ impl Disk {
         }
     }
 
-    /// The file.
+    /// What lies on it.
     #[must_use]
-    pub fn file(&self) -> Option<&[u8]> {
-        self.file.as_deref()
+    pub const fn image(&self) -> &Image {
+        &self.image
     }
 
     /// A write is wanted: how long until it is done, ms; none if one is planned already.
@@ -77,7 +82,7 @@ impl Disk {
     }
 
     /// The planned write; whether the disk took it. Nothing to say is taken.
-    pub fn write(&mut self, image: Option<Vec<u8>>) -> bool {
+    pub fn write(&mut self, image: Option<Image>) -> bool {
         self.planned = Planned::No;
         self.writes += 1;
         if image.is_some() && self.space == Space::None {
@@ -85,7 +90,9 @@ impl Disk {
             return false;
         }
         self.failures = 0;
-        self.file = image.or(self.file.take());
+        if let Some(image) = image {
+            self.image = image;
+        }
         true
     }
 
@@ -104,7 +111,9 @@ impl Disk {
     pub fn damage(&mut self, fault: Fault) {
         let mut rng = self.rng();
         self.writes += 1;
-        let Some(file) = &mut self.file else { return };
+        let Some(file) = &mut self.image.file else {
+            return;
+        };
         let at = usize::try_from(rng.below(file.len() as u64)).unwrap_or(0);
         match fault {
             Fault::FileTorn => file.truncate(at),
@@ -114,7 +123,7 @@ impl Disk {
                 }
             }
             Fault::FileForeign => *file = b"{\"somebody\":\"else\"}\n".to_vec(),
-            _ => self.file = None,
+            _ => self.image.file = None,
         }
     }
 

@@ -115,7 +115,76 @@ pub enum Fault {
     AuditWell,
 }
 
+/// Every status that is a failure.
+pub const CODES: [Code; 16] = [
+    Code::Cancelled,
+    Code::Unknown,
+    Code::InvalidArgument,
+    Code::DeadlineExceeded,
+    Code::NotFound,
+    Code::AlreadyExists,
+    Code::PermissionDenied,
+    Code::ResourceExhausted,
+    Code::FailedPrecondition,
+    Code::Aborted,
+    Code::OutOfRange,
+    Code::Unimplemented,
+    Code::Internal,
+    Code::Unavailable,
+    Code::DataLoss,
+    Code::Unauthenticated,
+];
+
 impl Fault {
+    /// One of each row of the coverage table, but for the statuses and the actors.
+    const OTHERS: [Self; 34] = [
+        Self::Stop,
+        Self::Kill,
+        Self::Start,
+        Self::Hang,
+        Self::Slow(0),
+        Self::EndStreams(Code::Ok),
+        Self::AnswerWell,
+        Self::EntryDeleted,
+        Self::EntryCreated,
+        Self::Garbage,
+        Self::NoBundles,
+        Self::BadBundle,
+        Self::EmptyBundle,
+        Self::Redacted,
+        Self::SayWell,
+        Self::PartnerRotated(Root::P),
+        Self::RotatedOverlapping(Root::A),
+        Self::RotatedAbruptly(Root::A),
+        Self::SocketDeleted,
+        Self::SocketReplaced,
+        Self::SocketForbidden,
+        Self::SocketStale,
+        Self::SocketWell,
+        Self::WallJump(0),
+        Self::Suspend(0),
+        Self::Reboot,
+        Self::Sigkill,
+        Self::Restart,
+        Self::Push(0, 0),
+        Self::DiskFull,
+        Self::DiskWell,
+        Self::AuditStuck,
+        Self::AuditWell,
+        Self::FileGone,
+    ];
+
+    /// The rows of the coverage table.
+    pub fn rows() -> impl Iterator<Item = &'static str> {
+        let on_file = [Self::FileTorn, Self::FileDamaged, Self::FileForeign];
+        let actors = Actor::ALL.into_iter();
+        let all = Self::OTHERS.into_iter().chain(on_file);
+        let all = all.chain(CODES.map(Self::Answer));
+        let all =
+            all.chain(actors.flat_map(|one| [Self::KillActor(one), Self::WedgeActor(one, 0)]));
+        all.map(|fault| fault.name())
+    }
+
     /// Its name, without what it carries: the row of the coverage table.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -125,9 +194,7 @@ impl Fault {
             Self::Start => "start",
             Self::Hang => "hang",
             Self::Slow(_) => "slow",
-            Self::Answer(Code::PermissionDenied) => "answer permission_denied",
-            Self::Answer(Code::InvalidArgument | Code::Unimplemented) => "answer our_fault",
-            Self::Answer(_) => "answer other status",
+            Self::Answer(code) => answer_name(*code),
             Self::EndStreams(_) => "end streams",
             Self::AnswerWell => "answer well",
             Self::EntryDeleted => "entry deleted",
@@ -171,5 +238,27 @@ impl Fault {
             Self::AuditStuck => "audit stuck",
             Self::AuditWell => "audit well",
         }
+    }
+}
+
+const fn answer_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "answer ok",
+        Code::Cancelled => "answer cancelled",
+        Code::Unknown => "answer unknown",
+        Code::InvalidArgument => "answer invalid_argument",
+        Code::DeadlineExceeded => "answer deadline_exceeded",
+        Code::NotFound => "answer not_found",
+        Code::AlreadyExists => "answer already_exists",
+        Code::PermissionDenied => "answer permission_denied",
+        Code::ResourceExhausted => "answer resource_exhausted",
+        Code::FailedPrecondition => "answer failed_precondition",
+        Code::Aborted => "answer aborted",
+        Code::OutOfRange => "answer out_of_range",
+        Code::Unimplemented => "answer unimplemented",
+        Code::Internal => "answer internal",
+        Code::Unavailable => "answer unavailable",
+        Code::DataLoss => "answer data_loss",
+        Code::Unauthenticated => "answer unauthenticated",
     }
 }

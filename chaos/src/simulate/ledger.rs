@@ -71,7 +71,7 @@ pub struct Material {
 
 /// What the state file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum OnDisk {
+enum OnDisk {
     /// Nothing, or nothing that was ours.
     #[default]
     Nothing,
@@ -108,8 +108,7 @@ pub struct Ledger {
     /// None: a full update is the last that was heard.
     away: Option<Away>,
     material: Option<Material>,
-    /// The state file.
-    pub disk: OnDisk,
+    disk: OnDisk,
 }
 
 impl Ledger {
@@ -230,6 +229,13 @@ impl Ledger {
             self.disk = OnDisk::Tombstone;
         } else if let Some(material) = &self.material {
             self.disk = OnDisk::Material(material.clone(), boot);
+        }
+    }
+
+    /// Something befell the state file; a withdrawal is not forgotten by that.
+    pub fn damaged(&mut self) {
+        if self.disk != OnDisk::Tombstone {
+            self.disk = OnDisk::Nothing;
         }
     }
 

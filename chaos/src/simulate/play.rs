@@ -7,6 +7,7 @@ mod watching;
 
 use std::rc::Rc;
 
+use verdict::availability::{Blame, Phase};
 use verdict::time::Now;
 
 use super::actors::Actors;
@@ -18,7 +19,7 @@ use super::fault::Actor;
 use super::ledger::Ledger;
 use super::log::Log;
 use super::machine::Machine;
-use super::oracles::{Audited, FindsBack, Took, Violation, Way, extended};
+use super::oracles::{Audited, Confirmed, FindsBack, Took, Violation, Way, extended};
 use super::queue::Queue;
 use super::rng::{Purpose, Rng};
 use super::schedule::{BREAKING_MS, MENDED_MS, REQUESTS, Schedule};
@@ -35,7 +36,7 @@ const RESTART_MS: u64 = 1_000;
 /// Moments around a deadline at which somebody asks, ms.
 const AROUND_MS: [i64; 4] = [-1, 0, 1, 40];
 /// Most requests at such moments: the rest of a play that never rests.
-const PROBES_MAX: u64 = 1_200;
+const PROBES_MAX: u64 = 900;
 /// Requests after mending.
 const REQUESTS_MENDED: u64 = 60;
 
@@ -100,6 +101,7 @@ pub struct Play<'a> {
     asked: u64,
     audited: Audited,
     finds_back: FindsBack,
+    confirmed: Confirmed,
     outcome: Outcome,
 }
 
@@ -107,17 +109,10 @@ pub struct Play<'a> {
 #[must_use]
 pub fn play(cast: &Cast, schedule: &Schedule, log: Log) -> Outcome {
     let mut play = Play::new(cast, schedule, log);
-    while let Some((at_ms, moment)) = play.queue.take() {
-        if at_ms > BREAKING_MS + MENDED_MS {
-            break;
-        }
-        if let Err(violation) = play.meet(at_ms, moment) {
-            play.outcome.log.line(at_ms, || {
-                format!("BROKEN {}: {}", violation.oracle, violation.what)
-            });
-            play.outcome.violation = Some((at_ms, violation));
-            break;
-        }
+    if let Err(violation) = play.run() {
+        let at_ms = play.at_ms;
+        play.note(|| format!("BROKEN {}: {}", violation.oracle, violation.what));
+        play.outcome.violation = Some((at_ms, violation));
     }
     play.outcome
 }
@@ -159,11 +154,34 @@ impl<'a> Play<'a> {
             asked: 0,
             audited: Audited::default(),
             finds_back: FindsBack::default(),
+            confirmed: Confirmed::default(),
             outcome: Outcome {
                 log,
                 ..Outcome::default()
             },
         }
+    }
+
+    fn run(&mut self) -> Result<(), Violation> {
+        while let Some((at_ms, moment)) = self.queue.take() {
+            if at_ms > BREAKING_MS + MENDED_MS {
+                break;
+            }
+            self.meet(at_ms, moment)?;
+        }
+        self.has_converged()
+    }
+
+    /// The second phase is longer than any way back.
+    fn has_converged(&self) -> Result<(), Violation> {
+        let phase = self.phase_name();
+        if phase == Phase::Live.as_str() {
+            return Ok(());
+        }
+        Err(Violation::new(
+            "finds_back",
+            format!("{phase} at the end, {MENDED_MS} ms after everything was mended"),
+        ))
     }
 
     fn now(&self) -> Now {
@@ -209,25 +227,34 @@ impl<'a> Play<'a> {
 
     /// What is always so, at every moment.
     fn look_at_promises(&mut self) -> Result<(), Violation> {
-        let now = self.now();
-        let way = if self.source.is_well()
-            && self.actors.is_up(Actor::Bundles, self.at_ms)
-            && self.agent.is_some()
-            && self.at_ms >= self.machine.awake_at_ms()
-        {
-            Way::Clear
-        } else {
-            Way::Blocked
-        };
+        let (now, way, times) = (self.now(), self.way(), self.schedule.times);
         if let Some(agent) = &self.agent {
             extended(agent.contact(), &self.ledger, now)?;
         }
-        let (phase, ours) = (self.ledger.phase(now), self.ledger.is_our_fault());
+        let phase = self.ledger.phase(now);
+        self.confirmed.see(way, phase, times, self.at_ms)?;
+        let blame = if self.ledger.is_our_fault() {
+            Blame::Ours
+        } else {
+            Blame::Theirs
+        };
         let took = self
             .finds_back
-            .see(way, phase, ours, self.schedule.times, self.at_ms)?;
+            .see(way, (phase, blame), times, self.at_ms)?;
         self.outcome.took.extend(took);
         Ok(())
+    }
+
+    fn way(&self) -> Way {
+        let listens = self.agent.is_some()
+            && self.actors.is_up(Actor::Bundles, self.at_ms)
+            && self.at_ms >= self.machine.awake_at_ms();
+        match (listens, self.source.is_well(self.at_ms)) {
+            (false, false) => Way::Neither,
+            (false, true) => Way::NoAgent,
+            (true, false) => Way::NoSource,
+            (true, true) => Way::Clear,
+        }
     }
 
     fn phase_name(&self) -> &'static str {

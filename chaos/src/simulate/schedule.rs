@@ -6,7 +6,7 @@
 use tonic::Code;
 
 use super::cast::Root;
-use super::fault::{Actor, Fault};
+use super::fault::{Actor, CODES, Fault};
 use super::rng::{Purpose, Rng};
 
 /// Length of the first phase, ms.
@@ -14,7 +14,7 @@ pub const BREAKING_MS: u64 = 3_600_000;
 /// Length of the second, ms: longer than any way back.
 pub const MENDED_MS: u64 = 120_000;
 /// Requests of the first phase, beside those at the very moments when something changes.
-pub const REQUESTS: u64 = 900;
+pub const REQUESTS: u64 = 450;
 
 /// What the operator configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +156,6 @@ fn any(rng: &mut Rng) -> (Fault, Option<Fault>) {
     let home = [Root::A, Root::B, Root::C];
     let root = |rng: &mut Rng| rng.pick(&home).copied().unwrap_or(Root::A);
     let actor = |rng: &mut Rng| rng.pick(&Actor::ALL).copied().unwrap_or(Actor::Bundles);
-    let code = |rng: &mut Rng| rng.pick(&CODES).copied().unwrap_or(Code::Unavailable);
     match rng.below(KINDS) {
         0 => (Fault::Stop, Some(Fault::Start)),
         1 | 2 => (Fault::Kill, Some(Fault::Start)),
@@ -166,7 +165,7 @@ fn any(rng: &mut Rng) -> (Fault, Option<Fault>) {
             Some(Fault::AnswerWell),
         ),
         5 | 6 => (Fault::Answer(code(rng)), Some(Fault::AnswerWell)),
-        7 => (Fault::EndStreams(code(rng)), None),
+        7 => (Fault::EndStreams(ending(rng)), None),
         8 => (Fault::EntryDeleted, Some(Fault::EntryCreated)),
         9 => (Fault::Garbage, Some(Fault::SayWell)),
         10 => (Fault::NoBundles, Some(Fault::SayWell)),
@@ -204,16 +203,17 @@ fn any(rng: &mut Rng) -> (Fault, Option<Fault>) {
     }
 }
 
-/// Every kind of loss, and a code that is none of them.
-const CODES: [Code; 7] = [
-    Code::Unavailable,
-    Code::PermissionDenied,
-    Code::PermissionDenied,
-    Code::InvalidArgument,
-    Code::Unimplemented,
-    Code::Internal,
-    Code::Ok,
-];
+/// Every status but `Ok`; the one that means most comes more often.
+fn code(rng: &mut Rng) -> Code {
+    if rng.chance(25) {
+        return Code::PermissionDenied;
+    }
+    rng.pick(&CODES).copied().unwrap_or(Code::Unavailable)
+}
+
+fn ending(rng: &mut Rng) -> Code {
+    if rng.chance(20) { Code::Ok } else { code(rng) }
+}
 
 fn on_file(rng: &mut Rng) -> Fault {
     let faults = [

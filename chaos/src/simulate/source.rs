@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use ::actors::bundles::plan::SocketFile;
+use ::actors::bundles::plan::{PENDING_MAX, SocketFile};
 use tonic::Code;
 use verdict::availability::Loss;
 
@@ -155,14 +155,17 @@ impl Source {
         }
     }
 
-    /// Whether a call made now is answered at once with a full update.
+    /// Whether a call is answered with a full update at once, and the agent can make one: as long as
+    /// as many as it has places for wait for answers that were promised slowly, it cannot.
     #[must_use]
-    pub fn is_well(&self) -> bool {
+    pub fn is_well(&self, now_ms: u64) -> bool {
+        let owed = self.streams.iter().filter(|stream| stream.last_ms > now_ms);
         self.process == Process::Running
             && self.answers == Answers::Well
             && self.entry == Entry::There
             && self.socket == Socket::Live
             && !matches!(self.tongue, Tongue::Garbage | Tongue::Nothing)
+            && owed.count() < PENDING_MAX
     }
 
     /// What is at the socket's path.

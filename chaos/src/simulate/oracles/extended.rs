@@ -1,5 +1,6 @@
 //! A failed refresh extends nothing: contact is that of the last full update, whatever came since.
 
+use verdict::availability::Phase;
 use verdict::time::{Contact, Now};
 
 use super::Violation;
@@ -10,16 +11,21 @@ use crate::simulate::ledger::Ledger;
 /// # Errors
 /// They differ.
 pub fn extended(contact: Option<Contact>, ledger: &Ledger, now: Now) -> Result<(), Violation> {
-    // Of a withdrawal that nobody has stepped to yet, the store still holds the bytes; no answer
-    // rests on them.
-    let Some(material) = ledger.material(now) else {
+    // Until somebody steps to it, the store holds what a withdrawal ends; no answer rests on that.
+    if ledger.phase(now) == Phase::Withdrawn {
         return Ok(());
-    };
-    match contact {
-        Some(contact) if material.contact.is(contact) => Ok(()),
-        other => Err(Violation::new(
-            "extended",
-            format!("contact {other:?}, should be {:?}", material.contact),
-        )),
     }
+    let truth = ledger.material(now).map(|material| material.contact);
+    let same = match (contact, truth) {
+        (Some(contact), Some(truth)) => truth.is(contact),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    if same {
+        return Ok(());
+    }
+    Err(Violation::new(
+        "extended",
+        format!("contact {contact:?}, should be {truth:?}"),
+    ))
 }

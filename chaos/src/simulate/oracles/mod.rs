@@ -1,6 +1,7 @@
 //! What must never happen, one promise a file. Each looks at every answer, beside the truth.
 
 mod audited;
+mod confirmed;
 mod extended;
 mod finds_back;
 mod opened;
@@ -15,6 +16,7 @@ use verdict::policy::Mode;
 use verdict::time::Now;
 
 pub use audited::Audited;
+pub use confirmed::Confirmed;
 pub use extended::extended;
 pub use finds_back::{FindsBack, Took, Way};
 
@@ -52,7 +54,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    fn new(oracle: &'static str, what: impl Into<String>) -> Self {
+    pub(super) fn new(oracle: &'static str, what: impl Into<String>) -> Self {
         Self {
             oracle,
             what: what.into(),

@@ -4,7 +4,6 @@ use ::actors::supervision::Ruling;
 
 use super::{Moment, Play, RESTART_MS, Step};
 use crate::simulate::fault::{Actor, Fault};
-use crate::simulate::ledger::OnDisk;
 use crate::simulate::oracles::Violation;
 use crate::simulate::schedule::BREAKING_MS;
 
@@ -59,7 +58,7 @@ impl Play<'_> {
             Fault::DiskFull | Fault::DiskWell => self.disk.set_full(fault == Fault::DiskFull),
             Fault::FileTorn | Fault::FileDamaged | Fault::FileForeign | Fault::FileGone => {
                 self.disk.damage(fault);
-                self.ledger.disk = OnDisk::Nothing;
+                self.ledger.damaged();
             }
             other => {
                 let arrivals = self.source.suffer(other, self.at_ms);

@@ -20,7 +20,7 @@ impl Play<'_> {
             .started(self.schedule.times, self.machine.boot(), now);
         let agent = Agent::start(
             self.schedule.times,
-            self.disk.file(),
+            self.disk.image(),
             self.machine.boot(),
             now,
         );
@@ -90,7 +90,7 @@ impl Play<'_> {
             }
             Step::Wake(_) | Step::Look(_) => {}
             Step::Tick => self.tick(),
-            Step::Message(call, content) => self.receive(call, &content),
+            Step::Message(call, content) => self.receive(call, &content)?,
             Step::End(call, ending) => self.ended(call, ending),
             Step::Write => self.write(),
             Step::Drain => self.drain()?,

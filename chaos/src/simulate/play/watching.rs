@@ -30,28 +30,27 @@ impl Play<'_> {
         }
     }
 
-    pub(super) fn receive(&mut self, call: Call, content: &Content) {
+    pub(super) fn receive(&mut self, call: Call, content: &Content) -> Result<(), Violation> {
         let (random, at_ms, now) = (self.random(), self.mono_ms(), self.now());
         let (Some(agent), Some(watcher)) = (&self.agent, &mut self.watcher) else {
-            return;
+            return Ok(());
         };
         let Some(id) = watcher.attempt(call) else {
-            return;
+            return Ok(());
         };
         let full = self.ledger.heard(content, now);
         let (reading, wishes) = watcher.receive(id, (content, self.cast), agent, at_ms, random);
+        if reading == Reading::Full {
+            self.confirmed.heard(self.at_ms);
+        }
         self.note(|| format!("update {content:?}: {reading:?}"));
         if full != (reading == Reading::Full) {
-            self.outcome.violation = Some((
-                self.at_ms,
-                Violation {
-                    oracle: "update",
-                    what: format!("{content:?} was taken as {reading:?}"),
-                },
-            ));
+            let what = format!("{content:?} was taken as {reading:?}");
+            return Err(Violation::new("update", what));
         }
         self.fulfil(wishes);
         self.ask_around();
+        Ok(())
     }
 
     pub(super) fn ended(&mut self, call: Call, ending: Ending) {

@@ -1,0 +1,42 @@
+//! `damage`: the state file damaged at random, and what a start makes of it.
+
+use std::process::ExitCode;
+
+use chaos::simulate::cast::Cast;
+use chaos::simulate::damage::damage;
+
+/// How many broken starts are told of.
+const TOLD_MAX: usize = 10;
+
+/// How often.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// How many damaged files are read.
+    #[arg(long, default_value_t = 1_000_000)]
+    count: u64,
+    /// Where the chance comes from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The cast cannot be made.
+pub(crate) fn run(options: &Options) -> Result<ExitCode, super::CommandError> {
+    let told = damage(&Cast::new()?, options.seed, options.count);
+    println!(
+        "{} damaged files read: none panicked, {} were not harmed; {} starts found what they must not",
+        told.read,
+        told.unharmed,
+        told.broken.len()
+    );
+    for number in told.broken.iter().take(TOLD_MAX) {
+        println!("BROKEN: --seed {} number {number}", options.seed);
+    }
+    Ok(if told.broken.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

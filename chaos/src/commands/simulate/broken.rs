@@ -1,0 +1,56 @@
+//! What is told of a broken seed, and the log it leaves.
+
+use std::path::Path;
+
+use chaos::simulate::cast::Cast;
+use chaos::simulate::log::Log;
+use chaos::simulate::play::play;
+use chaos::simulate::recipe::Recipe;
+use chaos::simulate::schedule::{Schedule, Timed};
+use chaos::simulate::shrink::shrink;
+
+use super::total::Broken;
+use crate::commands::CommandError;
+
+/// Says what broke, and makes the schedule as small as it goes; leaves the log of that.
+///
+/// # Errors
+/// The log cannot be written.
+pub(super) fn tell(cast: &Cast, broken: &Broken, logs: &Path) -> Result<(), CommandError> {
+    let Broken {
+        seed,
+        at_ms,
+        violation,
+    } = broken;
+    println!(
+        "seed {seed}: {} broken at {} s: {}",
+        violation.oracle,
+        at_ms / 1_000,
+        violation.what
+    );
+    let whole = Schedule::of(*seed);
+    let small = shrink(cast, &whole, violation.oracle);
+    println!(
+        "  {} faults, the same with {}:",
+        whole.faults.len(),
+        small.faults.len()
+    );
+    for Timed { at_ms, fault } in &small.faults {
+        println!("    {:>5}.{:03} {fault:?}", at_ms / 1_000, at_ms % 1_000);
+    }
+    let path = logs.join(format!("seed-{seed}.log"));
+    let outcome = play(cast, &small, Log::On(Vec::new()));
+    let text = format!(
+        "{}\n{}\n",
+        Recipe::of(&small),
+        outcome.log.lines().join("\n")
+    );
+    let written = std::fs::create_dir_all(logs).and_then(|()| std::fs::write(&path, text));
+    written.map_err(|source| CommandError::File {
+        path: path.clone(),
+        source,
+    })?;
+    println!("  step through it: chaos replay {} --step", path.display());
+    println!("  once it is repaired, add {seed} to chaos/seeds.txt");
+    Ok(())
+}
