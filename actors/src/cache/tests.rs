@@ -550,9 +550,10 @@ async fn a_withdrawal_is_true_once_it_is_due_whoever_ticks() {
     let metrics = Arc::new(Metrics::default());
     let trust = TrustStore::new(world, clock.clone(), metrics, Advice::default());
     assert!(matches!(Truth::now(&trust, &clock), Truth::Material(_)));
-    test.suspend(29_999);
+    // Short of it by more than a busy machine takes for this test.
+    test.suspend(20_000);
     assert!(matches!(Truth::now(&trust, &clock), Truth::Material(_)));
-    test.suspend(1_000);
+    test.suspend(10_000);
     assert!(matches!(Truth::now(&trust, &clock), Truth::Tombstone));
 }
 
