@@ -479,6 +479,9 @@ pub enum Stance {
 }
 
 impl Stance {
+    /// Every stance.
+    pub const ALL: [Self; 4] = [Self::Refuse, Self::Verify, Self::OpenMaterial, Self::Open];
+
     /// The label in the audit record.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

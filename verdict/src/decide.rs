@@ -48,6 +48,9 @@ pub enum Unverified {
 }
 
 impl Unverified {
+    /// Every way to pass unverified.
+    pub const ALL: [Self; 3] = [Self::FailOpen, Self::LogAndAllow, Self::NotEnforced];
+
     /// The value of `X-Auth-Method`.
     #[must_use]
     pub const fn auth_method(self) -> &'static str {
@@ -103,6 +106,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Passed, Self::Failed, Self::Skipped, Self::NotReached];
+
     /// The label in the audit record.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

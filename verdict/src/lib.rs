@@ -19,6 +19,7 @@ pub mod limits;
 pub mod lists;
 pub mod policy;
 pub mod reason;
+pub mod replay;
 pub mod svid;
 pub mod time;
 pub mod trust;

@@ -4,10 +4,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use verdict::availability::{Event, Found, Loss, Stance, State};
-use verdict::decide::{Decision, Intake, Verdict, decide, refuse};
+use verdict::decide::{Decision, Intake, Outcome, Verdict, decide, refuse};
 use verdict::evidence::{Check, Evidence, Fault};
 use verdict::policy::{Mode, Policy};
 use verdict::reason::Reason;
+use verdict::replay;
 use verdict::time::Contact;
 use verdict::trust::{Basis, Snapshot, World};
 
@@ -317,6 +318,49 @@ fn answer(decision: &Decision<'_>) -> Answer {
     }
 }
 
+/// What a record keeps of a decision.
+fn account(decision: &Decision<'_>, grounds: Option<(&Basis, &Policy)>) -> replay::Account {
+    replay::Account {
+        trail: *decision.trail(),
+        reason: decision.fault().map(Fault::reason),
+        stance: grounds.map(|(basis, _)| basis.stance),
+        terms: grounds.map(|(_, policy)| replay::Terms {
+            require_mtls: policy.spec().tls.require_mtls,
+            validation_failure: policy.failure().validation_failure,
+            enforce: policy.failure().enforce,
+            unavailable_status: policy.failure().unavailable_status,
+        }),
+        listed: decision.rule().map(|(list, _)| *list),
+    }
+}
+
+/// The record alone gives the same answer, for the same reason, and a change of any check does not.
+fn is_replayed(decision: &Decision<'_>, grounds: Option<(&Basis, &Policy)>, context: &str) {
+    let account = account(decision, grounds);
+    let replayed = replay::replay(&account).unwrap_or_else(|error| panic!("{context}: {error}"));
+    assert_eq!(replayed.reason, account.reason, "{context}");
+    let (answer, told) = (replayed.answer, told(decision));
+    let words = match (answer.status(), answer.identity()) {
+        (Some(status), _) => format!("deny {status} {}", replayed.reason.unwrap()),
+        (None, "verified") => told.verdict.clone(),
+        (None, identity) => identity.to_owned(),
+    };
+    assert_eq!(words, told.verdict, "{context}");
+    let is_verified = told.verdict.starts_with("verified");
+    assert_eq!(answer == replay::Answer::Verified, is_verified, "{context}");
+    // Under `Open(material)` a denial by the lists says nothing more of checks 8 and 9.
+    let by_lists = replayed.decided_by == Some(Check::Lists);
+    let silent = by_lists && account.stance == Some(Stance::OpenMaterial);
+    for place in (0..account.trail.len()).filter(|place| !(silent && matches!(place, 8 | 9))) {
+        for outcome in Outcome::ALL {
+            let mut changed = account;
+            changed.trail[place] = outcome;
+            let changed = (changed != account).then(|| replay::replay(&changed));
+            assert_ne!(changed, Some(Ok(replayed)), "{context}, check {place}");
+        }
+    }
+}
+
 fn all_settings() -> Vec<Settings> {
     let mut all = Vec::new();
     for mode in MODES {
@@ -364,6 +408,7 @@ fn the_whole_table() {
                     let expected = oracle(case, stance, *settings);
                     let context = format!("{} in {row}: {settings:?}", case.name);
                     assert_eq!(answer(&decision), expected, "{context}");
+                    is_replayed(&decision, Some((&basis, policy)), &context);
                     seen.insert(expected.verdict.replace(&format!(" {}/", case.id), " ID/"));
                     decisions += 1;
                 }
@@ -450,6 +495,7 @@ fn refusals_at_the_door_have_their_statuses() {
         (Intake::Internal, "deny 500 INTERNAL"),
     ];
     for (intake, expected) in rows {
+        is_replayed(&refuse(intake, &"why"), None, expected);
         let told = told(&refuse(intake, &"why"));
         assert_eq!(told.verdict, expected);
         assert_eq!(told.trail, "F..........");
