@@ -273,14 +273,26 @@ fn the_record_shown_has_the_fields_of_a_record() {
         boot_ms: 0,
     };
     let decision = refuse(Intake::NotConfigured, &"no policy");
-    let line = audit::render(&decision, None, None, request, now).unwrap();
+    let line = audit::render(
+        &decision,
+        None,
+        None,
+        request,
+        now,
+        audit::Corrects::Nothing,
+    )
+    .unwrap();
     let real: Value = serde_json::from_slice(&line).unwrap();
     let mut expected = names(&real);
-    // Only where there is a leaf.
-    expected.insert("cert".to_owned());
+    // Only where there is a leaf; and what the writer adds.
+    expected.extend(["cert", "seq", "prev"].map(str::to_owned));
     assert_eq!(names(&shown), expected);
     let checks: BTreeSet<String> = Check::ALL.map(|check| check.as_str().to_owned()).into();
     assert_eq!(names(&shown["checks"]), checks);
+    // It is a record, and its evidence leads to its verdict.
+    let shown = fenced(README, "json").swap_remove(0);
+    let recorded = audit::Recorded::parse(shown.as_bytes()).unwrap();
+    recorded.replay().unwrap();
 }
 
 /// Every link between our own pages leads somewhere.

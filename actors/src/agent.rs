@@ -29,7 +29,7 @@ use tokio::sync::Semaphore;
 use verdict::availability::{Found, State};
 use verdict::trust::{Snapshot, World};
 
-use crate::audit::{AuditActor, AuditArgs, AuditQueue, AuditRecords, Sink, SinkError};
+use crate::audit::{AuditActor, AuditArgs, AuditQueue, Desk, SharedDesk, Sink, SinkError};
 use crate::bundles::{BundleWatcher, WatcherArgs};
 use crate::cache::{self, CacheActor, CacheArgs};
 use crate::clock::Clock;
@@ -96,7 +96,7 @@ struct Owned {
     doors: Arc<Doors>,
     validation: Arc<Validation>,
     workers: usize,
-    records: AuditRecords,
+    desk: SharedDesk,
     listener: Arc<UnixListener>,
     grpc: Option<Grpc>,
     clock: Clock,
@@ -241,8 +241,13 @@ impl Owned {
         metrics: &Arc<Metrics>,
     ) -> Result<Self, AgentError> {
         let bounds = settings.agent().bounds.clone();
-        let (audit, records) =
-            AuditQueue::new(bounds.count(Bound::AuditQueue), Arc::clone(metrics));
+        let (audit, records) = AuditQueue::new(
+            bounds.count(Bound::AuditQueue),
+            settings.agent().on_full,
+            Arc::clone(metrics),
+        );
+        let sinks = settings.agent().sinks.iter().map(sink).collect();
+        let desk = Desk::shared(records, sinks, Arc::clone(metrics));
         let memory = Arc::new(Memory::new(memory::Bounds {
             identities_bytes: bounds.value(Bound::RememberedIdentitiesBytes),
             failures: bounds.value(Bound::RememberedFailures),
@@ -283,7 +288,7 @@ impl Owned {
             doors: Arc::new(doors),
             validation,
             workers,
-            records,
+            desk,
             listener: Arc::new(listener),
             grpc,
             clock: clock.clone(),
@@ -300,11 +305,8 @@ impl Owned {
     }
 
     fn audit(&self) -> ChildSpec {
-        let sinks = &self.doors.configured.settings().agent().sinks;
         let args = AuditArgs {
-            records: Arc::clone(&self.records),
-            sinks: sinks.iter().map(sink).collect(),
-            metrics: Arc::clone(&self.doors.metrics),
+            desk: Arc::clone(&self.desk),
         };
         ChildSpec::actor("audit", Restart::STANDARD, &Address::new(), move |_| {
             (AuditActor, args.clone())
@@ -481,6 +483,6 @@ fn sink(sink: &ConfigSink) -> Sink {
     match sink {
         ConfigSink::Stdout => Sink::Stdout,
         ConfigSink::Stderr => Sink::Stderr,
-        ConfigSink::File(path) => Sink::File(path.clone()),
+        ConfigSink::File(file) => Sink::File(file.clone()),
     }
 }

@@ -12,6 +12,7 @@ pub mod cache;
 pub mod clock;
 pub mod configured;
 pub mod doors;
+mod fingerprint;
 pub mod health;
 pub mod judge;
 pub mod memory;

@@ -14,6 +14,7 @@ use verdict::lists::{EntryError, ListName};
 use verdict::policy::{CertFormat, Policy, PolicySpec, XfccElement};
 
 use crate::doors::peer::Peer;
+use crate::fingerprint::fingerprint;
 use crate::memory::Reading;
 use crate::unhurried::{HEAVY_BYTES, unhurried};
 
@@ -26,6 +27,8 @@ pub struct InForce {
     pub header: Arc<CertHeader>,
     /// The settings that the memory's key depends on.
     pub reading: Reading,
+    /// Which policy it is, for records.
+    pub fingerprint: String,
 }
 
 /// Why a policy cannot be put in force.
@@ -259,7 +262,9 @@ impl InForce {
         let name = spec.tls.client_cert_header.as_str();
         let header = CertHeader::new(name, format(reading.format), element(reading.element))?
             .bounded(bounds);
+        let fingerprint = fingerprint(&spec);
         Ok(Self {
+            fingerprint,
             policy: Arc::new(Policy::compile(spec).map_err(PolicyError::Lists)?),
             header: Arc::new(header),
             reading,

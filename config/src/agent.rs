@@ -1,4 +1,4 @@
-//! The `agent` block and the sinks of `audit`: what only the process's own file may say.
+//! The `agent` block: what only the process's own file may say.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,14 +7,12 @@ use crate::bounds::{Bound, Bounds};
 use crate::decode::{Block, Complaint, Range, Schema};
 use crate::endpoint::SocketPath;
 use crate::problem::{Problem, Rule};
-use crate::tree::{Node, Place, Scalar};
-use crate::values::{self, Sink, SocketMode, TrustedProxy, ValueError};
+use crate::sinks::AuditBlock;
+use crate::tree::Place;
+use crate::values::{self, SocketMode, TrustedProxy, ValueError};
 
 /// Proxies in `trusted-proxies`: a fleet's distinct identities, and each is compared per connection.
 const MAX_TRUSTED_PROXIES: usize = 256;
-
-/// Each record is written to every sink.
-const MAX_SINKS: usize = 4;
 
 pub(crate) const AGENT: Schema = Schema {
     name: "agent",
@@ -67,7 +65,7 @@ pub(crate) struct AgentBlock {
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) bounds: Bounds,
     /// From the `audit` block.
-    pub(crate) sinks: Option<Vec<Sink>>,
+    pub(crate) audit: AuditBlock,
 }
 
 pub(crate) fn read(block: &mut Block<'_, '_>) -> AgentBlock {
@@ -89,7 +87,7 @@ pub(crate) fn read(block: &mut Block<'_, '_>) -> AgentBlock {
             complaining("state-dir", values::absolute_path(text))
         }),
         bounds: bounds(block),
-        sinks: None,
+        audit: AuditBlock::default(),
     }
 }
 
@@ -153,98 +151,4 @@ fn bounds(block: &mut Block<'_, '_>) -> Bounds {
         }
     }
     bounds
-}
-
-/// `sink "stdout"`, `sink "stderr"`, `sink "file" path="/…"`, each at most once, in the `audit` block.
-pub(crate) fn sinks(block: &mut Block<'_, '_>) -> Option<Vec<Sink>> {
-    let nodes = block.nodes("sink");
-    if nodes.is_empty() {
-        return None;
-    }
-    let mut sinks: Vec<Sink> = Vec::new();
-    for node in nodes {
-        let Some(sink) = sink(block, node) else {
-            continue;
-        };
-        let error = if sinks.contains(&sink) {
-            Rule::Duplicate(crate::problem::Shown::new("sink"))
-        } else if sinks.len() >= MAX_SINKS {
-            let error = ValueError::TooMany(MAX_SINKS);
-            Rule::Value { key: "sink", error }
-        } else {
-            sinks.push(sink);
-            continue;
-        };
-        block.problem(&node.at, error);
-    }
-    Some(sinks)
-}
-
-fn sink<'n>(block: &mut Block<'n, '_>, node: &'n Node) -> Option<Sink> {
-    let key = "sink";
-    if node.children.is_some() {
-        block.problem(&node.at, Rule::BlockOnKey(key));
-        return None;
-    }
-    let value = block.one_value(node, key)?;
-    let path = sink_path(block, node)?;
-    let Scalar::Text(kind) = &value.scalar else {
-        return block.wrong_type(key, "a text", value);
-    };
-    let error = match (kind.as_str(), path) {
-        ("stdout", None) => return Some(Sink::Stdout),
-        ("stderr", None) => return Some(Sink::Stderr),
-        ("file", Some(path)) => return Some(Sink::File(path)),
-        ("stdout" | "stderr", Some(_)) => ValueError::SinkPath,
-        ("file", None) => ValueError::NoSinkPath,
-        _ => {
-            let rule = Rule::NotAChoice {
-                key,
-                choices: vec!["stdout", "stderr", "file"],
-                found: crate::problem::Shown::new(kind),
-            };
-            block.problem(&value.at, rule);
-            return None;
-        }
-    };
-    push_value_error(block, &node.at, error);
-    None
-}
-
-/// The `path` of a sink: `None` when it is wrong, `Some(None)` when there is none.
-fn sink_path(block: &mut Block<'_, '_>, node: &Node) -> Option<Option<PathBuf>> {
-    let key = "sink";
-    if let Some(other) = node.props.iter().find(|prop| prop.key != "path") {
-        let key = crate::problem::Shown::new(&other.key);
-        let rule = Rule::UnknownKey { key, block: "sink" };
-        let problem = Problem::new(other.at.clone(), rule);
-        let advice = "a sink knows path=\"/…\"";
-        block.decoder().problems.push(problem.advise(advice));
-        return None;
-    }
-    let prop = match node.props.as_slice() {
-        [] => return Some(None),
-        [prop] => prop,
-        [_, again, ..] => {
-            let rule = Rule::Duplicate(crate::problem::Shown::new("path"));
-            block.problem(&again.at, rule);
-            return None;
-        }
-    };
-    let Scalar::Text(text) = &prop.value.scalar else {
-        return block.wrong_type(key, "a text", &prop.value);
-    };
-    match values::absolute_path(text) {
-        Ok(path) => Some(Some(path)),
-        Err(error) => {
-            push_value_error(block, &prop.value.at, error);
-            None
-        }
-    }
-}
-
-fn push_value_error(block: &mut Block<'_, '_>, at: &Place, error: ValueError) {
-    let advice = error.advice();
-    let complaint = Complaint::new(Rule::Value { key: "sink", error }, advice);
-    block.decoder().problems.push(complaint.at(at.clone()));
 }

@@ -90,13 +90,13 @@ fn read_block(mut block: Block<'_, '_>, name: &str, blocks: &mut Blocks) {
         "headers" => policy.headers = Some(headers(&mut block)),
         "audit" => {
             policy.audit = Some(audit(&mut block));
-            blocks.agent.sinks = crate::agent::sinks(&mut block);
+            blocks.agent.audit = crate::sinks::read(&mut block);
         }
         "spire" => blocks.spire = spire(&mut block),
         _ => {
-            let sinks = blocks.agent.sinks.take();
+            let audit = std::mem::take(&mut blocks.agent.audit);
             blocks.agent = crate::agent::read(&mut block);
-            blocks.agent.sinks = sinks;
+            blocks.agent.audit = audit;
         }
     }
 }

@@ -166,8 +166,12 @@ fn refuse_own(nodes: &[Node], decoder: &mut Decoder) {
             "agent" => refuse(&node.at, "agent"),
             "audit" => {
                 let children = node.children.iter().flatten();
-                for sink in children.filter(|child| child.name == "sink") {
-                    refuse(&sink.at, "audit.sink");
+                for child in children {
+                    match child.name.as_str() {
+                        "sink" => refuse(&child.at, "audit.sink"),
+                        "on-full" => refuse(&child.at, "audit.on-full"),
+                        _ => {}
+                    }
                 }
             }
             _ => {}

@@ -16,7 +16,7 @@ use crate::overrides::{Override, Overrides, Source, Sourced};
 use crate::problem::{ConfigErrors, Input, Problem, Problems, Rule};
 use crate::spire::{DEFAULT_SPIRE_SOCKET, NamedTimings, Timing, Timings};
 use crate::tree::Place;
-use crate::values::{self, Sink, SocketMode, TrustedProxy};
+use crate::values::{self, OnFull, Sink, SocketMode, TrustedProxy};
 
 /// Where the published agent listens unless told otherwise.
 pub const DEFAULT_AGENT_SOCKET: &str = "/tmp/sentinel-spiffe.sock";
@@ -48,6 +48,8 @@ pub struct Agent {
     pub state_dir: Option<Sourced<PathBuf>>,
     /// Where decision records go.
     pub sinks: Vec<Sink>,
+    /// What it means for requests that a record cannot be kept.
+    pub on_full: OnFull,
     /// Debug logging.
     pub verbose: Sourced<bool>,
     /// Every bound.
@@ -224,7 +226,8 @@ fn agent(
         // With a file of its own, the process's operator has spoken.
         accept_pushed_config: accept.unwrap_or(Sourced::default(file.is_none())),
         state_dir: overrides.pick(Override::StateDir, state_dir, block.state_dir, problems),
-        sinks: block.sinks.unwrap_or_else(|| vec![Sink::Stdout]),
+        on_full: block.audit.on_full.unwrap_or_default(),
+        sinks: block.audit.sinks.unwrap_or_else(|| vec![Sink::Stdout]),
         verbose: switch(Override::Verbose, "verbose", None, (overrides, problems)),
         bounds: block.bounds,
         insecure_plaintext,

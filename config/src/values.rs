@@ -70,8 +70,11 @@ pub enum ValueError {
     #[error("a file sink needs path=\"/…\"")]
     NoSinkPath,
     /// `sink "stdout" path="…"`.
-    #[error("only a file sink takes a path")]
-    SinkPath,
+    #[error("only a file sink takes {0}")]
+    OnlyFile(&'static str),
+    /// `keep=3` alone.
+    #[error("{0} needs {1}")]
+    Needs(&'static str, &'static str),
     /// More than a few.
     #[error("at most {0} are allowed")]
     TooMany(usize),
@@ -190,7 +193,90 @@ pub enum Sink {
     /// Standard error.
     Stderr,
     /// A file, appended to.
-    File(PathBuf),
+    File(FileSink),
+}
+
+impl Sink {
+    /// Whether both write to the same place.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(one), Self::File(other)) => one.path == other.path,
+            (one, other) => one == other,
+        }
+    }
+}
+
+/// A file of decision records.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FileSink {
+    /// Where.
+    pub path: PathBuf,
+    /// When it is moved away for a new one, if we do that.
+    pub rotation: Option<Rotation>,
+    /// When records are brought to the disk.
+    pub fsync: Fsync,
+}
+
+impl FileSink {
+    /// A file that is neither rotated nor brought to the disk by us.
+    #[must_use]
+    pub const fn at(path: PathBuf) -> Self {
+        Self {
+            path,
+            rotation: None,
+            fsync: Fsync::Never,
+        }
+    }
+}
+
+/// When a file is moved away, and how many are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rotation {
+    /// Its size, bytes.
+    pub at_bytes: u64,
+    /// Files kept beside it, at least one.
+    pub keep: u32,
+}
+
+/// When records are brought to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fsync {
+    /// When the kernel likes: a record survives the death of the process, not that of the machine.
+    Never,
+    /// So often.
+    Interval {
+        /// Milliseconds of records that a loss of power may take.
+        ms: u64,
+    },
+    /// Before a record is acknowledged.
+    Always,
+}
+
+/// What a full queue of records, or a sink that fails, means for requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnFull {
+    /// Records are lost and counted.
+    #[default]
+    Drop,
+    /// What cannot be recorded is denied.
+    Deny,
+    /// An answer waits for its record, at most until the decision deadline.
+    Block,
+}
+
+impl OnFull {
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::Drop, Self::Deny, Self::Block];
+
+    /// The configuration value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Deny => "deny",
+            Self::Block => "block",
+        }
+    }
 }
 
 /// An absolute path that is not a socket.

@@ -7,8 +7,8 @@
 )]
 
 use config::{
-    Bound, Bounds, DoorSecurity, FileConfig, NamedTimings, Overrides, Settings, Sink, Source,
-    Timings, TrustedProxy,
+    Bound, Bounds, DoorSecurity, FileConfig, FileSink, Fsync, NamedTimings, OnFull, Overrides,
+    Rotation, Settings, Sink, Source, Timings, TrustedProxy,
 };
 use verdict::headers::Slot;
 use verdict::policy::{
@@ -167,8 +167,16 @@ fn the_production_example_has_every_key() {
     assert_eq!(agent.accept_pushed_config.source, Source::File);
     let state = &agent.state_dir.as_ref().unwrap().value;
     assert_eq!(state.to_str(), Some("/var/lib/sentinel-spiffe"));
-    let file = "/var/log/sentinel-spiffe/audit.jsonl".into();
+    let file = FileSink {
+        rotation: Some(Rotation {
+            at_bytes: 104_857_600,
+            keep: 8,
+        }),
+        fsync: Fsync::Interval { ms: 1000 },
+        ..FileSink::at("/var/log/sentinel-spiffe/audit.jsonl".into())
+    };
     assert_eq!(agent.sinks, [Sink::Stdout, Sink::File(file)]);
+    assert_eq!(agent.on_full, OnFull::Drop);
     assert_eq!(agent.bounds, Bounds::default());
     for bound in Bound::ALL {
         let limit = bound.limit();

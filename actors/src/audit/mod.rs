@@ -1,42 +1,28 @@
-//! Audit: decision records, off the critical path.
+//! Audit: decision records, off the critical path unless the operator puts them on it.
 //!
 //! The queue is bounded and owned above the actor that drains it: while the actor is down, records
-//! wait; when the queue is full they are dropped and counted, and no request waits for a disk.
+//! wait. What a full queue or a sink that fails costs is for `audit.on-full` to say: `drop` loses and
+//! counts records, and no request waits for a disk; `deny` answers `OVERLOADED` instead of an answer
+//! that would not be recorded; `block` writes an answer when its record is acknowledged by every sink.
 
+mod chain;
+mod desk;
+mod files;
+mod logfile;
 mod outlet;
+mod queue;
 mod record;
+mod recorded;
 mod sink;
+pub mod verify;
 
-use std::sync::Arc;
+pub use config::OnFull;
 
-use tokio::sync::{Mutex, mpsc};
-
-pub use self::record::{Grounds, Request, render, rfc3339};
+pub use self::chain::LineHash;
+pub use self::desk::{Desk, SharedDesk};
+pub use self::files::{ReadError, Verified, verify_files};
+use self::queue::Entry;
+pub use self::queue::{AuditQueue, AuditRecords, Filed, Late, Receipt, Unrecorded};
+pub use self::record::{Corrects, Grounds, Request, render, rfc3339};
+pub use self::recorded::{Recorded, RecordedCert, RecordedChecks, RecordedError, RecordedPolicy};
 pub use self::sink::{AuditActor, AuditArgs, Sink, SinkError};
-use crate::metrics::{Metrics, count};
-
-/// The sending end, for everybody who decides.
-#[derive(Clone)]
-pub struct AuditQueue {
-    records: mpsc::Sender<Vec<u8>>,
-    metrics: Arc<Metrics>,
-}
-
-/// The receiving end; a restarted actor takes it up from its predecessor.
-pub type AuditRecords = Arc<Mutex<mpsc::Receiver<Vec<u8>>>>;
-
-impl AuditQueue {
-    /// An empty queue of `capacity` records.
-    #[must_use]
-    pub fn new(capacity: usize, metrics: Arc<Metrics>) -> (Self, AuditRecords) {
-        let (records, receiver) = mpsc::channel(capacity);
-        (Self { records, metrics }, Arc::new(Mutex::new(receiver)))
-    }
-
-    /// Queues a record; drops and counts it when the queue is full.
-    pub fn put(&self, line: Vec<u8>) {
-        if self.records.try_send(line).is_err() {
-            count(&self.metrics.audit_dropped);
-        }
-    }
-}

@@ -44,6 +44,7 @@ struct Record<'a> {
     matched_rule: Option<String>,
     mode: &'static str,
     enforced: bool,
+    policy: Option<PolicyTerms<'a>>,
     state: Option<&'static str>,
     basis: Option<&'static str>,
     generation: Option<u64>,
@@ -54,6 +55,38 @@ struct Record<'a> {
     checks: Checks<'a>,
     #[serde(flatten)]
     request: Request<'a>,
+    #[serde(skip_serializing_if = "Corrects::is_nothing")]
+    corrects: Corrects,
+}
+
+/// Whether a record takes the place of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Corrects {
+    /// It is the only one.
+    Nothing,
+    /// The one before with the same correlation id, from the same proxy: its answer did not go out.
+    Earlier,
+}
+
+impl Corrects {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes what it asks about by reference"
+    )]
+    const fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+}
+
+/// What the decision depended on besides the lists: with the checks, enough to decide again.
+#[derive(Serialize)]
+struct PolicyTerms<'a> {
+    fingerprint: &'a str,
+    require_mtls: bool,
+    validation_failure: &'static str,
+    unavailable_status: u16,
+    cache_ttl_s: u64,
 }
 
 #[derive(Serialize)]
@@ -82,7 +115,8 @@ pub struct Grounds<'a> {
     pub basis: &'a Basis,
 }
 
-/// Renders the record, or `None` where the policy wants none. A decision without a policy is recorded.
+/// Renders the record, or `None` where the policy wants none. A decision without a policy is recorded,
+/// and what corrects a record is.
 #[must_use]
 pub fn render(
     decision: &Decision<'_>,
@@ -90,6 +124,7 @@ pub fn render(
     policy: Option<&InForce>,
     request: Request<'_>,
     now: Now,
+    corrects: Corrects,
 ) -> Option<Vec<u8>> {
     let audit = policy
         .map(|policy| policy.policy.spec().audit)
@@ -98,7 +133,7 @@ pub fn render(
         Verdict::Allow(_) => audit.log_success,
         Verdict::Deny(_) => audit.log_failure,
     };
-    if !wanted {
+    if !wanted && corrects == Corrects::Nothing {
         return None;
     }
     let leaf = grounds.and_then(|grounds| grounds.evidence.leaf());
@@ -117,6 +152,7 @@ pub fn render(
             policy.policy.failure().spire_unavailable.as_str()
         }),
         enforced: policy.is_none_or(|policy| policy.policy.failure().enforce),
+        policy: policy.map(terms),
         state: grounds.map(|grounds| grounds.basis.phase.as_str()),
         basis: grounds.map(|grounds| grounds.basis.stance.as_str()),
         generation: grounds
@@ -129,6 +165,7 @@ pub fn render(
             .map(|leaf| cert(leaf)),
         checks: Checks(decision.trail()),
         request,
+        corrects,
     };
     let mut line = serde_json::to_vec(&record).ok()?;
     line.push(b'\n');
@@ -144,6 +181,17 @@ const fn in_words(verdict: &Verdict) -> (&'static str, &'static str, Option<u16>
             Passage::Unverified(why) => ("allow", why.auth_method(), None),
             Passage::Anonymous => ("allow", "anonymous", None),
         },
+    }
+}
+
+fn terms(policy: &InForce) -> PolicyTerms<'_> {
+    let failure = policy.policy.failure();
+    PolicyTerms {
+        fingerprint: &policy.fingerprint,
+        require_mtls: policy.policy.spec().tls.require_mtls,
+        validation_failure: failure.validation_failure.as_str(),
+        unavailable_status: failure.unavailable_status.get(),
+        cache_ttl_s: failure.cache_ttl_s,
     }
 }
 

@@ -1,24 +1,21 @@
-//! The audit actor: takes records from the queue and writes them to its sinks.
+//! The audit actor: has the records of the queue written to the sinks.
 //!
 //! A sink may block for ever (a full pipe, a dead disk): the writing is done on a thread that is not
 //! an async worker, and only the queue fills meanwhile. A sink may fail (a full disk, a closed pipe):
-//! it is opened again from time to time, what is lost meanwhile is counted, and nobody is restarted.
+//! it is opened again from time to time, what that costs is for `audit.on-full` to say, and nobody
+//! is restarted.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::io;
 use std::time::Duration;
 
+use config::FileSink;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::AuditRecords;
-use super::outlet::Outlet;
-use crate::metrics::{Metrics, count};
+use super::desk::{SharedDesk, pump};
+use super::logfile;
 use crate::supervision::{Ping, Pings, attentive};
 
 /// Where records go.
@@ -29,7 +26,7 @@ pub enum Sink {
     /// Standard error.
     Stderr,
     /// A file, appended to; created with mode 0640.
-    File(PathBuf),
+    File(FileSink),
 }
 
 /// Why a sink cannot be written to.
@@ -48,7 +45,7 @@ impl fmt::Display for Sink {
         match self {
             Self::Stdout => f.write_str("stdout"),
             Self::Stderr => f.write_str("stderr"),
-            Self::File(path) => write!(f, "{}", path.display()),
+            Self::File(file) => write!(f, "{}", file.path.display()),
         }
     }
 }
@@ -59,23 +56,13 @@ impl Sink {
     /// # Errors
     /// It cannot.
     pub fn check(&self) -> Result<(), SinkError> {
-        let sink = self.clone();
-        self.open()
-            .map(drop)
-            .map_err(|error| SinkError { sink, error })
-    }
-
-    pub(super) fn open(&self) -> io::Result<Box<dyn Write + Send>> {
-        Ok(match self {
-            Self::Stdout => Box::new(io::stdout()),
-            Self::Stderr => Box::new(io::stderr()),
-            Self::File(path) => {
-                let mut options = OpenOptions::new();
-                options.append(true).create(true).mode(0o640);
-                // A link planted in a shared directory must not choose the file.
-                options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-                Box::new(options.open(path)?)
-            }
+        let opened = match self {
+            Self::Stdout | Self::Stderr => Ok(()),
+            Self::File(file) => logfile::open(&file.path).map(drop),
+        };
+        opened.map_err(|error| SinkError {
+            sink: self.clone(),
+            error,
         })
     }
 }
@@ -83,12 +70,8 @@ impl Sink {
 /// What the actor is started with.
 #[derive(Clone)]
 pub struct AuditArgs {
-    /// The queue's receiving end.
-    pub records: AuditRecords,
-    /// Where records go; each is written to every sink.
-    pub sinks: Vec<Sink>,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
+    /// What it writes with; it outlives the actor.
+    pub desk: SharedDesk,
 }
 
 /// The actor.
@@ -118,9 +101,6 @@ pub struct Pumping {
 /// Time for what still waits when the agent stops; a sink that is stuck must not hold it up.
 const FINISH_WITHIN: Duration = Duration::from_secs(1);
 
-/// Records written at once: one system call for a burst.
-const BATCH_RECORDS: usize = 256;
-
 impl Actor for AuditActor {
     type Msg = AuditMessage;
     type State = Pumping;
@@ -134,7 +114,7 @@ impl Actor for AuditActor {
         let (finish, finishing) = watch::channel(false);
         let (pings, passed) = Pings::new();
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
-            let pumping = tokio::spawn(attentive(passed, pump(args, finishing)));
+            let pumping = tokio::spawn(attentive(passed, pump(args.desk, finishing)));
             let pumping = AbortOnDropHandle::new(pumping);
             let ended = match pumping.await {
                 Ok(Ok(())) => return,
@@ -176,58 +156,4 @@ impl Actor for AuditActor {
             }
         }
     }
-}
-
-/// Moves records from the queue to the sinks until it is told to finish.
-async fn pump(args: AuditArgs, mut finishing: watch::Receiver<bool>) -> io::Result<()> {
-    // Held for as long as this actor lives; a successor waits here until it is gone.
-    let mut records = args.records.lock().await;
-    let mut outlets: Vec<Outlet> = args.sinks.into_iter().map(Outlet::new).collect();
-    let mut batch = Vec::new();
-    loop {
-        batch.clear();
-        let taken = take(&mut records, &mut finishing, &mut batch).await;
-        if taken == 0 {
-            return Ok(());
-        }
-        let lines = std::mem::take(&mut batch);
-        let written = tokio::task::spawn_blocking(move || {
-            // Every sink has its turn, whatever became of the one before.
-            let lost = outlets
-                .iter_mut()
-                .filter_map(|outlet| outlet.write(&lines).err())
-                .count();
-            (lost, outlets, lines)
-        });
-        let (lost, back, lines) = written.await.map_err(io::Error::other)?;
-        (outlets, batch) = (back, lines);
-        for _ in 0..lost.saturating_mul(taken) {
-            count(&args.metrics.audit_dropped);
-        }
-    }
-}
-
-/// Waits for records, until told to finish and none is left; gives how many.
-async fn take(
-    records: &mut mpsc::Receiver<Vec<u8>>,
-    finishing: &mut watch::Receiver<bool>,
-    batch: &mut Vec<u8>,
-) -> usize {
-    let first = tokio::select! {
-        biased;
-        first = records.recv() => first,
-        _ = finishing.wait_for(|finish| *finish) => records.try_recv().ok(),
-    };
-    let Some(first) = first else {
-        return 0;
-    };
-    batch.extend_from_slice(&first);
-    let mut taken = 1;
-    while taken < BATCH_RECORDS
-        && let Ok(line) = records.try_recv()
-    {
-        batch.extend_from_slice(&line);
-        taken += 1;
-    }
-    taken
 }

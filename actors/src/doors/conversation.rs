@@ -17,14 +17,15 @@ use verdict::decide::{Decision, Intake, decide, refuse};
 use verdict::evidence::Evidence;
 use verdict::policy::Failure;
 
+use super::Doors;
+use super::filing::{Decided, Filing, Told};
 use super::peer::Peer;
 use super::sink::{SPOOFED_MAX, Sink};
-use super::{Doors, answer};
 use crate::audit::{self, Grounds};
 use crate::configured::Pushed;
 use crate::health::Health;
 use crate::judge::{Prompt, Scene};
-use crate::metrics::{Answer as Counted, count};
+use crate::metrics::count;
 use crate::policies::InForce;
 use crate::validation::Ticket;
 
@@ -50,11 +51,20 @@ pub(super) trait Question<'a>: Copy {
 }
 
 /// What became of a question.
-pub(super) enum Asking<D> {
+pub(super) enum Asking<D: Dialect> {
     /// The answer was appended.
     Answered,
-    /// It needs a validation.
-    Judging(Box<Pending<D>>),
+    /// It needs a validation, or waits for its record.
+    Pending(Box<Pending<D>>),
+}
+
+impl<D: Dialect> From<Told<D>> for Asking<D> {
+    fn from(told: Told<D>) -> Self {
+        match told {
+            Told::Answered => Self::Answered,
+            Told::Filing(filing) => Self::Pending(Box::new(Pending::Filing(filing))),
+        }
+    }
 }
 
 /// Whether a door takes pushes.
@@ -156,9 +166,15 @@ impl Conversation {
             out.truncate(start);
             let asked = Asked::salvaged(&self.proxy, question);
             let decision = refuse(Intake::Internal, &"a panic was contained to this request");
+            let decided = Decided {
+                decision: &decision,
+                grounds: None,
+                policy: None,
+            };
+            let deadline = self.deadline();
             self.doors
-                .answer(dialect, &asked, &decision, None, None, out);
-            Asking::Answered
+                .answer(dialect, &asked, decided, deadline, out)
+                .into()
         })
     }
 
@@ -168,8 +184,7 @@ impl Conversation {
         question: impl Question<'a>,
         out: &mut Vec<D::Unit>,
     ) -> Asking<D> {
-        let deadline =
-            Instant::now() + Duration::from_millis(self.doors.bounds.decision_deadline_ms);
+        let deadline = self.deadline();
         let policy = self.policy.as_ref();
         let mut sink = Sink::new(policy.map(|policy| &**policy));
         let event = match question.read(&mut sink) {
@@ -178,39 +193,45 @@ impl Conversation {
                 self.unreadable(&error);
                 let asked = Asked::salvaged(&self.proxy, question);
                 let decision = refuse(Intake::BadEvent, &error);
-                return self.refuse(dialect, &asked, &decision, out);
+                return self.refuse(dialect, &asked, &decision, deadline, out);
             }
         };
         let (credential, spoofed) = sink.finish();
         let asked = Asked::new(&self.proxy, event, spoofed);
         let Some(policy) = policy else {
             let rule = "no policy is in force on this connection: give --config, or have the proxy push one";
-            return self.refuse(dialect, &asked, &refuse(Intake::NotConfigured, &rule), out);
+            let decision = refuse(Intake::NotConfigured, &rule);
+            return self.refuse(dialect, &asked, &decision, deadline, out);
         };
         if asked.spoofed.len() > SPOOFED_MAX {
             let rule = format!("more than {SPOOFED_MAX} headers pass for identity headers");
-            return self.refuse(dialect, &asked, &refuse(Intake::BadEvent, &rule), out);
+            let decision = refuse(Intake::BadEvent, &rule);
+            return self.refuse(dialect, &asked, &decision, deadline, out);
         }
         let now = self.doors.clock.now();
         let scene = self.doors.judge.scene(Arc::clone(policy), now);
         match self.doors.judge.prompt(credential, &scene) {
-            Prompt::Ready(evidence) => {
-                self.doors
-                    .decide(dialect, &asked, &scene, &evidence, deadline, out);
-                Asking::Answered
-            }
+            Prompt::Ready(evidence) => self
+                .doors
+                .decide(dialect, &asked, &scene, &evidence, deadline, out)
+                .into(),
             Prompt::Overloaded(error) => {
-                self.refuse(dialect, &asked, &refuse(Intake::Overloaded, &error), out)
+                let decision = refuse(Intake::Overloaded, &error);
+                self.refuse(dialect, &asked, &decision, deadline, out)
             }
-            Prompt::Later(ticket) => Asking::Judging(Box::new(Pending {
+            Prompt::Later(ticket) => Asking::Pending(Box::new(Pending::Judging(Judging {
                 doors: Arc::clone(&self.doors),
                 dialect,
-                asked: asked.into_owned(),
+                asked: asked.to_owned(),
                 scene,
                 ticket,
                 deadline,
-            })),
+            }))),
         }
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + Duration::from_millis(self.doors.bounds.decision_deadline_ms)
     }
 
     fn refuse<D: Dialect>(
@@ -218,17 +239,40 @@ impl Conversation {
         dialect: D,
         asked: &Asked<'_>,
         decision: &Decision<'_>,
+        deadline: Instant,
         out: &mut Vec<D::Unit>,
     ) -> Asking<D> {
-        let policy = self.policy.as_ref();
+        let decided = Decided {
+            decision,
+            grounds: None,
+            policy: self.policy.as_ref(),
+        };
         self.doors
-            .answer(dialect, asked, decision, None, policy, out);
-        Asking::Answered
+            .answer(dialect, asked, decided, deadline, out)
+            .into()
+    }
+}
+
+/// A question whose answer has to wait.
+pub(super) enum Pending<D: Dialect> {
+    /// For its credential to be judged.
+    Judging(Judging<D>),
+    /// For its record.
+    Filing(Box<Filing<D>>),
+}
+
+impl<D: Dialect> Pending<D> {
+    /// The reply; made before the deadline, whatever it waits for.
+    pub(super) async fn answer(self) -> Vec<D::Unit> {
+        match self {
+            Self::Judging(judging) => judging.answer().await,
+            Self::Filing(filing) => filing.answer().await,
+        }
     }
 }
 
 /// A question whose credential is being judged.
-pub(super) struct Pending<D> {
+pub(super) struct Judging<D> {
     doors: Arc<Doors>,
     dialect: D,
     asked: Asked<'static>,
@@ -237,23 +281,21 @@ pub(super) struct Pending<D> {
     deadline: Instant,
 }
 
-impl<D: Dialect> Pending<D> {
-    /// The reply; made before the deadline, whatever happens to the validation.
-    pub(super) async fn answer(self) -> Vec<D::Unit> {
+impl<D: Dialect> Judging<D> {
+    async fn answer(self) -> Vec<D::Unit> {
         let mut out = Vec::new();
-        let doors = &self.doors;
-        let judged = timeout_at(self.deadline, self.ticket.landed()).await;
-        let decision = match judged {
+        let Self {
+            doors,
+            dialect,
+            asked,
+            scene,
+            ticket,
+            deadline,
+        } = self;
+        let decision = match timeout_at(deadline, ticket.landed()).await {
             Ok(Ok(evidence)) => {
-                doors.decide(
-                    self.dialect,
-                    &self.asked,
-                    &self.scene,
-                    &evidence,
-                    self.deadline,
-                    &mut out,
-                );
-                return out;
+                let told = doors.decide(dialect, &asked, &scene, &evidence, deadline, &mut out);
+                return finished(told, out).await;
             }
             Ok(Err(error)) => refuse(Intake::Internal, &error),
             Err(_) => refuse(
@@ -261,20 +303,31 @@ impl<D: Dialect> Pending<D> {
                 &"not judged within decision-deadline-ms",
             ),
         };
-        let policy = Some(&self.scene.policy);
-        doors.answer(self.dialect, &self.asked, &decision, None, policy, &mut out);
-        out
+        let decided = Decided {
+            decision: &decision,
+            grounds: None,
+            policy: Some(&scene.policy),
+        };
+        let told = doors.answer(dialect, &asked, decided, deadline, &mut out);
+        finished(told, out).await
+    }
+}
+
+async fn finished<D: Dialect>(told: Told<D>, out: Vec<D::Unit>) -> Vec<D::Unit> {
+    match told {
+        Told::Answered => out,
+        Told::Filing(filing) => filing.answer().await,
     }
 }
 
 /// What a question says beside its credential.
-struct Asked<'a> {
+pub(super) struct Asked<'a> {
     proxy: Arc<str>,
-    correlation_id: Cow<'a, str>,
-    request_id: Option<Cow<'a, str>>,
+    pub(super) correlation_id: Cow<'a, str>,
+    pub(super) request_id: Option<Cow<'a, str>>,
     client_ip: Option<Cow<'a, str>>,
     traceparent: Option<Cow<'a, str>>,
-    spoofed: Vec<String>,
+    pub(super) spoofed: Vec<String>,
 }
 
 impl<'a> Asked<'a> {
@@ -300,19 +353,20 @@ impl<'a> Asked<'a> {
         Self::new(proxy, event, Vec::new())
     }
 
-    fn into_owned(self) -> Asked<'static> {
-        let owned = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
+    /// The same, borrowing nothing of the event.
+    pub(super) fn to_owned(&self) -> Asked<'static> {
+        let owned = |text: &Cow<'_, str>| Cow::Owned(text.clone().into_owned());
         Asked {
-            proxy: self.proxy,
-            correlation_id: owned(self.correlation_id),
-            request_id: self.request_id.map(owned),
-            client_ip: self.client_ip.map(owned),
-            traceparent: self.traceparent.map(owned),
-            spoofed: self.spoofed,
+            proxy: Arc::clone(&self.proxy),
+            correlation_id: owned(&self.correlation_id),
+            request_id: self.request_id.as_ref().map(owned),
+            client_ip: self.client_ip.as_ref().map(owned),
+            traceparent: self.traceparent.as_ref().map(owned),
+            spoofed: self.spoofed.clone(),
         }
     }
 
-    fn for_audit(&self, door: &'static str) -> audit::Request<'_> {
+    pub(super) fn for_audit(&self, door: &'static str) -> audit::Request<'_> {
         audit::Request {
             id: self.request_id.as_deref(),
             correlation_id: &self.correlation_id,
@@ -332,60 +386,32 @@ impl Doors {
     }
 
     fn decide<D: Dialect>(
-        &self,
+        self: &Arc<Self>,
         dialect: D,
         asked: &Asked<'_>,
         scene: &Scene,
         evidence: &Evidence,
         deadline: Instant,
         out: &mut Vec<D::Unit>,
-    ) {
-        let decision = decide(evidence, &scene.basis, &scene.policy.policy);
-        // A late answer is worse than a refusal, and a late allow is the worst: it comes when the
-        // proxy has given up, or when the world that it was true in is gone.
-        if Instant::now() > deadline {
-            let late = refuse(Intake::Overloaded, &"decided after decision-deadline-ms");
-            return self.answer(dialect, asked, &late, None, Some(&scene.policy), out);
-        }
+    ) -> Told<D> {
+        let mut decision = decide(evidence, &scene.basis, &scene.policy.policy);
         let grounds = Grounds {
             evidence,
             basis: &scene.basis,
         };
-        let policy = Some(&scene.policy);
-        self.answer(
-            dialect,
-            asked,
-            &decision,
-            Some((grounds, scene)),
-            policy,
-            out,
-        );
-    }
-
-    /// Appends the reply, counts and records the decision.
-    fn answer<D: Dialect>(
-        &self,
-        dialect: D,
-        asked: &Asked<'_>,
-        decision: &Decision<'_>,
-        grounds: Option<(Grounds<'_>, &Scene)>,
-        policy: Option<&Arc<InForce>>,
-        out: &mut Vec<D::Unit>,
-    ) {
-        let now = grounds.map_or_else(|| self.clock.now(), |(_, scene)| scene.now);
-        let basis = grounds.map(|(grounds, _)| grounds.basis);
-        let policy = policy.map(|policy| &**policy);
-        let seen: Vec<&str> = asked.spoofed.iter().map(String::as_str).collect();
-        let request_id = asked.request_id.as_deref();
-        answer::reply(decision, request_id, basis, policy, &seen, now, |reply| {
-            dialect.write(out, reply, &asked.correlation_id);
-        });
-        self.metrics.decision(Counted::of(decision));
-        let grounds = grounds.map(|(grounds, _)| grounds);
-        let request = asked.for_audit(dialect.door());
-        if let Some(line) = audit::render(decision, grounds, policy, request, now) {
-            self.audit.put(line);
+        let mut grounds = Some((grounds, scene));
+        // A late answer is worse than a refusal, and a late allow is the worst: it comes when the
+        // proxy has given up, or when the world that it was true in is gone.
+        if Instant::now() > deadline {
+            decision = refuse(Intake::Overloaded, &"decided after decision-deadline-ms");
+            grounds = None;
         }
+        let decided = Decided {
+            decision: &decision,
+            grounds,
+            policy: Some(&scene.policy),
+        };
+        self.answer(dialect, asked, decided, deadline, out)
     }
 }
 

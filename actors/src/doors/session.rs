@@ -19,7 +19,7 @@ use crate::health::Health;
 pub(super) enum Step {
     /// The answer, if there is one, was appended.
     Done,
-    /// The answer needs a validation.
+    /// The answer needs a validation, or waits for its record.
     Later(Box<Pending<Framed>>),
     /// The answer was appended; then the connection ends.
     Close,
@@ -246,7 +246,7 @@ impl Session {
             .ask(framed, Payload { encoding, payload }, out)
         {
             Asking::Answered => Step::Done,
-            Asking::Judging(pending) => Step::Later(pending),
+            Asking::Pending(pending) => Step::Later(pending),
         }
     }
 }

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use ::actors::audit::{self, AuditQueue, AuditRecords, Grounds};
+use ::actors::audit::{self, AuditQueue, AuditRecords, Corrects, Grounds, OnFull};
 use ::actors::bundles::loss::{End, loss_of};
 use ::actors::bundles::plan::{Action, AttemptId, Event, Pace, Plan, Reading, Sighting};
 use ::actors::cache::{Image, image, load_image};
@@ -46,7 +46,7 @@ pub struct Agent {
     trust: TrustStore,
     memory: Memory,
     audit: AuditQueue,
-    records: AuditRecords,
+    records: Mutex<AuditRecords>,
     metrics: Arc<Metrics>,
     budgets: BTreeMap<Actor, RestartBudget>,
     changes: tokio::sync::watch::Receiver<()>,
@@ -88,7 +88,8 @@ impl Agent {
             Arc::clone(&metrics),
             Advice::default(),
         );
-        let (audit, records) = AuditQueue::new(AUDIT_QUEUE, Arc::clone(&metrics));
+        let (audit, records) = AuditQueue::new(AUDIT_QUEUE, OnFull::Drop, Arc::clone(&metrics));
+        let records = Mutex::new(records);
         let budgets = Actor::ALL.map(|actor| (actor, RestartBudget::new(Restart::STANDARD)));
         let mut changes = trust.subscribe();
         changes.mark_changed();
@@ -168,7 +169,7 @@ impl Agent {
             return Vec::new();
         };
         let mut ids = Vec::new();
-        while let Ok(line) = records.try_recv() {
+        while let Some(line) = records.try_take() {
             let record: serde_json::Value = serde_json::from_slice(&line).unwrap_or_default();
             let id = record
                 .get("correlation_id")
@@ -229,7 +230,14 @@ impl Agent {
             proxy: "simulated",
             door: "simulated",
         };
-        if let Some(line) = audit::render(&decision, grounds, Some(policy), request, now) {
+        if let Some(line) = audit::render(
+            &decision,
+            grounds,
+            Some(policy),
+            request,
+            now,
+            Corrects::Nothing,
+        ) {
             self.audit.put(line);
         }
         Answer::of(&decision)

@@ -60,7 +60,13 @@ pub(crate) const HEADERS: Schema = Schema {
 };
 pub(crate) const AUDIT: Schema = Schema {
     name: "audit",
-    keys: &["log-success", "log-failure", "include-cert-info", "sink"],
+    keys: &[
+        "log-success",
+        "log-failure",
+        "include-cert-info",
+        "on-full",
+        "sink",
+    ],
     repeatable: &["sink"],
 };
 

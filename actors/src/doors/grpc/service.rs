@@ -186,7 +186,7 @@ async fn one_answer<'a, D: Dialect>(
     let mut out = Vec::with_capacity(1);
     match caller.conversation().ask(dialect, question, &mut out) {
         Asking::Answered => {}
-        Asking::Judging(pending) => out = pending.answer().await,
+        Asking::Pending(pending) => out = pending.answer().await,
     }
     // Every question is answered once; were it not, no answer is a denial.
     out.pop()

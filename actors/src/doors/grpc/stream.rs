@@ -239,7 +239,7 @@ impl Talk {
         let mut answers = Vec::with_capacity(1);
         match self.conversation.ask(self.dialect, event, &mut answers) {
             Asking::Answered => self.say_all(answers).await,
-            Asking::Judging(pending) => {
+            Asking::Pending(pending) => {
                 self.pending.spawn(pending.answer());
                 Ok(())
             }

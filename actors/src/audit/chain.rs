@@ -1,0 +1,233 @@
+//! Each record is chained to the line before it: `seq` counts, `prev` is the SHA-256 of that line.
+//!
+//! What is hashed are the line's exact bytes without its line end, whatever they are: a line that a
+//! crash tore is covered by the record after it. A file continues the chain of the one that was
+//! rotated away; the first line of all has no `prev`.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
+use serde::Deserialize;
+
+/// The end of a file in which its last record is looked for, bytes. A record takes one or two
+/// thousand: everything in it that a peer sends is bounded.
+const TAIL_MAX_BYTES: u64 = 1024 * 1024;
+
+/// The SHA-256 of a line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct LineHash([u8; SHA256_OUTPUT_LEN]);
+
+impl LineHash {
+    /// Of the line's bytes, without its line end.
+    #[must_use]
+    pub fn of(line: &[u8]) -> Self {
+        let mut hasher = LineHasher::default();
+        hasher.take(line);
+        hasher.finish()
+    }
+
+    /// Reads 64 hexadecimal digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut hash = [0_u8; SHA256_OUTPUT_LEN];
+        let digits = text.as_bytes();
+        if digits.len() != 2 * hash.len() {
+            return None;
+        }
+        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+            for digit in pair {
+                let value = char::from(*digit).to_digit(16)?;
+                *byte = (*byte << 4) | u8::try_from(value).ok()?;
+            }
+        }
+        Some(Self(hash))
+    }
+}
+
+impl fmt::Display for LineHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for LineHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Hashes a line that comes in pieces.
+pub(super) struct LineHasher(Context);
+
+impl Default for LineHasher {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
+
+impl LineHasher {
+    /// The next piece.
+    pub(super) fn take(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The hash of all of them.
+    #[must_use]
+    pub(super) fn finish(self) -> LineHash {
+        let mut hash = [0; SHA256_OUTPUT_LEN];
+        for (byte, digest) in hash.iter_mut().zip(self.0.finish().as_ref()) {
+            *byte = *digest;
+        }
+        LineHash(hash)
+    }
+}
+
+/// What chains a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its number, from 1.
+    pub seq: u64,
+    /// The hash of the line before; `None` in the first line of all.
+    pub prev: Option<LineHash>,
+}
+
+impl Link {
+    /// Reads it from a record.
+    #[must_use]
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Written<'a> {
+            seq: u64,
+            #[serde(borrow)]
+            prev: Option<&'a str>,
+        }
+        let written: Written<'_> = serde_json::from_slice(line).ok()?;
+        let prev = match written.prev {
+            None => None,
+            Some(text) => Some(LineHash::parse(text)?),
+        };
+        Some(Self {
+            seq: written.seq,
+            prev,
+        })
+    }
+}
+
+/// Where a chain ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Chain {
+    /// The number of its last record, 0 before the first.
+    pub(super) seq: u64,
+    /// The hash of the last line.
+    pub(super) last: Option<LineHash>,
+}
+
+impl Chain {
+    /// Appends `record`, an object of at least one field with its line end, as the next line.
+    pub(super) fn append(&mut self, record: &[u8], out: &mut Vec<u8>) {
+        let start = out.len();
+        let seq = self.seq.saturating_add(1);
+        // Writing to a Vec cannot fail.
+        let _ = match self.last {
+            Some(hash) => write!(out, "{{\"seq\":{seq},\"prev\":\"{hash}\","),
+            None => write!(out, "{{\"seq\":{seq},\"prev\":null,"),
+        };
+        let fields = record.strip_prefix(b"{").unwrap_or(record);
+        out.extend_from_slice(fields);
+        let line = out.get(start..).unwrap_or_default();
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        self.last = Some(LineHash::of(line));
+        self.seq = seq;
+    }
+
+    /// The chain after a line that is no whole record.
+    pub(super) fn torn(self, fragment: &[u8]) -> Self {
+        Self {
+            last: Some(LineHash::of(fragment)),
+            ..self
+        }
+    }
+}
+
+/// The end of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tail {
+    pub(super) chain: Chain,
+    /// Whether the last line is whole.
+    pub(super) whole: bool,
+}
+
+/// Reads where the chain of a file ends; `None` where it holds nothing.
+pub(super) fn tail(path: &Path) -> io::Result<Option<Tail>> {
+    let mut file = File::open(path)?;
+    let about = file.metadata()?;
+    if !about.is_file() || about.len() == 0 {
+        return Ok(None);
+    }
+    let from = about.len().saturating_sub(TAIL_MAX_BYTES);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL_MAX_BYTES).read_to_end(&mut bytes)?;
+    let whole = bytes.ends_with(b"\n");
+    let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let mut lines = text.split(|byte| *byte == b'\n');
+    if from > 0 {
+        // It began before.
+        let _part = lines.next();
+    }
+    let last = lines.clone().next_back().map(LineHash::of);
+    let seq = lines.rev().find_map(Link::parse).map_or(0, |link| link.seq);
+    let chain = Chain { seq, last };
+    Ok(Some(Tail { chain, whole }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_chained_to_the_bytes_before_it() {
+        let mut chain = Chain::default();
+        let mut out = Vec::new();
+        chain.append(b"{\"a\":1}\n", &mut out);
+        chain.append(b"{\"a\":2}\n", &mut out);
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.first(), Some(&"{\"seq\":1,\"prev\":null,\"a\":1}"));
+        let links: Vec<Link> = lines
+            .iter()
+            .map(|line| Link::parse(line.as_bytes()).unwrap())
+            .collect();
+        let first = LineHash::of(b"{\"seq\":1,\"prev\":null,\"a\":1}");
+        assert_eq!(links.last().unwrap().prev, Some(first));
+        assert_eq!(LineHash::parse(&first.to_string()), Some(first));
+    }
+
+    #[test]
+    fn the_tail_is_found_behind_a_torn_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        let mut chain = Chain::default();
+        let mut out = Vec::new();
+        for _ in 0..3 {
+            chain.append(b"{\"a\":1}\n", &mut out);
+        }
+        std::fs::write(&path, &out).unwrap();
+        let whole = Tail { chain, whole: true };
+        assert_eq!(tail(&path).unwrap(), Some(whole));
+        out.extend_from_slice(b"{\"seq\":4,\"pr");
+        std::fs::write(&path, &out).unwrap();
+        let torn = Tail {
+            chain: chain.torn(b"{\"seq\":4,\"pr"),
+            whole: false,
+        };
+        assert_eq!(tail(&path).unwrap(), Some(torn));
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(tail(&path).unwrap(), None);
+    }
+}

@@ -1,0 +1,351 @@
+//! Whether a chain of records is whole: line by line, in memory that does not grow with the files.
+//!
+//! A line that was changed shows in the line after it, which holds another hash. If the line after
+//! that does not fit either, it was the middle one whose `prev` was changed: so a break waits for one
+//! more line before somebody is named.
+
+use super::chain::{LineHash, Link};
+
+/// Breaks that are told one by one; the rest are counted.
+const TOLD_MAX: usize = 100;
+
+/// Which line of which file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file, in the order in which they are read, from 0.
+    pub file: usize,
+    /// The line, from 1.
+    pub line: u64,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It is not what was written.
+    Changed,
+    /// It is the last but one: it was changed, or the `prev` of the last.
+    ChangedOrNext,
+    /// It was not written by the agent into this chain.
+    Foreign,
+    /// Records are missing before it.
+    Missing {
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// It stood earlier already.
+    Repeated,
+    /// It belongs further up.
+    OutOfOrder,
+    /// A chain begins, and nothing ties it to what stands before.
+    Restarted,
+}
+
+/// A break of the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// Where.
+    pub place: Place,
+    /// The record's number, where it has one.
+    pub seq: Option<u64>,
+    /// How.
+    pub why: Why,
+}
+
+/// What is worth knowing, and no break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A line that a crash tore; the next record covers it, unless it is the last line.
+    Torn(Place),
+    /// So many lines before the first record are not of a chain.
+    Unchained(u64),
+    /// The first record continues a file that was not given.
+    Continues,
+}
+
+/// A record by which later ones are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// Its number.
+    pub seq: u64,
+    /// The hash of its line.
+    pub hash: LineHash,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Records read.
+    pub records: u64,
+    /// The first.
+    pub first: Option<Anchor>,
+    /// The last.
+    pub last: Option<Anchor>,
+    /// Breaks, in the order of their discovery, at most a hundred.
+    pub broken: Vec<Broken>,
+    /// Further breaks.
+    pub more_broken: u64,
+    /// What else is worth knowing.
+    pub notes: Vec<Note>,
+    /// The record that was looked for, if it is there.
+    pub expected: Option<Anchor>,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.broken.is_empty()
+    }
+}
+
+/// A line of the chain, and whether it was named already.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    place: Place,
+    anchor: Anchor,
+    named: Named,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    No,
+    Yes,
+}
+
+/// Lines that are no records, since the last record.
+#[derive(Clone, Copy, Debug)]
+struct Strays {
+    first: Place,
+    last: Place,
+    hash: LineHash,
+    count: u64,
+}
+
+/// Reads lines.
+#[derive(Debug, Default)]
+pub struct Verifier {
+    base: Option<Line>,
+    strays: Option<Strays>,
+    /// A record that the line after it does not fit; that line is the base.
+    suspect: Option<Line>,
+    expect: Option<LineHash>,
+    report: Report,
+}
+
+impl Verifier {
+    /// Looks for the record whose line has this hash, too.
+    #[must_use]
+    pub fn expecting(expect: Option<LineHash>) -> Self {
+        Self {
+            expect,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the next line: its hash, and what chains it if it is a record.
+    pub fn take(&mut self, place: Place, hash: LineHash, link: Option<Link>) {
+        let Some(link) = link else {
+            return self.stray(place, hash);
+        };
+        let line = Line {
+            place,
+            anchor: Anchor {
+                seq: link.seq,
+                hash,
+            },
+            named: Named::No,
+        };
+        self.report.records = self.report.records.saturating_add(1);
+        if self.expect == Some(hash) {
+            self.report.expected = Some(line.anchor);
+        }
+        match self.base {
+            None => self.begin(line, link),
+            Some(base) => self.follow(base, line, link),
+        }
+    }
+
+    /// What was found in all lines.
+    #[must_use]
+    pub fn finish(mut self) -> Report {
+        if let Some(suspect) = self.suspect.take() {
+            self.name(suspect, Why::ChangedOrNext);
+        }
+        match (self.strays.take(), self.base) {
+            (Some(strays), Some(_)) => self.at_the_end(strays),
+            (Some(strays), None) => self.note(Note::Unchained(strays.count)),
+            (None, _) => {}
+        }
+        self.report.last = self.base.map(|base| base.anchor);
+        self.report
+    }
+
+    /// Only the last line of all can be torn without a record after it.
+    fn at_the_end(&mut self, strays: Strays) {
+        if strays.count > 1 {
+            self.broken(strays.first, None, Why::Foreign);
+        }
+        self.note(Note::Torn(strays.last));
+    }
+
+    fn stray(&mut self, place: Place, hash: LineHash) {
+        if let Some(suspect) = self.suspect.take() {
+            self.name(suspect, Why::Changed);
+        }
+        let before = self.strays;
+        self.strays = Some(Strays {
+            first: before.map_or(place, |strays| strays.first),
+            last: place,
+            hash,
+            count: before.map_or(1, |strays| strays.count.saturating_add(1)),
+        });
+    }
+
+    /// The first record of all.
+    fn begin(&mut self, mut line: Line, link: Link) {
+        self.report.first = Some(line.anchor);
+        if let Some(strays) = self.strays.take() {
+            self.note(Note::Unchained(strays.count));
+            if link.prev != Some(strays.hash) {
+                // The line that a first record covers is the one before it.
+                let place = match link.seq {
+                    1 => strays.last,
+                    _ => strays.first,
+                };
+                self.broken(place, None, Why::Foreign);
+            }
+        } else if link.prev.is_some() {
+            self.note(Note::Continues);
+        } else if link.seq != 1 {
+            // What has nothing before it is the first.
+            self.broken(line.place, Some(link.seq), Why::Changed);
+            line.named = Named::Yes;
+            line.anchor.seq = 1;
+        }
+        self.base = Some(line);
+    }
+
+    fn follow(&mut self, base: Line, line: Line, link: Link) {
+        let due = base.anchor.seq.saturating_add(1);
+        let strays = self.strays.take();
+        let before = strays.map_or(base.anchor.hash, |strays| strays.hash);
+        if link.prev == Some(before) {
+            self.settle_suspect(Why::Changed);
+            if let Some(strays) = strays {
+                self.torn(strays);
+            }
+            return self.fits(due, line);
+        }
+        if link.prev.is_none() && link.seq == 1 {
+            self.settle_suspect(Why::Changed);
+            self.broken(line.place, Some(link.seq), Why::Restarted);
+            self.base = Some(line);
+            return;
+        }
+        if let Some(strays) = strays {
+            self.settle_suspect(Why::Changed);
+            return self.behind_strays(strays, base, line, link);
+        }
+        match link.seq {
+            seq if seq == due => self.misfits(base, line),
+            seq if seq > due => {
+                self.settle_suspect(Why::Changed);
+                let to = seq.saturating_sub(1);
+                self.broken(line.place, Some(seq), Why::Missing { from: due, to });
+                self.base = Some(line);
+            }
+            _ => self.backwards(base, line),
+        }
+    }
+
+    /// It is the line after the base, by its hash.
+    fn fits(&mut self, due: u64, mut line: Line) {
+        if line.anchor.seq != due {
+            self.broken(line.place, Some(line.anchor.seq), Why::Changed);
+            line.named = Named::Yes;
+            line.anchor.seq = due;
+        }
+        self.base = Some(line);
+    }
+
+    /// Its number follows, and its `prev` is another: one of the two lines was changed.
+    fn misfits(&mut self, base: Line, mut line: Line) {
+        if self.suspect.take().is_some() {
+            // Neither fits: what was changed in the middle line is its own `prev`.
+            self.name(base, Why::Changed);
+        } else if base.named == Named::No {
+            self.suspect = Some(base);
+        }
+        line.named = Named::No;
+        self.base = Some(line);
+    }
+
+    /// Its number was passed already.
+    fn backwards(&mut self, base: Line, line: Line) {
+        let why = match line.anchor == base.anchor {
+            true => Why::Repeated,
+            false => Why::OutOfOrder,
+        };
+        self.broken(line.place, Some(line.anchor.seq), why);
+    }
+
+    /// Between the base and this record stand lines that it does not cover.
+    fn behind_strays(&mut self, strays: Strays, base: Line, line: Line, link: Link) {
+        let due = base.anchor.seq.saturating_add(1);
+        let gap = link.seq.checked_sub(due);
+        let why = match gap {
+            // Nothing is missing: they were put in.
+            Some(0) => Why::Foreign,
+            _ => Why::Changed,
+        };
+        self.broken(strays.first, None, why);
+        match gap {
+            None => return self.backwards(base, line),
+            Some(gap) if gap > strays.count => {
+                let from = due.saturating_add(strays.count);
+                let to = link.seq.saturating_sub(1);
+                self.broken(line.place, Some(link.seq), Why::Missing { from, to });
+            }
+            Some(_) => {}
+        }
+        self.base = Some(line);
+    }
+
+    /// Lines that the record after them covers: a crash tore the last of them.
+    fn torn(&mut self, strays: Strays) {
+        if strays.count > 1 {
+            // Nothing covers the others.
+            self.broken(strays.first, None, Why::Foreign);
+        }
+        self.note(Note::Torn(strays.last));
+    }
+
+    fn settle_suspect(&mut self, why: Why) {
+        if let Some(suspect) = self.suspect.take() {
+            self.name(suspect, why);
+        }
+    }
+
+    fn name(&mut self, line: Line, why: Why) {
+        self.broken(line.place, Some(line.anchor.seq), why);
+    }
+
+    fn broken(&mut self, place: Place, seq: Option<u64>, why: Why) {
+        if self.report.broken.len() < TOLD_MAX {
+            self.report.broken.push(Broken { place, seq, why });
+        } else {
+            self.report.more_broken = self.report.more_broken.saturating_add(1);
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        if self.report.notes.len() < TOLD_MAX {
+            self.report.notes.push(note);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::audit::chain::Chain;
+
+/// Lines of a whole chain.
+fn chain(records: usize) -> Vec<Vec<u8>> {
+    let mut chain = Chain::default();
+    let line = |n| {
+        let mut out = Vec::new();
+        chain.append(
+            format!("{{\"correlation_id\":\"c-{n}\"}}\n").as_bytes(),
+            &mut out,
+        );
+        out.pop();
+        out
+    };
+    (0..records).map(line).collect()
+}
+
+fn verify(lines: &[Vec<u8>], expect: Option<LineHash>) -> Report {
+    let mut verifier = Verifier::expecting(expect);
+    let text = lines.join(&b'\n');
+    for (line, bytes) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+        verifier.take(
+            Place { file: 0, line },
+            LineHash::of(bytes),
+            Link::parse(bytes),
+        );
+    }
+    verifier.finish()
+}
+
+/// One change, to one of the lines before the last.
+#[derive(Clone, Debug)]
+enum Mutation {
+    Byte {
+        line: usize,
+        at: prop::sample::Index,
+        to: u8,
+    },
+    Cut {
+        line: usize,
+        at: prop::sample::Index,
+    },
+    Split {
+        line: usize,
+        at: prop::sample::Index,
+    },
+    Merge {
+        line: usize,
+    },
+    Delete {
+        line: usize,
+    },
+    Repeat {
+        line: usize,
+        to: usize,
+    },
+    Swap {
+        line: usize,
+    },
+    Insert {
+        line: usize,
+        text: String,
+    },
+}
+
+const RECORDS: usize = 9;
+/// The last but one: nothing covers the last.
+const LAST_COVERED: usize = RECORDS - 2;
+
+fn mutation() -> impl Strategy<Value = Mutation> {
+    let line = || 0..=LAST_COVERED;
+    let at = any::<prop::sample::Index>;
+    prop_oneof![
+        (line(), at(), any::<u8>()).prop_map(|(line, at, to)| Mutation::Byte { line, at, to }),
+        (line(), at()).prop_map(|(line, at)| Mutation::Cut { line, at }),
+        (line(), at()).prop_map(|(line, at)| Mutation::Split { line, at }),
+        (0..LAST_COVERED).prop_map(|line| Mutation::Merge { line }),
+        line().prop_map(|line| Mutation::Delete { line }),
+        (line(), line()).prop_map(|(line, to)| Mutation::Repeat { line, to }),
+        (0..LAST_COVERED).prop_map(|line| Mutation::Swap { line }),
+        (line(), "[ -~]{0,40}").prop_map(|(line, text)| Mutation::Insert { line, text }),
+    ]
+}
+
+/// Makes the change; gives the first line, from 1, that is not as it was.
+fn mutate(lines: &mut Vec<Vec<u8>>, mutation: &Mutation) -> Option<usize> {
+    match mutation {
+        Mutation::Byte { line, at, to } => {
+            let at = at.index(lines[*line].len());
+            if lines[*line][at] == *to {
+                return None;
+            }
+            lines[*line][at] = *to;
+            Some(line + 1)
+        }
+        Mutation::Cut { line, at } => {
+            let at = at.index(lines[*line].len());
+            lines[*line].truncate(at);
+            Some(line + 1)
+        }
+        Mutation::Split { line, at } => {
+            let at = at.index(lines[*line].len());
+            lines[*line].insert(at, b'\n');
+            Some(line + 1)
+        }
+        Mutation::Merge { line } => {
+            let next = lines.remove(line + 1);
+            lines[*line].extend(next);
+            Some(line + 1)
+        }
+        Mutation::Delete { line } => {
+            lines.remove(*line);
+            // A chain may begin anywhere: whether something stood before its first line is for an
+            // anchor, or the file before, to say.
+            (*line > 0).then_some(line + 1)
+        }
+        Mutation::Repeat { line, to } => {
+            let again = lines[*line].clone();
+            lines.insert(to + 1, again);
+            (to >= line).then_some(to + 2)
+        }
+        Mutation::Swap { line } => {
+            lines.swap(*line, line + 1);
+            // The second may well stand first; the first cannot stand second.
+            Some(line + if *line == 0 { 2 } else { 1 })
+        }
+        Mutation::Insert { line, text } => {
+            lines.insert(line + 1, text.clone().into_bytes());
+            Some(line + 2)
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_single_change_before_the_last_line_is_found_where_it_is(mutation in mutation()) {
+        let mut lines = chain(RECORDS);
+        if let Some(line) = mutate(&mut lines, &mutation) {
+            let report = verify(&lines, None);
+            let found = report.broken.iter().map(|broken| broken.place.line).min();
+            prop_assert_eq!(found, Some(line as u64), "{:?}", report);
+            // One change is not told as a flood of them.
+            prop_assert!(report.broken.len() <= 2, "{:?}", report);
+        }
+    }
+}
+
+#[test]
+fn a_whole_chain_is_whole() {
+    for records in 1..5 {
+        let lines = chain(records);
+        let last = LineHash::of(lines.last().unwrap());
+        let report = verify(&lines, Some(last));
+        assert!(report.is_whole(), "{report:?}");
+        assert!(report.notes.is_empty(), "{report:?}");
+        assert_eq!(report.records, records as u64);
+        assert_eq!(report.last.unwrap().hash, last);
+        assert_eq!(report.expected, report.last);
+    }
+}
+
+/// What the chain alone cannot tell, an anchor does.
+#[test]
+fn what_is_missing_at_the_end_is_told_by_an_anchor() {
+    let lines = chain(RECORDS);
+    let last = LineHash::of(lines.last().unwrap());
+    let cut = verify(&lines[..RECORDS - 1], Some(last));
+    assert!(cut.is_whole());
+    assert_eq!(cut.expected, None);
+    // An older anchor is in it still.
+    let older = LineHash::of(&lines[3]);
+    assert_eq!(verify(&lines, Some(older)).expected.unwrap().seq, 4);
+}
+
+#[test]
+fn the_last_line_or_the_one_before_is_named_together() {
+    let mut lines = chain(RECORDS);
+    let end = lines[LAST_COVERED].len() - 3;
+    lines[LAST_COVERED][end] = b'x';
+    let report = verify(&lines, None);
+    assert_eq!(report.broken[0].why, Why::ChangedOrNext);
+    assert_eq!(report.broken[0].place.line, RECORDS as u64 - 1);
+}
+
+#[test]
+fn a_chain_that_begins_anew_in_the_middle_is_a_break() {
+    let lines = [chain(3), chain(2)].concat();
+    let report = verify(&lines, None);
+    assert_eq!(report.broken.len(), 1);
+    assert_eq!(report.broken[0].why, Why::Restarted);
+    assert_eq!(report.broken[0].place.line, 4);
+}
+
+#[test]
+fn lines_from_before_there_was_a_chain_are_noted() {
+    let old = b"{\"verdict\":\"allow\"}".to_vec();
+    let mut chain = Chain {
+        seq: 0,
+        last: Some(LineHash::of(&old)),
+    };
+    let mut lines = vec![old];
+    for _ in 0..2 {
+        let mut out = Vec::new();
+        chain.append(b"{\"a\":1}\n", &mut out);
+        out.pop();
+        lines.push(out);
+    }
+    let report = verify(&lines, None);
+    assert!(report.is_whole(), "{report:?}");
+    assert_eq!(report.notes, [Note::Unchained(1)]);
+}
+
+#[test]
+fn breaks_beyond_a_hundred_are_counted() {
+    let mut lines = chain(500);
+    for line in (1..499).step_by(2) {
+        lines[line] = b"?".to_vec();
+    }
+    let report = verify(&lines, None);
+    assert_eq!(report.broken.len(), TOLD_MAX);
+    assert_eq!(report.more_broken, 249 - TOLD_MAX as u64);
+}

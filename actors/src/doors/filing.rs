@@ -1,0 +1,163 @@
+//! An answer and its record: which goes out first, and what goes out when the record cannot be kept.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use verdict::decide::{Decision, Intake, refuse};
+
+use super::conversation::{Asked, Dialect};
+use super::{Doors, answer};
+use crate::audit::{self, Corrects, Filed, Grounds, Receipt};
+use crate::judge::Scene;
+use crate::metrics::Answer as Counted;
+use crate::policies::InForce;
+
+/// A decision, and what it was made from.
+#[derive(Clone, Copy)]
+pub(super) struct Decided<'a> {
+    pub(super) decision: &'a Decision<'a>,
+    /// Absent where check 0 refused.
+    pub(super) grounds: Option<(Grounds<'a>, &'a Scene)>,
+    pub(super) policy: Option<&'a Arc<InForce>>,
+}
+
+/// What became of an answer.
+pub(super) enum Told<D: Dialect> {
+    /// It was appended.
+    Answered,
+    /// It waits for its record.
+    Filing(Box<Filing<D>>),
+}
+
+/// An answer that waits for its record.
+pub(super) struct Filing<D: Dialect> {
+    doors: Arc<Doors>,
+    dialect: D,
+    asked: Asked<'static>,
+    policy: Option<Arc<InForce>>,
+    reply: Vec<D::Unit>,
+    counted: Counted,
+    receipt: Receipt,
+    deadline: Instant,
+}
+
+impl Doors {
+    /// Appends the reply, counts and records the decision; or has the reply wait for its record.
+    pub(super) fn answer<D: Dialect>(
+        self: &Arc<Self>,
+        dialect: D,
+        asked: &Asked<'_>,
+        decided: Decided<'_>,
+        deadline: Instant,
+        out: &mut Vec<D::Unit>,
+    ) -> Told<D> {
+        let start = out.len();
+        self.say(dialect, asked, decided, out);
+        let line = self.record(dialect, asked, decided, Corrects::Nothing);
+        match line.map_or(Filed::Done, |line| self.audit.file(line)) {
+            Filed::Done => self.metrics.decision(Counted::of(decided.decision)),
+            Filed::Refused(why) => {
+                out.truncate(start);
+                let decision = refuse(Intake::Overloaded, &why);
+                let instead = decided.refused(&decision);
+                self.say(dialect, asked, instead, out);
+                self.metrics.decision(Counted::of(&decision));
+                if let Some(line) = self.record(dialect, asked, instead, Corrects::Nothing) {
+                    self.audit.put(line);
+                }
+            }
+            Filed::Pending(receipt) => {
+                return Told::Filing(Box::new(Filing {
+                    doors: Arc::clone(self),
+                    dialect,
+                    asked: asked.to_owned(),
+                    policy: decided.policy.cloned(),
+                    reply: out.split_off(start),
+                    counted: Counted::of(decided.decision),
+                    receipt,
+                    deadline,
+                }));
+            }
+        }
+        Told::Answered
+    }
+
+    fn say<D: Dialect>(
+        &self,
+        dialect: D,
+        asked: &Asked<'_>,
+        decided: Decided<'_>,
+        out: &mut Vec<D::Unit>,
+    ) {
+        let basis = decided.grounds.map(|(grounds, _)| grounds.basis);
+        let policy = decided.policy.map(|policy| &**policy);
+        let seen: Vec<&str> = asked.spoofed.iter().map(String::as_str).collect();
+        let request_id = asked.request_id.as_deref();
+        let now = decided.now(self);
+        let decision = decided.decision;
+        answer::reply(decision, request_id, basis, policy, &seen, now, |reply| {
+            dialect.write(out, reply, &asked.correlation_id);
+        });
+    }
+
+    fn record<D: Dialect>(
+        &self,
+        dialect: D,
+        asked: &Asked<'_>,
+        decided: Decided<'_>,
+        corrects: Corrects,
+    ) -> Option<Vec<u8>> {
+        audit::render(
+            decided.decision,
+            decided.grounds.map(|(grounds, _)| grounds),
+            decided.policy.map(|policy| &**policy),
+            asked.for_audit(dialect.door()),
+            decided.now(self),
+            corrects,
+        )
+    }
+}
+
+impl<'a> Decided<'a> {
+    /// The same request refused at check 0.
+    const fn refused<'b>(&self, decision: &'b Decision<'b>) -> Decided<'b>
+    where
+        'a: 'b,
+    {
+        Decided {
+            decision,
+            grounds: None,
+            policy: self.policy,
+        }
+    }
+
+    fn now(&self, doors: &Doors) -> verdict::time::Now {
+        self.grounds
+            .map_or_else(|| doors.clock.now(), |(_, scene)| scene.now)
+    }
+}
+
+impl<D: Dialect> Filing<D> {
+    /// The reply once its record stands, or at the deadline a refusal.
+    pub(super) async fn answer(self) -> Vec<D::Unit> {
+        let doors = &self.doors;
+        let late = match self.receipt.acknowledged(self.deadline).await {
+            Ok(()) => {
+                doors.metrics.decision(self.counted);
+                return self.reply;
+            }
+            Err(late) => late,
+        };
+        let decision = refuse(Intake::Overloaded, &audit::Unrecorded::Late);
+        let instead = Decided {
+            decision: &decision,
+            grounds: None,
+            policy: self.policy.as_ref(),
+        };
+        let mut out = Vec::new();
+        doors.say(self.dialect, &self.asked, instead, &mut out);
+        doors.metrics.decision(Counted::of(&decision));
+        late.instead(|corrects| doors.record(self.dialect, &self.asked, instead, corrects));
+        out
+    }
+}
