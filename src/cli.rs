@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use config::{Override, Overrides};
 
 /// Authenticates workloads by their SPIFFE identity for a reverse proxy.
@@ -57,6 +57,8 @@ pub(crate) struct Serve {
 pub(crate) enum Command {
     /// Check a configuration file: errors, and what is unwise
     CheckConfig(CheckConfig),
+    /// Decision records
+    Audit(Audit),
     /// See the agent at work, on a simulated SPIRE
     #[cfg(feature = "demo")]
     Demo(Demo),
@@ -67,6 +69,44 @@ pub(crate) enum Command {
 pub(crate) struct CheckConfig {
     /// The file
     pub(crate) file: PathBuf,
+}
+
+/// What to do with records.
+#[derive(Args, Debug)]
+pub(crate) struct Audit {
+    #[command(subcommand)]
+    pub(crate) command: AuditCommand,
+}
+
+/// Subcommands of `audit`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Whether a chain of records is whole, and where it is not
+    Verify(Verify),
+}
+
+/// What to verify.
+#[derive(Args, Debug)]
+pub(crate) struct Verify {
+    /// The files of one chain, rotated ones too, in any order
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// A record that must be there, by the hash that was kept of it
+    #[arg(long, value_name = "HASH")]
+    pub(crate) expect: Option<String>,
+    /// For a person, or for a program
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// Who reads what is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// A person
+    #[default]
+    Text,
+    /// A program
+    Json,
 }
 
 /// How to show.

@@ -7,8 +7,10 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// All well; a drain is a success.
     Success,
-    /// Something was found wrong: `check-config` errors, a demo step that differs.
+    /// Something was found wrong: a broken chain of records, a demo step that differs.
     Failure,
+    /// What was asked for cannot be asked so: a value that is none, a file that cannot be read.
+    Usage,
     /// The configuration, a flag or the environment is wrong; restarting does not help.
     Config,
     /// A restart budget was used up: the agent drained and gave up; the service manager restarts it.
@@ -20,6 +22,7 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Success => Self::SUCCESS,
             Exit::Failure => Self::FAILURE,
+            Exit::Usage => Self::from(2),
             // As sysexits has it: EX_CONFIG and EX_SOFTWARE.
             Exit::Config => Self::from(78),
             Exit::GaveUp => Self::from(70),

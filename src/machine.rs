@@ -87,9 +87,9 @@ impl Look<'_> {
 
     fn at_sinks(&mut self) {
         for sink in &self.settings.agent().sinks {
-            let Sink::File(path) = sink else { continue };
-            if let Err(fault) = appendable(path) {
-                let seen = format!("{} cannot be written: {fault}", path.display());
+            let Sink::File(file) = sink else { continue };
+            if let Err(fault) = appendable(&file.path) {
+                let seen = format!("{} cannot be written: {fault}", file.path.display());
                 let advice = "make its directory, writable by the agent's user";
                 self.warn(
                     "sink-unwritable",

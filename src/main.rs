@@ -1,5 +1,6 @@
 //! `sentinel-spiffe-agent`: authenticates workloads by their SPIFFE identity for a reverse proxy.
 
+mod audit;
 #[cfg(feature = "chaos-hooks")]
 mod chaos_hooks;
 mod check_config;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         None => serve::run(&cli.serve),
         Some(Command::CheckConfig(args)) => check_config::run(args, &cli.serve),
+        Some(Command::Audit(args)) => Ok(audit::run(args)),
         #[cfg(feature = "demo")]
         Some(Command::Demo(args)) => demo::run(args),
     };

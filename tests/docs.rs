@@ -169,6 +169,7 @@ fn timings_and_header_names_have_their_defaults() {
 fn flags_are_those_of_the_program() {
     let mut program = flags(&help(&[]));
     program.extend(flags(&help(&["check-config"])));
+    program.extend(flags(&help(&["audit", "verify"])));
     if cfg!(feature = "demo") {
         program.extend(flags(&help(&["demo"])));
     } else {

@@ -28,7 +28,7 @@ pub struct InForce {
     /// The settings that the memory's key depends on.
     pub reading: Reading,
     /// Which policy it is, for records.
-    pub fingerprint: String,
+    pub fingerprint: Arc<str>,
 }
 
 /// Why a policy cannot be put in force.
@@ -251,6 +251,7 @@ impl InForce {
             policy: Arc::clone(&self.policy),
             header: Arc::clone(&self.header),
             reading: self.reading,
+            fingerprint: Arc::clone(&self.fingerprint),
         }
     }
 
@@ -262,7 +263,7 @@ impl InForce {
         let name = spec.tls.client_cert_header.as_str();
         let header = CertHeader::new(name, format(reading.format), element(reading.element))?
             .bounded(bounds);
-        let fingerprint = fingerprint(&spec);
+        let fingerprint = fingerprint(&spec).into();
         Ok(Self {
             fingerprint,
             policy: Arc::new(Policy::compile(spec).map_err(PolicyError::Lists)?),

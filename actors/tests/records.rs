@@ -142,7 +142,7 @@ fn policy() -> impl Strategy<Value = PolicySpec> {
 }
 
 fn in_force(spec: PolicySpec) -> Arc<InForce> {
-    Policies::new(64, Bounds::default()).share(spec).unwrap()
+    Policies::new(64, Bounds::default()).own(spec).unwrap()
 }
 
 fn request() -> Request<'static> {

@@ -261,7 +261,13 @@ impl Agent {
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole
             .lines()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+            .map(|line| {
+                // Every record holds what is needed to decide again.
+                let recorded = actors::audit::Recorded::parse(line.as_bytes());
+                let replayed = recorded.and_then(|recorded| recorded.replay());
+                replayed.unwrap_or_else(|error| panic!("{error}: {line}"));
+                serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))
+            })
             .collect()
     }
 

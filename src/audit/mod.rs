@@ -1,0 +1,45 @@
+//! `audit verify FILE…`: whether a chain of records is whole, and where it is not.
+
+mod told;
+
+use actors::audit::{LineHash, verify_files};
+
+use crate::cli::{Audit, AuditCommand, Output, Verify};
+use crate::exit::Exit;
+use crate::logging::{say, say_error};
+
+/// Runs one of the commands about records.
+pub(crate) fn run(args: &Audit) -> Exit {
+    match &args.command {
+        AuditCommand::Verify(args) => verify(args),
+    }
+}
+
+fn verify(args: &Verify) -> Exit {
+    let expect = match args.expect.as_deref().map(LineHash::parse) {
+        Some(None) => {
+            say_error("--expect: a hash is 64 hexadecimal digits");
+            return Exit::Usage;
+        }
+        Some(expect) => expect,
+        None => None,
+    };
+    let verified = match verify_files(&args.files, expect) {
+        Ok(verified) => verified,
+        Err(error) => {
+            say_error(&error.to_string());
+            return Exit::Usage;
+        }
+    };
+    let is_expected = expect.is_none() || verified.report.expected.is_some();
+    match args.output {
+        Output::Text => told::text(&verified, expect)
+            .iter()
+            .for_each(|line| say(line)),
+        Output::Json => say(&told::json(&verified, expect)),
+    }
+    match verified.report.is_whole() && is_expected {
+        true => Exit::Success,
+        false => Exit::Failure,
+    }
+}

@@ -1,0 +1,139 @@
+//! What `audit verify` says, to a person and to a program.
+
+use actors::audit::verify::{Anchor, Broken, Note, Place, Report, Why};
+use actors::audit::{LineHash, Verified};
+use serde_json::{Value, json};
+
+/// A line for each finding, then the summary.
+pub(super) fn text(verified: &Verified, expect: Option<LineHash>) -> Vec<String> {
+    let report = &verified.report;
+    let mut lines: Vec<String> = Vec::new();
+    for broken in &report.broken {
+        let seq = broken
+            .seq
+            .map_or_else(String::new, |seq| format!(" seq {seq}:"));
+        let at = at(verified, broken.place);
+        lines.push(format!("{at}:{seq} {}", why(broken.why)));
+    }
+    if report.more_broken > 0 {
+        lines.push(format!("and {} further breaks", report.more_broken));
+    }
+    for note in &report.notes {
+        lines.push(format!("note: {}", note_text(verified, *note)));
+    }
+    if let Some(hash) = expect {
+        lines.push(match report.expected {
+            Some(anchor) => format!("the expected record is there: seq {}", anchor.seq),
+            None => format!(
+                "the expected record {hash} is not there: the end was cut off, or the chain was written anew"
+            ),
+        });
+    }
+    lines.push(summary(report));
+    if let Some(last) = report.last {
+        lines.push(format!("last: seq {} sha256 {}", last.seq, last.hash));
+        lines.push(
+            "A chain cannot tell what was cut off at its end. Keep the last hash elsewhere, and give it to --expect."
+                .to_owned(),
+        );
+    }
+    lines
+}
+
+fn summary(report: &Report) -> String {
+    let range = match (report.first, report.last) {
+        (Some(first), Some(last)) => format!(", seq {} to {}", first.seq, last.seq),
+        _ => String::new(),
+    };
+    let state = match report.is_whole() {
+        true => "whole",
+        false => "BROKEN",
+    };
+    format!("{} records{range}: {state}", report.records)
+}
+
+fn at(verified: &Verified, place: Place) -> String {
+    let file = verified.files.get(place.file);
+    let file = file.map_or_else(String::new, |file| file.display().to_string());
+    format!("{file}:{}", place.line)
+}
+
+fn why(why: Why) -> String {
+    match why {
+        Why::Changed => "this line is not what was written".to_owned(),
+        Why::ChangedOrNext => {
+            "this line is not what was written, or the `prev` of the next is not".to_owned()
+        }
+        Why::Foreign => "this line is not of the chain".to_owned(),
+        Why::Missing { from, to } if from == to => format!("record {from} is missing before it"),
+        Why::Missing { from, to } => format!("records {from} to {to} are missing before it"),
+        Why::Repeated => "this record stood before already".to_owned(),
+        Why::OutOfOrder => "this record belongs further up".to_owned(),
+        Why::Restarted => "a chain begins anew: nothing ties it to what stands before".to_owned(),
+    }
+}
+
+const fn why_word(why: Why) -> &'static str {
+    match why {
+        Why::Changed => "changed",
+        Why::ChangedOrNext => "changed_or_next",
+        Why::Foreign => "foreign",
+        Why::Missing { .. } => "missing",
+        Why::Repeated => "repeated",
+        Why::OutOfOrder => "out_of_order",
+        Why::Restarted => "restarted",
+    }
+}
+
+fn note_text(verified: &Verified, note: Note) -> String {
+    match note {
+        Note::Torn(place) => format!("{}: a line that a crash tore", at(verified, place)),
+        Note::Unchained(lines) => format!("{lines} lines before the first chained record"),
+        Note::Continues => "the first record continues a file that was not given".to_owned(),
+    }
+}
+
+/// The same as one object.
+pub(super) fn json(verified: &Verified, expect: Option<LineHash>) -> String {
+    let report = &verified.report;
+    let broken: Vec<Value> = report
+        .broken
+        .iter()
+        .map(|broken| broken_json(verified, broken))
+        .collect();
+    let notes: Vec<String> = report
+        .notes
+        .iter()
+        .map(|note| note_text(verified, *note))
+        .collect();
+    let is_expected = expect.is_none() || report.expected.is_some();
+    let value = json!({
+        "whole": report.is_whole() && is_expected,
+        "records": report.records,
+        "first": report.first.map(anchor),
+        "last": report.last.map(anchor),
+        "broken": broken,
+        "more_broken": report.more_broken,
+        "notes": notes,
+        "expected": expect.map(|hash| json!({
+            "sha256": hash.to_string(),
+            "seq": report.expected.map(|anchor| anchor.seq),
+        })),
+    });
+    value.to_string()
+}
+
+fn anchor(anchor: Anchor) -> Value {
+    json!({ "seq": anchor.seq, "sha256": anchor.hash.to_string() })
+}
+
+fn broken_json(verified: &Verified, broken: &Broken) -> Value {
+    let file = verified.files.get(broken.place.file);
+    json!({
+        "file": file.map(|file| file.display().to_string()),
+        "line": broken.place.line,
+        "seq": broken.seq,
+        "why": why_word(broken.why),
+        "text": why(broken.why),
+    })
+}
