@@ -55,14 +55,14 @@ pub(super) enum Asking<D: Dialect> {
     /// The answer was appended.
     Answered,
     /// It needs a validation, or waits for its record.
-    Pending(Box<Pending<D>>),
+    Pending(Pending<D>),
 }
 
 impl<D: Dialect> From<Told<D>> for Asking<D> {
     fn from(told: Told<D>) -> Self {
         match told {
             Told::Answered => Self::Answered,
-            Told::Filing(filing) => Self::Pending(Box::new(Pending::Filing(filing))),
+            Told::Filing(filing) => Self::Pending(Pending::Filing(filing)),
         }
     }
 }
@@ -219,7 +219,7 @@ impl Conversation {
                 let decision = refuse(Intake::Overloaded, &error);
                 self.refuse(dialect, &asked, &decision, deadline, out)
             }
-            Prompt::Later(ticket) => Asking::Pending(Box::new(Pending::Judging(Judging {
+            Prompt::Later(ticket) => Asking::Pending(Pending::Judging(Box::new(Judging {
                 doors: Arc::clone(&self.doors),
                 dialect,
                 asked: asked.to_owned(),
@@ -256,7 +256,7 @@ impl Conversation {
 /// A question whose answer has to wait.
 pub(super) enum Pending<D: Dialect> {
     /// For its credential to be judged.
-    Judging(Judging<D>),
+    Judging(Box<Judging<D>>),
     /// For its record.
     Filing(Box<Filing<D>>),
 }
@@ -282,7 +282,7 @@ pub(super) struct Judging<D> {
 }
 
 impl<D: Dialect> Judging<D> {
-    async fn answer(self) -> Vec<D::Unit> {
+    async fn answer(self: Box<Self>) -> Vec<D::Unit> {
         let mut out = Vec::new();
         let Self {
             doors,
@@ -291,7 +291,7 @@ impl<D: Dialect> Judging<D> {
             scene,
             ticket,
             deadline,
-        } = self;
+        } = *self;
         let decision = match timeout_at(deadline, ticket.landed()).await {
             Ok(Ok(evidence)) => {
                 let told = doors.decide(dialect, &asked, &scene, &evidence, deadline, &mut out);

@@ -20,7 +20,7 @@ pub(super) enum Step {
     /// The answer, if there is one, was appended.
     Done,
     /// The answer needs a validation, or waits for its record.
-    Later(Box<Pending<Framed>>),
+    Later(Pending<Framed>),
     /// The answer was appended; then the connection ends.
     Close,
 }
