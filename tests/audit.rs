@@ -159,7 +159,9 @@ fn all_recorded(answered: &Answered, records: &HashMap<String, Vec<Value>>) {
         assert!(of_it.len() == 1 || is_corrected, "{id}: {of_it:?}");
         let recorded = Told {
             allow: last["verdict"] == "allow",
-            status: last["status"].as_u64().map(|status| status as u16),
+            status: last["status"]
+                .as_u64()
+                .map(|status| u16::try_from(status).unwrap()),
             reason: last["reason"].as_str().map(str::to_owned),
         };
         assert_eq!(&recorded, told, "{id}: {last}");

@@ -256,7 +256,7 @@ fn what_is_no_record_is_refused() {
 #[test]
 fn two_policies_have_two_fingerprints() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let mut seen: Vec<(PolicySpec, String)> = Vec::new();
+    let mut seen: Vec<(PolicySpec, Arc<str>)> = Vec::new();
     for _ in 0..300 {
         let spec = policy().new_tree(&mut runner).unwrap().current();
         let print = in_force(spec.clone()).fingerprint.clone();
