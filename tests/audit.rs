@@ -383,7 +383,7 @@ fn changed(file: &Path, change: impl FnOnce(&mut Vec<String>)) -> Vec<PathBuf> {
 async fn verify_says_where_a_file_was_changed_and_ends_as_documented() {
     let site = Site::new();
     let file = recorded(&site).await;
-    let whole = verify(&[], &[file.clone()]);
+    let whole = verify(&[], std::slice::from_ref(&file));
     let said = String::from_utf8(whole.stdout).unwrap();
     assert_eq!(whole.status.code(), Some(0), "{said}");
     let last = said
