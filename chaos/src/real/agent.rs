@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -61,6 +62,27 @@ impl SpireAgent {
             Some(daemon) => daemon.end(end).await,
             None => Ok(()),
         }
+    }
+
+    /// Nothing moves on any connection from now on: SIGSTOP.
+    ///
+    /// # Errors
+    /// The system does not let us.
+    pub fn freeze(&self) -> Result<(), RealError> {
+        self.signal(Signal::STOP)
+    }
+
+    /// It moves again: SIGCONT.
+    ///
+    /// # Errors
+    /// The system does not let us.
+    pub fn thaw(&self) -> Result<(), RealError> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), RealError> {
+        let running = self.running.as_ref();
+        running.map_or(Ok(()), |daemon| daemon.signal(signal))
     }
 
     async fn run(&mut self, more: &[&str]) -> Result<(), RealError> {

@@ -57,16 +57,24 @@ impl Daemon {
 
     /// Ends it and waits for its end; who does not end in order is killed.
     pub(super) async fn end(mut self, end: End) -> Result<(), RealError> {
-        let pid = self.child.id().and_then(|id| i32::try_from(id).ok());
-        if let (End::Stop, Some(pid)) = (end, pid.and_then(Pid::from_raw)) {
+        if end == End::Stop {
             // It may have ended by itself.
-            let _ = kill_process(pid, Signal::TERM);
+            let _ = self.signal(Signal::TERM);
             if timeout(WITHIN, self.child.wait()).await.is_ok() {
                 return Ok(());
             }
         }
         let killed = self.child.kill().await;
         killed.map_err(RealError::system(format!("kill {}", self.name)))
+    }
+
+    pub(super) fn signal(&self, signal: Signal) -> Result<(), RealError> {
+        let pid = self.child.id().and_then(|id| i32::try_from(id).ok());
+        let Some(pid) = pid.and_then(Pid::from_raw) else {
+            return Ok(());
+        };
+        let sent = kill_process(pid, signal).map_err(std::io::Error::from);
+        sent.map_err(RealError::system(format!("signal {}", self.name)))
     }
 
     /// Waits for what it does sooner or later, unless it ends before.

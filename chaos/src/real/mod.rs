@@ -32,6 +32,8 @@ struct Own {
     id: String,
     selector: String,
     entry: Option<EntryId>,
+    /// Whose bundle it gets besides our own.
+    partner: Option<String>,
 }
 
 impl RealSpire {
@@ -52,6 +54,7 @@ impl RealSpire {
             id: format!("spiffe://{trust_domain}/sentinel-spiffe-agent"),
             selector: selector(agent_under_test),
             entry: None,
+            partner: None,
         };
         let mut spire = Self { server, agent, own };
         spire.create_own_entry().await?;
@@ -81,7 +84,7 @@ impl RealSpire {
     pub async fn workload(&self, spiffe_id: &str) -> Result<IssuedSvid, RealError> {
         let fetcher = selector(self.agent.binary());
         self.server
-            .register(spiffe_id, self.agent.id(), &fetcher)
+            .register(spiffe_id, self.agent.id(), &fetcher, None)
             .await?;
         self.agent.svid(spiffe_id).await
     }
@@ -92,8 +95,9 @@ impl RealSpire {
     /// The server is away.
     pub async fn create_own_entry(&mut self) -> Result<(), RealError> {
         if self.own.entry.is_none() {
-            let (id, selector) = (&self.own.id, &self.own.selector);
-            let entry = self.server.register(id, self.agent.id(), selector).await?;
+            let Own { id, selector, .. } = &self.own;
+            let (parent, partner) = (self.agent.id(), self.own.partner.as_deref());
+            let entry = self.server.register(id, parent, selector, partner).await?;
             self.own.entry = Some(entry);
         }
         Ok(())
@@ -108,6 +112,17 @@ impl RealSpire {
             self.server.forget(&entry).await?;
         }
         Ok(())
+    }
+
+    /// Takes the bundle of another server in, for the agent under test too.
+    ///
+    /// # Errors
+    /// A server is away.
+    pub async fn federate(&mut self, partner: &SpireServer) -> Result<(), RealError> {
+        self.server.take_in(partner).await?;
+        self.own.partner = Some(format!("spiffe://{}", partner.trust_domain()));
+        self.delete_own_entry().await?;
+        self.create_own_entry().await
     }
 
     /// Another X.509 authority signs; the old one stays in the bundle.

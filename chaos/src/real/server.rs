@@ -104,9 +104,11 @@ impl SpireServer {
         spiffe_id: &str,
         parent: &str,
         selector: &str,
+        partner: Option<&str>,
     ) -> Result<EntryId, RealError> {
         let words = ["entry", "create", "-spiffeID", spiffe_id];
-        let words = [&words[..], &["-parentID", parent, "-selector", selector]].concat();
+        let mut words = [&words[..], &["-parentID", parent, "-selector", selector]].concat();
+        words.extend(partner.into_iter().flat_map(|id| ["-federatesWith", id]));
         let answer = self.ask(&words).await?;
         daemon::text(&answer, "/results/0/entry/id", "entry create").map(EntryId)
     }
@@ -123,6 +125,17 @@ impl SpireServer {
 
     pub(super) async fn bundle_pem(&self) -> Result<String, RealError> {
         self.command(&["bundle", "show"]).await
+    }
+
+    /// Takes another server's bundle in; entries name whose they want.
+    pub(super) async fn take_in(&self, other: &Self) -> Result<(), RealError> {
+        let path = self.directory.join(format!("{}.pem", other.trust_domain));
+        let written = std::fs::write(&path, other.bundle_pem().await?);
+        written.map_err(RealError::system(path.display().to_string()))?;
+        let id = format!("spiffe://{}", other.trust_domain);
+        let path = path.display().to_string();
+        let words = ["bundle", "set", "-id", &id, "-path", &path];
+        self.command(&words).await.map(drop)
     }
 
     pub(super) async fn prepare_authority(&self) -> Result<String, RealError> {

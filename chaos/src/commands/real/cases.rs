@@ -12,10 +12,13 @@ use super::Failed;
 use super::under_test::{Caller, FRONTEND, Said, UnderTest};
 
 const DOMAIN: &str = "example.org";
+const PARTNER_DOMAIN: &str = "partner.test";
+const PARTNER: &str = "spiffe://partner.test/billing";
 /// From the moment at which the Workload API takes connections again to the first verified answer.
 const BACK_WITHIN: Duration = Duration::from_secs(2);
-/// How long SPIRE stays away once it is missed: longer than the longest wait between two tries, 1 s.
-const AWAY: Duration = Duration::from_millis(1_200);
+/// How long SPIRE is left away once it is missed. With the time that its agent takes to start, it is
+/// away for longer than the longest wait between two tries, 1 s.
+const AWAY: Duration = Duration::from_millis(600);
 
 /// A case.
 #[derive(Clone, Copy, Debug)]
@@ -26,9 +29,10 @@ pub(super) enum Case {
     EverythingAway,
     EntryDeleted,
     Rotation,
+    Federation,
 }
 
-pub(super) fn all(outages: usize) -> [(String, Case); 4] {
+pub(super) fn all(outages: usize) -> [(String, Case); 5] {
     [
         (
             format!("{outages} outages: back within 2 s"),
@@ -45,6 +49,10 @@ pub(super) fn all(outages: usize) -> [(String, Case); 4] {
         (
             "authority rotated, the old one revoked".to_owned(),
             Case::Rotation,
+        ),
+        (
+            "partner federated; servers gone, agent frozen".to_owned(),
+            Case::Federation,
         ),
     ]
 }
@@ -81,6 +89,7 @@ pub(super) async fn on_a_stage(
         Case::EverythingAway => stage.everything_away().await,
         Case::EntryDeleted => stage.entry_deleted().await,
         Case::Rotation => stage.rotation().await,
+        Case::Federation => stage.federation(binaries).await,
     };
     // In order: a server that is killed with its agent leaves nothing behind either, but says so loudly.
     stage.spire.agent().end(End::Stop).await?;
@@ -241,6 +250,31 @@ impl Stage<'_> {
             self.impostor.until(client, &untrusted(), &[]).await?;
         }
         Ok(format!("refused {} ms after", refused_after.as_millis()))
+    }
+
+    /// A partner is somebody while his bundle is delivered, and his server need not be there.
+    async fn federation(&mut self, binaries: &Binaries) -> Result<String, Failed> {
+        let directory = self.directory.join("partner");
+        let mut partner = SpireServer::start(binaries, &directory, PARTNER_DOMAIN).await?;
+        let svid = partner.mint(PARTNER).await?;
+        let partners = Caller::honest(&svid);
+        let (_agent, client) = self.agent("cache").await?;
+        let unknown = Said::Denied("UNKNOWN_TRUST_DOMAIN".to_owned());
+        partners.until(&client, &unknown, &[]).await?;
+        self.spire.federate(&partner).await?;
+        // The entry is another one: for a moment there may be none.
+        let meanwhile = [unknown, away()];
+        let listed_nowhere = Said::Denied("NOT_ALLOWED".to_owned());
+        partners.until(&client, &listed_nowhere, &meanwhile).await?;
+        partner.end(End::Stop).await?;
+        self.spire.server().end(End::Stop).await?;
+        self.spire.agent().freeze()?;
+        sleep(2 * AWAY).await;
+        partners.until(&client, &listed_nowhere, &[]).await?;
+        let answers = self.verifies_for(&client, AWAY).await?;
+        self.spire.agent().thaw()?;
+        self.spire.server().start_again().await?;
+        Ok(format!("{answers} answers with SPIRE's agent frozen"))
     }
 
     async fn rotation(&mut self) -> Result<String, Failed> {
