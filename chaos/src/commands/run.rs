@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use actors::clock::Clock;
 use chaos::report::{self, Heading, Row};
-use chaos::run::{Options as RunOptions, Run, RunError};
+use chaos::run::{Backend, Options as RunOptions, Run, RunError};
 use chaos::scenario::file::ScenarioFile;
 use chaos::scenario::{Scenario, ScenarioError};
 use tokio::sync::Semaphore;
@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// The agent's binary; without one it is built, with its chaos hooks
     #[arg(long, value_name = "PATH")]
     agent: Option<PathBuf>,
+    /// What it gets its bundles from
+    #[arg(long, value_enum, default_value_t = Spire::Simulated)]
+    spire: Spire,
     /// The scenario's twin too: the same with one promise broken on purpose
     #[arg(long)]
     twin: bool,
@@ -35,6 +38,15 @@ pub(crate) struct Options {
     /// How many run at once: they mostly wait
     #[arg(long, value_name = "N", default_value_t = 3)]
     at_once: usize,
+}
+
+/// The SPIRE of a run.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Spire {
+    /// Simulated, with every fault a client can see
+    Simulated,
+    /// A real server and agent (`tests/peers/install spire`): other faults than theirs are skipped
+    Real,
 }
 
 /// One run to be made.
@@ -61,7 +73,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, CommandError> {
         Some(path) => path.clone(),
         None => agent::build()?,
     };
-    let run_options = Arc::new(RunOptions { agent });
+    let run_options = Arc::new(RunOptions {
+        agent,
+        spire: match options.spire {
+            Spire::Simulated => Backend::Simulated,
+            Spire::Real => Backend::Real,
+        },
+    });
     let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Runtime)?;
     let done = runtime.block_on(run_all(jobs, &run_options, options.at_once.max(1)));
     let index = write_reports(&done, &options.report)?;
@@ -92,7 +110,9 @@ fn jobs(options: &Options) -> Result<Vec<Job>, CommandError> {
             scenario: file.scenario,
             breaks: None,
         });
-        if all || options.twin {
+        // Twins break by times that a real SPIRE does not keep to.
+        let with_twins = all && matches!(options.spire, Spire::Simulated);
+        if with_twins || options.twin {
             jobs.push(Job {
                 scenario: file.twin.scenario,
                 breaks: Some(file.twin.breaks),

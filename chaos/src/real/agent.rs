@@ -93,7 +93,7 @@ impl SpireAgent {
         let config = self.directory.join("agent.conf");
         command.arg("run").arg("-config").arg(config).args(more);
         let mut daemon = Daemon::start("spire-agent", &mut command, &self.log())?;
-        let healthy = async || self.command(&["healthcheck"]).await.is_ok();
+        let healthy = || async { self.command(&["healthcheck"]).await.is_ok() };
         daemon.until("spire-agent is healthy", healthy).await?;
         self.running = Some(daemon);
         Ok(())
@@ -102,16 +102,8 @@ impl SpireAgent {
     /// What the Workload API gives to a workload with this ID, waited for: an entry reaches an agent
     /// by its next synchronization.
     pub(super) async fn svid(&self, spiffe_id: &str) -> Result<IssuedSvid, RealError> {
-        let mut svid = None;
-        eventually(&format!("the SVID of {spiffe_id}"), async || {
-            svid = self.fetched(spiffe_id).await;
-            svid.is_some()
-        })
-        .await?;
-        svid.ok_or_else(|| RealError::Answer {
-            command: "api fetch x509".to_owned(),
-            field: "svids",
-        })
+        let what = format!("the SVID of {spiffe_id}");
+        eventually(&what, || self.fetched(spiffe_id)).await
     }
 
     async fn fetched(&self, spiffe_id: &str) -> Option<IssuedSvid> {
@@ -134,8 +126,9 @@ impl SpireAgent {
     }
 
     pub(super) async fn renewed_since(&self, renewals: usize) -> Result<(), RealError> {
-        let renewed = async || self.renewals().is_ok_and(|now| now > renewals);
-        eventually("spire-agent renews its own SVID", renewed).await
+        let renewed = || async { self.renewals().ok().filter(|now| *now > renewals) };
+        let what = "spire-agent renews its own SVID";
+        eventually(what, renewed).await.map(drop)
     }
 
     pub(super) fn id(&self) -> &str {

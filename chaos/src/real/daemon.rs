@@ -78,33 +78,35 @@ impl Daemon {
     }
 
     /// Waits for what it does sooner or later, unless it ends before.
-    pub(super) async fn until(
+    pub(super) async fn until<F: Future<Output = bool>>(
         &mut self,
         what: &str,
-        look: impl AsyncFnMut() -> bool,
+        look: impl Fn() -> F,
     ) -> Result<(), RealError> {
-        let late = |told: String| RealError::Late {
+        let late = |log: &Path| RealError::Late {
             what: what.to_owned(),
             within_s: WITHIN.as_secs(),
-            told,
-        };
-        let ended = async {
-            let _ = self.child.wait().await;
+            told: tail(log),
         };
         tokio::select! {
-            found = eventually(what, look) => found.map_err(|_| late(tail(&self.log))),
-            () = ended => Err(late(tail(&self.log))),
+            found = eventually(what, || async { look().await.then_some(()) }) => {
+                found.map_err(|_| late(&self.log))
+            }
+            _ = self.child.wait() => Err(late(&self.log)),
         }
     }
 }
 
-/// Looks until it is so; for what nobody tells us of.
-pub(super) async fn eventually(
+/// Looks until something is found; for what nobody tells us of.
+pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
-    mut look: impl AsyncFnMut() -> bool,
-) -> Result<(), RealError> {
+    look: impl Fn() -> F,
+) -> Result<T, RealError> {
     let looking = async {
-        while !look().await {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
             sleep(LOOK_EVERY).await;
         }
     };

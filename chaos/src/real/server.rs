@@ -62,7 +62,7 @@ impl SpireServer {
         command.arg("run").arg("-config").arg(self.config());
         let log = self.directory.join("server.log");
         let mut daemon = Daemon::start("spire-server", &mut command, &log)?;
-        let healthy = async || self.command(&["healthcheck"]).await.is_ok();
+        let healthy = || async { self.command(&["healthcheck"]).await.is_ok() };
         daemon.until("spire-server is healthy", healthy).await?;
         self.running = Some(daemon);
         Ok(())

@@ -6,7 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::ca::{Authority, Defect, IssuedSvid, SvidOptions};
 use crate::client::Request;
 use crate::scenario::caller::{Caller, FRONTEND, PARTNER, STRANGER};
-use crate::world::{World, WorldError};
+use crate::world::World;
+
+use super::RunError;
 
 /// Different listed services: not all of them fit a small memory.
 const SERVICES: usize = 8;
@@ -26,7 +28,21 @@ pub(super) struct Callers {
     kept: Vec<Question>,
     services: Vec<Question>,
     /// Who signs now, and the frontend's certificate from him.
-    renewed: RwLock<(Authority, Question)>,
+    renewed: RwLock<(Signer, Question)>,
+}
+
+/// Whoever signs certificates that no one has seen before.
+#[derive(Clone)]
+pub(super) enum Signer {
+    /// An authority of ours, as many as there are requests.
+    Simulated(Box<Authority>),
+    /// A real server, some in advance.
+    Real(Vec<IssuedSvid>),
+}
+
+/// The IDs of the listed services.
+pub(super) fn services() -> impl Iterator<Item = String> {
+    (0..SERVICES).map(|n| format!("spiffe://example.org/services/{n}"))
 }
 
 /// Seconds since 1970.
@@ -36,8 +52,19 @@ pub(super) fn unix_now() -> u64 {
 }
 
 impl Callers {
-    pub(super) fn of(world: &World) -> Result<Self, WorldError> {
-        let frontend = carrying(&world.svid(FRONTEND)?);
+    pub(super) fn of(world: &World) -> Result<Self, RunError> {
+        let signer = Signer::Simulated(Box::new(world.home().clone()));
+        Self::issued_by(&|id| Ok(world.svid(id)?), world, signer)
+    }
+
+    /// Callers whose good certificates somebody else issues; those that are refused for what they are
+    /// alone, or for who signed them, are the forger's.
+    pub(super) fn issued_by(
+        issue: &dyn Fn(&str) -> Result<IssuedSvid, RunError>,
+        forger: &World,
+        signer: Signer,
+    ) -> Result<Self, RunError> {
+        let frontend = carrying(&issue(FRONTEND)?);
         let spoofing = frontend
             .clone()
             .header("x-spiffe-id", "spiffe://example.org/admin")
@@ -47,13 +74,13 @@ impl Callers {
         let kept = [
             (Caller::Frontend, frontend.clone()),
             (Caller::Spoofing, spoofing),
-            (Caller::Partner, carrying(&world.svid(PARTNER)?)),
-            (Caller::Stranger, carrying(&world.svid(STRANGER)?)),
-            (Caller::Forged, carrying(&world.forged(FRONTEND)?)),
-            (Caller::Expired, carrying(&world.expired(FRONTEND)?)),
+            (Caller::Partner, carrying(&issue(PARTNER)?)),
+            (Caller::Stranger, carrying(&issue(STRANGER)?)),
+            (Caller::Forged, carrying(&forger.forged(FRONTEND)?)),
+            (Caller::Expired, carrying(&forger.expired(FRONTEND)?)),
             (
                 Caller::NoSvid,
-                carrying(&world.defective(FRONTEND, Defect::CaTrue)?),
+                carrying(&forger.defective(FRONTEND, Defect::CaTrue)?),
             ),
             (Caller::Garbage, garbage),
             (Caller::Nobody, Request::get("/")),
@@ -66,24 +93,29 @@ impl Callers {
             question(caller, request, id)
         });
         let mut services = Vec::new();
-        for n in 0..SERVICES {
-            let id = format!("spiffe://example.org/services/{n}");
-            services.push(question(Caller::Services, carrying(&world.svid(&id)?), &id));
+        for id in self::services() {
+            services.push(question(Caller::Services, carrying(&issue(&id)?), &id));
         }
         let renewed = question(Caller::Renewed, frontend, FRONTEND);
         Ok(Self {
             kept: kept.into(),
             services,
-            renewed: RwLock::new((world.home().clone(), renewed)),
+            renewed: RwLock::new((signer, renewed)),
         })
     }
 
     /// Another authority signs.
-    pub(super) fn renew(&self, world: &World) -> Result<(), WorldError> {
-        let renewed = question(Caller::Renewed, carrying(&world.svid(FRONTEND)?), FRONTEND);
-        let mut current = self.renewed.write().unwrap_or_else(PoisonError::into_inner);
-        *current = (world.home().clone(), renewed);
+    pub(super) fn renew(&self, world: &World) -> Result<(), RunError> {
+        let signer = Signer::Simulated(Box::new(world.home().clone()));
+        self.renew_with(&world.svid(FRONTEND)?, signer);
         Ok(())
+    }
+
+    /// The same, with what the other authority has signed.
+    pub(super) fn renew_with(&self, frontend: &IssuedSvid, signer: Signer) {
+        let renewed = question(Caller::Renewed, carrying(frontend), FRONTEND);
+        let mut current = self.renewed.write().unwrap_or_else(PoisonError::into_inner);
+        *current = (signer, renewed);
     }
 
     /// The `n`th request of this caller.
@@ -94,18 +126,24 @@ impl Callers {
                 let current = self.renewed.read().unwrap_or_else(PoisonError::into_inner);
                 Some(current.1.clone())
             }
-            Caller::Fresh => self.fresh(),
+            Caller::Fresh => self.fresh(n),
             kept => self.kept.iter().find(|one| one.caller == kept).cloned(),
         }
     }
 
-    fn fresh(&self) -> Option<Question> {
-        let authority = {
+    fn fresh(&self, n: usize) -> Option<Question> {
+        let signer = {
             let current = self.renewed.read().unwrap_or_else(PoisonError::into_inner);
             current.0.clone()
         };
-        let svid = authority.issue(FRONTEND, &SvidOptions::at(unix_now()));
-        Some(question(Caller::Fresh, carrying(&svid.ok()?), FRONTEND))
+        let svid = match &signer {
+            Signer::Simulated(authority) => {
+                let issued = authority.issue(FRONTEND, &SvidOptions::at(unix_now()));
+                issued.ok()?
+            }
+            Signer::Real(stock) => stock.get(n % stock.len().max(1))?.clone(),
+        };
+        Some(question(Caller::Fresh, carrying(&svid), FRONTEND))
     }
 }
 

@@ -15,6 +15,7 @@ pub mod judge;
 mod load;
 mod process;
 mod proxies;
+mod real;
 pub mod recording;
 mod sheet;
 mod spire;
@@ -23,6 +24,7 @@ mod stage;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::real::RealError;
 use crate::scenario::Scenario;
 use crate::spire::SpireError;
 use crate::world::WorldError;
@@ -36,6 +38,17 @@ use stage::Stage;
 pub struct Options {
     /// The agent's binary.
     pub agent: PathBuf,
+    /// What it gets its bundles from.
+    pub spire: Backend,
+}
+
+/// Which SPIRE a run is played on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// In this process, with every fault a client can see.
+    Simulated,
+    /// Real servers and a real agent; scenarios with other faults than theirs are skipped.
+    Real,
 }
 
 /// Why a run did not come to its end.
@@ -58,6 +71,9 @@ pub enum RunError {
     /// The simulated SPIRE.
     #[error(transparent)]
     Spire(#[from] SpireError),
+    /// A real SPIRE.
+    #[error(transparent)]
+    Real(#[from] RealError),
     /// Certificates.
     #[error(transparent)]
     World(#[from] WorldError),

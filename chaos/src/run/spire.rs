@@ -1,6 +1,6 @@
 //! The SPIRE of a run, and what is done to it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,22 +11,51 @@ use crate::world::World;
 
 use super::RunError;
 use super::callers::{Callers, unix_now};
+use super::real::Real;
+use super::{Backend, Options};
+use crate::scenario::Scenario;
 
 /// What the agent under test gets its bundles from.
 pub(super) enum Spire {
     /// In this process, with every fault a client can see.
-    Simulated(World),
+    Simulated(Box<World>),
+    /// Real servers and a real agent, with what can happen to them.
+    Real(Box<Real>),
 }
 
 impl Spire {
-    /// A simulated SPIRE on this socket.
-    pub(super) fn simulated(socket: &Path) -> Result<Self, RunError> {
-        Ok(Self::Simulated(World::start(socket, unix_now())?))
+    /// The one that is asked for, below `home`.
+    pub(super) async fn start(
+        home: &Path,
+        scenario: &Scenario,
+        options: &Options,
+    ) -> Result<Self, RunError> {
+        match options.spire {
+            Backend::Simulated => {
+                let world = World::start(home.join("spire.sock"), unix_now())?;
+                Ok(Self::Simulated(Box::new(world)))
+            }
+            Backend::Real => match Real::lacks(&scenario.timeline) {
+                None => Ok(Self::Real(Box::new(
+                    Real::start(home, &options.agent).await?,
+                ))),
+                Some(act) => Err(RunError::Skipped(format!("not on a real SPIRE: {act}"))),
+            },
+        }
     }
 
-    pub(super) fn callers(&self) -> Result<Arc<Callers>, RunError> {
+    /// The Workload API's socket.
+    pub(super) fn socket(&self) -> PathBuf {
+        match self {
+            Self::Simulated(world) => world.socket().to_owned(),
+            Self::Real(real) => real.socket().to_owned(),
+        }
+    }
+
+    pub(super) async fn callers(&mut self) -> Result<Arc<Callers>, RunError> {
         match self {
             Self::Simulated(world) => Ok(Arc::new(Callers::of(world)?)),
+            Self::Real(real) => Ok(Arc::new(real.callers().await?)),
         }
     }
 
@@ -43,6 +72,7 @@ impl Spire {
                 act if says(world, act) => Ok(()),
                 act => lives(&world.spire(), act).await,
             },
+            Self::Real(real) => real.act(act, callers).await,
         }
     }
 }
@@ -50,7 +80,7 @@ impl Spire {
 fn rotate(world: &mut World, rotation: Rotation, callers: &Callers) -> Result<(), RunError> {
     world.set_now(unix_now());
     world.rotate(rotation)?;
-    Ok(callers.renew(world)?)
+    callers.renew(world)
 }
 
 /// What it says from now on; false if this is about something else.

@@ -43,7 +43,7 @@ impl Stage {
     /// Everything up, and the agent has its first bundles.
     pub(super) async fn set(scenario: &Scenario, options: &Options) -> Result<Self, RunError> {
         let home = Home::new(&scenario.agent)?;
-        let spire = Spire::simulated(&home.path("spire.sock"))?;
+        let mut spire = Spire::start(&home.path(""), scenario, options).await?;
         let sheet = Arc::new(Sheet::new());
         let mut environment = Vec::new();
         if scenario.agent.clock == AgentClock::Driven {
@@ -51,12 +51,12 @@ impl Stage {
         }
         let launch = Launch {
             binary: options.agent.clone(),
-            arguments: home.arguments(&scenario.agent, &home.path("spire.sock")),
+            arguments: home.arguments(&scenario.agent, &spire.socket()),
             environment,
             wrapping: wrapping(scenario),
             sheet: Arc::clone(&sheet),
         };
-        let callers = spire.callers()?;
+        let callers = spire.callers().await?;
         let mut stage = Self {
             proxies: BadProxies::new(home.path("agent.sock")),
             agent: Some(launch.start().await?),
