@@ -17,18 +17,21 @@
 //!    `- connection ...    one each, temporary
 //! ```
 
+mod grpc;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Bound, DoorSecurity, GrpcDoor, Settings, Sink as ConfigSink, TrustedProxy};
+use config::{Bound, GrpcDoor, Settings, Sink as ConfigSink, TrustedProxy};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use verdict::availability::{Found, State};
 use verdict::trust::{Snapshot, World};
 
+use self::grpc::{Grpc, bind};
 use crate::audit::{AuditActor, AuditArgs, AuditQueue, Desk, SharedDesk, Sink, SinkError};
 use crate::bundles::{BundleWatcher, WatcherArgs};
 use crate::cache::{self, CacheActor, CacheArgs};
@@ -36,8 +39,6 @@ use crate::clock::Clock;
 use crate::configured::{Configured, availability_timing};
 use crate::doors::budget::FrameBudget;
 use crate::doors::grpc::identity::{IdentityActor, IdentityArgs, OwnIdentity};
-use crate::doors::grpc::tls::{self, TrustedProxies};
-use crate::doors::grpc::{GrpcEntrance, Security};
 use crate::doors::peer::TrustedPeer;
 use crate::doors::socket::{self, SocketError, SocketFile};
 use crate::doors::{Bounds, Doors, Entrance, ListenerActor, ListenerArgs};
@@ -45,6 +46,7 @@ use crate::health::{HealthActor, HealthArgs, HealthBoard};
 use crate::judge::Judge;
 use crate::memory::{self, Memory};
 use crate::metrics::Metrics;
+use crate::observe::{self, Observer, Restarts};
 use crate::policies::PolicyError;
 use crate::supervision::{
     Address, ChildSpec, Ended, Farewell, Restart, Root, Shutdown, StartError, SupervisorSpec,
@@ -113,20 +115,27 @@ impl AgentError {
     }
 }
 
-/// The gRPC door, and our identity if it needs one.
-struct Grpc {
-    entrance: Arc<GrpcEntrance>,
-    identity: Option<Arc<OwnIdentity>>,
-}
-
 impl Agent {
     /// Starts the agent; it serves when this returns.
     ///
     /// # Errors
     /// The policy is wrong, the socket is taken, or an actor cannot be started.
     pub async fn start(settings: Settings, clock: Clock) -> Result<Self, AgentError> {
+        Self::start_observed(settings, clock, observe::unobserved()).await
+    }
+
+    /// The same, told to an observer.
+    ///
+    /// # Errors
+    /// As for [`Agent::start`].
+    pub async fn start_observed(
+        settings: Settings,
+        clock: Clock,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, AgentError> {
         let metrics = Arc::new(Metrics::default());
-        let trust = Arc::new(restore(&settings, &clock, &metrics));
+        let trust = restore(&settings, &clock, &metrics).observed(Arc::clone(&observer));
+        let trust = Arc::new(trust);
         let agent = settings.agent();
         for to in &agent.sinks {
             sink(to).check()?;
@@ -143,9 +152,12 @@ impl Agent {
             Some(door) => Some((door.clone(), bind(door.address.value).await?)),
         };
         let drain_within = Duration::from_millis(agent.bounds.value(Bound::DrainTimeoutMs));
-        let owned = Owned::new(settings, (listener, grpc), &trust, &clock, &metrics)?;
+        let shared = (&clock, &metrics, &observer);
+        let owned = Owned::new(settings, (listener, grpc), &trust, shared)?;
         let doors = Arc::clone(&owned.doors);
-        let root = Root::start_with(owned.tree(), farewell(&doors, drain_within)).await?;
+        let farewell = farewell(&doors, drain_within);
+        let restarts = Arc::new(Restarts(observer));
+        let root = Root::start_watched(owned.tree(), farewell, Some(restarts)).await?;
         Ok(Self {
             root,
             doors,
@@ -237,8 +249,7 @@ impl Owned {
         settings: Settings,
         (listener, grpc): (UnixListener, Option<(GrpcDoor, TcpListener)>),
         trust: &Arc<TrustStore>,
-        clock: &Clock,
-        metrics: &Arc<Metrics>,
+        (clock, metrics, observer): (&Clock, &Arc<Metrics>, &Arc<dyn Observer>),
     ) -> Result<Self, AgentError> {
         let bounds = settings.agent().bounds.clone();
         let (audit, records) = AuditQueue::new(
@@ -266,7 +277,13 @@ impl Owned {
                 validation: Arc::clone(&validation),
                 metrics: Arc::clone(metrics),
             },
-            configured: Configured::new(settings, Arc::clone(trust), Arc::clone(metrics))?,
+            configured: Configured::new(
+                settings,
+                Arc::clone(trust),
+                Arc::clone(metrics),
+                Arc::clone(observer),
+            )?,
+            observer: Arc::clone(observer),
             audit,
             health: HealthBoard::new(Arc::clone(trust), clock.clone()),
             metrics: Arc::clone(metrics),
@@ -366,6 +383,7 @@ impl Owned {
             socket: settings.spire_socket().value.as_path().to_owned(),
             identity: Arc::clone(identity),
             timings: self.doors.configured.timings(),
+            observer: Arc::clone(&self.doors.observer),
         };
         ChildSpec::actor("identity", Restart::STANDARD, &Address::new(), move |_| {
             (IdentityActor, args.clone())
@@ -429,52 +447,6 @@ impl Owned {
                 ..args.clone()
             };
             (ListenerActor, args)
-        })
-    }
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener, AgentError> {
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|error| AgentError::GrpcAddress { address, error })
-}
-
-impl Grpc {
-    fn new(door: GrpcDoor, listener: TcpListener, doors: &Doors) -> Result<Self, AgentError> {
-        let address = door.address.value;
-        let (security, identity) = match door.security {
-            DoorSecurity::MutualTls(ids) => {
-                let identity = Arc::new(OwnIdentity::default());
-                let initial = doors.configured.initial();
-                let failure =
-                    initial.map_or_else(Default::default, |policy| *policy.policy.failure());
-                let proxies = Arc::new(TrustedProxies {
-                    ids,
-                    trust: Arc::clone(&doors.judge.trust),
-                    cache_ttl_ms: failure.cache_ttl_ms(),
-                    clock: doors.clock.clone(),
-                });
-                let acceptor = tls::acceptor(Arc::clone(&identity), Arc::clone(&proxies))?;
-                (Security::MutualTls { acceptor, proxies }, Some(identity))
-            }
-            DoorSecurity::PlaintextLoopback => {
-                tracing::warn!(
-                    %address,
-                    "the gRPC door is plaintext: every process of this machine can ask, and pushes are not taken; name the proxy's SPIFFE ID in trusted-proxies"
-                );
-                (Security::Plaintext, None)
-            }
-            DoorSecurity::PlaintextInsecure => {
-                tracing::error!(
-                    %address,
-                    "INSECURE: the gRPC door is plaintext on the network, because insecure-plaintext insists: whoever reaches it can ask, answers can be forged on the way, and pushes are not taken"
-                );
-                (Security::Plaintext, None)
-            }
-        };
-        let connections = doors.bounds.connections;
-        Ok(Self {
-            entrance: Arc::new(GrpcEntrance::new(listener, security, connections)),
-            identity,
         })
     }
 }

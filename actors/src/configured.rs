@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use config::{Bound, NamedTimings, Outcome, Settings, Timings};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use verdict::availability::Timing;
 
 use crate::doors::peer::Peer;
 use crate::metrics::{Metrics, count};
+use crate::observe::{Happened, Happening, Observer};
 use crate::policies::{InForce, Policies, PolicyError};
 use crate::trust::TrustStore;
 
@@ -32,6 +34,7 @@ pub struct Configured {
     timings: watch::Sender<Timings>,
     trust: Arc<TrustStore>,
     metrics: Arc<Metrics>,
+    observer: Arc<dyn Observer>,
 }
 
 impl Configured {
@@ -43,6 +46,7 @@ impl Configured {
         settings: Settings,
         trust: Arc<TrustStore>,
         metrics: Arc<Metrics>,
+        observer: Arc<dyn Observer>,
     ) -> Result<Self, PolicyError> {
         let bounds = &settings.agent().bounds;
         let credential = proto::cert_header::Bounds {
@@ -64,6 +68,7 @@ impl Configured {
             initial,
             trust,
             metrics,
+            observer,
         })
     }
 
@@ -94,21 +99,43 @@ impl Configured {
     /// Takes a push from this peer, which calls itself `proxy`; the policy, if there is one, is its
     /// connection's from now on.
     pub fn push(&self, json: &str, peer: &Peer, proxy: &str) -> (Pushed, Option<Arc<InForce>>) {
-        match self.try_push(json, peer, proxy) {
-            Ok(Some(policy)) => {
-                count(&self.metrics.pushes_applied);
-                (Pushed::Applied, Some(policy))
-            }
+        let since = Instant::now();
+        let (pushed, policy) = match self.try_push(json, peer, proxy) {
+            Ok(Some(policy)) => (Pushed::Applied, Some(policy)),
             Ok(None) => (Pushed::Ignored, None),
-            Err(reason) => {
-                count(&self.metrics.pushes_refused);
-                tracing::error!(
-                    proxy,
-                    reason,
-                    "pushed configuration refused, the one before stays"
-                );
-                (Pushed::Refused(reason), None)
-            }
+            Err(reason) => (Pushed::Refused(reason), None),
+        };
+        let what = Happening::Pushed {
+            proxy,
+            pushed: &pushed,
+        };
+        self.count(&pushed);
+        let mut tell = || self.log(&pushed, proxy);
+        self.observer.happened(&Happened { what, since }, &mut tell);
+        (pushed, policy)
+    }
+
+    fn count(&self, pushed: &Pushed) {
+        match pushed {
+            Pushed::Applied => count(&self.metrics.pushes_applied),
+            Pushed::Refused(_) => count(&self.metrics.pushes_refused),
+            Pushed::Ignored => {}
+        }
+    }
+
+    fn log(&self, pushed: &Pushed, proxy: &str) {
+        match pushed {
+            Pushed::Applied => tracing::info!(
+                proxy,
+                policies = self.policies.len(),
+                "pushed configuration applied"
+            ),
+            Pushed::Refused(reason) => tracing::error!(
+                proxy,
+                reason,
+                "pushed configuration refused, the one before stays"
+            ),
+            Pushed::Ignored => {}
         }
     }
 
@@ -139,11 +166,6 @@ impl Configured {
             tracing::warn!(proxy, %notice, "part of a push was not applied");
         }
         self.set_timings(applied.timings);
-        tracing::info!(
-            proxy,
-            policies = self.policies.len(),
-            "pushed configuration applied"
-        );
         Ok(Some(policy))
     }
 

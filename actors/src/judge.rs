@@ -10,6 +10,7 @@ use verdict::trust::{Basis, World};
 
 use crate::memory::{KeyRef, Memory};
 use crate::metrics::{Metrics, count};
+use crate::observe::Origin;
 use crate::policies::InForce;
 use crate::trust::TrustStore;
 use crate::validation::{Asked, NoEvidence, Ticket, Validation};
@@ -41,8 +42,8 @@ pub struct Scene {
 
 /// Evidence, or a wait for it.
 pub enum Prompt {
-    /// It is there.
-    Ready(Evidence),
+    /// It is there, from the memory or from nowhere.
+    Ready(Evidence, Origin),
     /// The credential is new, and is being judged.
     Later(Ticket),
     /// The credential is new, and there is no capacity to judge it.
@@ -73,9 +74,13 @@ impl Judge {
         let raw = match credential {
             Err(error) => {
                 let fault = Fault::new(Check::Parse, Reason::Malformed, &error);
-                return Prompt::Ready(Evidence::faulty(fault, &scene.world));
+                let evidence = Evidence::faulty(fault, &scene.world);
+                return Prompt::Ready(evidence, Origin::NothingToJudge);
             }
-            Ok(None) => return Prompt::Ready(Evidence::absent(&scene.world)),
+            Ok(None) => {
+                let evidence = Evidence::absent(&scene.world);
+                return Prompt::Ready(evidence, Origin::NothingToJudge);
+            }
             Ok(Some(raw)) => raw,
         };
         let failure = scene.policy.policy.failure();
@@ -85,7 +90,7 @@ impl Judge {
                 .recall(key, &scene.world, &scene.basis, failure, scene.now)
         {
             count(&self.metrics.memory_hits);
-            return Prompt::Ready(evidence);
+            return Prompt::Ready(evidence, Origin::Remembered);
         }
         count(&self.metrics.memory_misses);
         let asked = Asked {

@@ -17,6 +17,7 @@ pub mod health;
 pub mod judge;
 pub mod memory;
 pub mod metrics;
+pub mod observe;
 pub mod policies;
 pub mod supervision;
 pub mod trust;

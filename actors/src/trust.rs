@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use verdict::availability::{Effect, Event, Loss, Phase, State, Timing, Transition};
 use verdict::time::Now;
 use verdict::trust::{Snapshot, UpdateError, UpdateReport, World};
 
 use crate::clock::Clock;
 use crate::metrics::{Metrics, count};
+use crate::observe::{self, Happened, Happening, Observer};
 
 /// The world, and the only way to change it.
 pub struct TrustStore {
@@ -22,6 +24,7 @@ pub struct TrustStore {
     changed: watch::Sender<()>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    observer: Arc<dyn Observer>,
     advice: Advice,
 }
 
@@ -42,8 +45,15 @@ impl TrustStore {
             changed: watch::Sender::new(()),
             clock,
             metrics,
+            observer: observe::unobserved(),
             advice,
         }
+    }
+
+    /// The same, told to an observer.
+    #[must_use]
+    pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
     }
 
     /// The world now: one atomic load.
@@ -76,6 +86,7 @@ impl TrustStore {
         &self,
         bundles: impl ExactSizeIterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<UpdateReport, UpdateError> {
+        let since = Instant::now();
         let _writing = self.write();
         let now = self.clock.now();
         // What time has withdrawn by now is gone before the update is read: it keeps nothing alive.
@@ -86,7 +97,9 @@ impl TrustStore {
             .updated(bundles, now)
             .inspect_err(|error| {
                 count(&self.metrics.updates_discarded);
-                tracing::warn!(%error, "update discarded, the last good one stays");
+                self.tell(Happening::Discarded(error), since, || {
+                    tracing::warn!(%error, "update discarded, the last good one stays");
+                });
             })?;
         // Counted before it is told, so that who is told finds it counted.
         count(&self.metrics.updates);
@@ -94,7 +107,9 @@ impl TrustStore {
             count(&self.metrics.bundles_unreadable);
         }
         self.step(&world, Arc::new(snapshot), Event::FullUpdate, now);
-        self.report_update(&report);
+        self.tell(Happening::Updated(&report), since, || {
+            report_update(&report)
+        });
         Ok(report)
     }
 
@@ -160,12 +175,23 @@ impl TrustStore {
 
     fn report(&self, transition: Transition, state: State) {
         count(&self.metrics.transitions);
-        let (from, to) = (transition.from.as_str(), transition.to.as_str());
         let cause = match transition.trigger {
             Event::FullUpdate => "full_update",
             Event::Lost(loss) => loss.as_str(),
             Event::Tick => "time",
         };
+        let what = Happening::Changed { transition, cause };
+        self.tell(what, Instant::now(), || {
+            self.log_transition(transition, cause, state);
+        });
+    }
+
+    fn tell(&self, what: Happening<'_>, since: Instant, mut tell: impl FnMut()) {
+        self.observer.happened(&Happened { what, since }, &mut tell);
+    }
+
+    fn log_transition(&self, transition: Transition, cause: &str, state: State) {
+        let (from, to) = (transition.from.as_str(), transition.to.as_str());
         match transition.to {
             Phase::Live => tracing::info!(from, to, cause, "trust source availability changed"),
             Phase::Starting | Phase::Interrupted | Phase::Outage => {
@@ -187,25 +213,25 @@ impl TrustStore {
             }
         }
     }
+}
 
-    fn report_update(&self, report: &UpdateReport) {
-        let domains = |list: &[verdict::id::TrustDomain]| {
-            list.iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        if !(report.added.is_empty() && report.changed.is_empty() && report.removed.is_empty()) {
-            tracing::info!(
-                added = domains(&report.added),
-                changed = domains(&report.changed),
-                removed = domains(&report.removed),
-                "trust bundles updated"
-            );
-        }
-        for unreadable in &report.unreadable {
-            tracing::warn!(%unreadable, "bundle cannot be read, the domain keeps its last one for cache-ttl");
-        }
+fn report_update(report: &UpdateReport) {
+    let domains = |list: &[verdict::id::TrustDomain]| {
+        list.iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    if !(report.added.is_empty() && report.changed.is_empty() && report.removed.is_empty()) {
+        tracing::info!(
+            added = domains(&report.added),
+            changed = domains(&report.changed),
+            removed = domains(&report.removed),
+            "trust bundles updated"
+        );
+    }
+    for unreadable in &report.unreadable {
+        tracing::warn!(%unreadable, "bundle cannot be read, the domain keeps its last one for cache-ttl");
     }
 }
 

@@ -6,4 +6,5 @@
 
 pub mod cert_header;
 pub mod sentinel;
+pub mod trace_context;
 pub mod workload;

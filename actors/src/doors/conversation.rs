@@ -11,6 +11,7 @@ use std::time::Duration;
 use proto::sentinel::PayloadError;
 use proto::sentinel::event::{HeaderSink, RequestHeaders};
 use proto::sentinel::reply::Reply;
+use proto::trace_context::TraceParent;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use verdict::decide::{Decision, Intake, decide, refuse};
@@ -26,6 +27,7 @@ use crate::configured::Pushed;
 use crate::health::Health;
 use crate::judge::{Prompt, Scene};
 use crate::metrics::count;
+use crate::observe::Origin;
 use crate::policies::InForce;
 use crate::validation::Ticket;
 
@@ -160,18 +162,22 @@ impl Conversation {
         out: &mut Vec<D::Unit>,
     ) -> Asking<D> {
         let start = out.len();
-        let asked = catch_unwind(AssertUnwindSafe(|| self.try_ask(dialect, question, out)));
+        let at = Instant::now();
+        let asked = catch_unwind(AssertUnwindSafe(|| {
+            self.try_ask(dialect, question, at, out)
+        }));
         asked.unwrap_or_else(|_| {
             count(&self.doors.metrics.panics_contained);
             out.truncate(start);
-            let asked = Asked::salvaged(&self.proxy, question);
+            let asked = Asked::salvaged(&self.proxy, question, at);
             let decision = refuse(Intake::Internal, &"a panic was contained to this request");
             let decided = Decided {
                 decision: &decision,
                 grounds: None,
+                origin: None,
                 policy: None,
             };
-            let deadline = self.deadline();
+            let deadline = self.deadline(Instant::now());
             self.doors
                 .answer(dialect, &asked, decided, deadline, out)
                 .into()
@@ -182,22 +188,23 @@ impl Conversation {
         &self,
         dialect: D,
         question: impl Question<'a>,
+        at: Instant,
         out: &mut Vec<D::Unit>,
     ) -> Asking<D> {
-        let deadline = self.deadline();
+        let deadline = self.deadline(at);
         let policy = self.policy.as_ref();
         let mut sink = Sink::new(policy.map(|policy| &**policy));
         let event = match question.read(&mut sink) {
             Ok(event) => event,
             Err(error) => {
                 self.unreadable(&error);
-                let asked = Asked::salvaged(&self.proxy, question);
+                let asked = Asked::salvaged(&self.proxy, question, at);
                 let decision = refuse(Intake::BadEvent, &error);
                 return self.refuse(dialect, &asked, &decision, deadline, out);
             }
         };
         let (credential, spoofed) = sink.finish();
-        let asked = Asked::new(&self.proxy, event, spoofed);
+        let asked = Asked::new(&self.proxy, event, spoofed, at);
         let Some(policy) = policy else {
             let rule = "no policy is in force on this connection: give --config, or have the proxy push one";
             let decision = refuse(Intake::NotConfigured, &rule);
@@ -211,9 +218,9 @@ impl Conversation {
         let now = self.doors.clock.now();
         let scene = self.doors.judge.scene(Arc::clone(policy), now);
         match self.doors.judge.prompt(credential, &scene) {
-            Prompt::Ready(evidence) => self
+            Prompt::Ready(evidence, origin) => self
                 .doors
-                .decide(dialect, &asked, &scene, &evidence, deadline, out)
+                .decide(dialect, &asked, (&scene, &evidence, origin), deadline, out)
                 .into(),
             Prompt::Overloaded(error) => {
                 let decision = refuse(Intake::Overloaded, &error);
@@ -230,8 +237,8 @@ impl Conversation {
         }
     }
 
-    fn deadline(&self) -> Instant {
-        Instant::now() + Duration::from_millis(self.doors.bounds.decision_deadline_ms)
+    fn deadline(&self, at: Instant) -> Instant {
+        at + Duration::from_millis(self.doors.bounds.decision_deadline_ms)
     }
 
     fn refuse<D: Dialect>(
@@ -245,6 +252,7 @@ impl Conversation {
         let decided = Decided {
             decision,
             grounds: None,
+            origin: None,
             policy: self.policy.as_ref(),
         };
         self.doors
@@ -294,7 +302,8 @@ impl<D: Dialect> Judging<D> {
         } = *self;
         let decision = match timeout_at(deadline, ticket.landed()).await {
             Ok(Ok(evidence)) => {
-                let told = doors.decide(dialect, &asked, &scene, &evidence, deadline, &mut out);
+                let found = (&scene, &evidence, Origin::Judged);
+                let told = doors.decide(dialect, &asked, found, deadline, &mut out);
                 return finished(told, out).await;
             }
             Ok(Err(error)) => refuse(Intake::Internal, &error),
@@ -306,6 +315,7 @@ impl<D: Dialect> Judging<D> {
         let decided = Decided {
             decision: &decision,
             grounds: None,
+            origin: None,
             policy: Some(&scene.policy),
         };
         let told = doors.answer(dialect, &asked, decided, deadline, &mut out);
@@ -322,17 +332,20 @@ async fn finished<D: Dialect>(told: Told<D>, out: Vec<D::Unit>) -> Vec<D::Unit> 
 
 /// What a question says beside its credential.
 pub(super) struct Asked<'a> {
+    /// When the whole question was there.
+    pub(super) at: Instant,
     proxy: Arc<str>,
     pub(super) correlation_id: Cow<'a, str>,
     pub(super) request_id: Option<Cow<'a, str>>,
     client_ip: Option<Cow<'a, str>>,
-    traceparent: Option<Cow<'a, str>>,
+    pub(super) traceparent: Option<Cow<'a, str>>,
     pub(super) spoofed: Vec<String>,
 }
 
 impl<'a> Asked<'a> {
-    fn new(proxy: &Arc<str>, event: RequestHeaders<'a>, spoofed: Vec<String>) -> Self {
+    fn new(proxy: &Arc<str>, event: RequestHeaders<'a>, spoofed: Vec<String>, at: Instant) -> Self {
         Self {
+            at,
             proxy: Arc::clone(proxy),
             correlation_id: event.correlation_id,
             request_id: event.request_id,
@@ -343,20 +356,21 @@ impl<'a> Asked<'a> {
     }
 
     /// What can be told of an event that cannot be read: at best where to answer.
-    fn salvaged(proxy: &Arc<str>, question: impl Question<'a>) -> Self {
+    fn salvaged(proxy: &Arc<str>, question: impl Question<'a>, at: Instant) -> Self {
         let event = RequestHeaders {
             correlation_id: question.salvage(),
             request_id: None,
             client_ip: None,
             traceparent: None,
         };
-        Self::new(proxy, event, Vec::new())
+        Self::new(proxy, event, Vec::new(), at)
     }
 
     /// The same, borrowing nothing of the event.
     pub(super) fn to_owned(&self) -> Asked<'static> {
         let owned = |text: &Cow<'_, str>| Cow::Owned(text.clone().into_owned());
         Asked {
+            at: self.at,
             proxy: Arc::clone(&self.proxy),
             correlation_id: owned(&self.correlation_id),
             request_id: self.request_id.as_ref().map(owned),
@@ -389,8 +403,7 @@ impl Doors {
         self: &Arc<Self>,
         dialect: D,
         asked: &Asked<'_>,
-        scene: &Scene,
-        evidence: &Evidence,
+        (scene, evidence, origin): (&Scene, &Evidence, Origin),
         deadline: Instant,
         out: &mut Vec<D::Unit>,
     ) -> Told<D> {
@@ -409,19 +422,15 @@ impl Doors {
         let decided = Decided {
             decision: &decision,
             grounds,
+            origin: grounds.map(|_| origin),
             policy: Some(&scene.policy),
         };
         self.answer(dialect, asked, decided, deadline, out)
     }
 }
 
-/// The trace id of a well-formed `traceparent` (W3C Trace Context, section 3.2).
+/// The trace id of a well-formed `traceparent`, where it stands in the text.
 fn trace_id(traceparent: &str) -> Option<&str> {
-    let mut parts = traceparent.split('-');
-    let (_version, trace) = (parts.next()?, parts.next()?);
-    let well_formed = trace.len() == 32
-        && trace
-            .bytes()
-            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    (well_formed && trace.bytes().any(|b| b != b'0')).then_some(trace)
+    TraceParent::parse(traceparent)?;
+    traceparent.get(3..35)
 }

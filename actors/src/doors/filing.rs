@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use verdict::decide::{Decision, Intake, refuse};
+use verdict::decide::{Decision, Intake, decide, refuse};
+use verdict::evidence::{Evidence, Fault};
+use verdict::reason::Reason;
 
 use super::conversation::{Asked, Dialect};
 use super::{Doors, answer};
 use crate::audit::{self, Corrects, Filed, Grounds, Receipt};
 use crate::judge::Scene;
 use crate::metrics::Answer as Counted;
+use crate::observe::{self, Origin};
 use crate::policies::InForce;
 
 /// A decision, and what it was made from.
@@ -18,6 +21,8 @@ pub(super) struct Decided<'a> {
     pub(super) decision: &'a Decision<'a>,
     /// Absent where check 0 refused.
     pub(super) grounds: Option<(Grounds<'a>, &'a Scene)>,
+    /// Where the evidence came from; absent likewise.
+    pub(super) origin: Option<Origin>,
     pub(super) policy: Option<&'a Arc<InForce>>,
 }
 
@@ -29,6 +34,53 @@ pub(super) enum Told<D: Dialect> {
     Filing(Box<Filing<D>>),
 }
 
+/// What a decision that waits was made from: it is a function of that, and is made again to be told.
+enum Again {
+    Found(Evidence, Scene, Origin),
+    Refused(Intake, String),
+}
+
+impl Again {
+    fn of(decided: Decided<'_>) -> Self {
+        if let (Some((grounds, scene)), Some(origin)) = (decided.grounds, decided.origin) {
+            return Self::Found(grounds.evidence.clone(), scene.clone(), origin);
+        }
+        let fault = decided.decision.fault();
+        let intake = match fault.map(Fault::reason) {
+            Some(Reason::BadEvent) => Intake::BadEvent,
+            Some(Reason::NotConfigured) => Intake::NotConfigured,
+            Some(Reason::Overloaded) => Intake::Overloaded,
+            _ => Intake::Internal,
+        };
+        let rule = fault.map(Fault::rule).unwrap_or_default();
+        Self::Refused(intake, rule.to_owned())
+    }
+
+    fn decided(&self, policy: Option<&Arc<InForce>>, tell: impl FnOnce(Decided<'_>)) {
+        match self {
+            Self::Found(evidence, scene, origin) => {
+                let decision = decide(evidence, &scene.basis, &scene.policy.policy);
+                let grounds = Grounds {
+                    evidence,
+                    basis: &scene.basis,
+                };
+                tell(Decided {
+                    decision: &decision,
+                    grounds: Some((grounds, scene)),
+                    origin: Some(*origin),
+                    policy,
+                });
+            }
+            Self::Refused(intake, rule) => tell(Decided {
+                decision: &refuse(*intake, rule),
+                grounds: None,
+                origin: None,
+                policy,
+            }),
+        }
+    }
+}
+
 /// An answer that waits for its record.
 pub(super) struct Filing<D: Dialect> {
     doors: Arc<Doors>,
@@ -36,7 +88,7 @@ pub(super) struct Filing<D: Dialect> {
     asked: Asked<'static>,
     policy: Option<Arc<InForce>>,
     reply: Vec<D::Unit>,
-    counted: Counted,
+    again: Again,
     receipt: Receipt,
     deadline: Instant,
 }
@@ -55,13 +107,13 @@ impl Doors {
         self.say(dialect, asked, decided, out);
         let line = self.record(dialect, asked, decided, Corrects::Nothing);
         match line.map_or(Filed::Done, |line| self.audit.file(line)) {
-            Filed::Done => self.metrics.decision(Counted::of(decided.decision)),
+            Filed::Done => self.tell(dialect, asked, decided),
             Filed::Refused(why) => {
                 out.truncate(start);
                 let decision = refuse(Intake::Overloaded, &why);
                 let instead = decided.refused(&decision);
                 self.say(dialect, asked, instead, out);
-                self.metrics.decision(Counted::of(&decision));
+                self.tell(dialect, asked, instead);
                 if let Some(line) = self.record(dialect, asked, instead, Corrects::Nothing) {
                     self.audit.put(line);
                 }
@@ -73,13 +125,30 @@ impl Doors {
                     asked: asked.to_owned(),
                     policy: decided.policy.cloned(),
                     reply: out.split_off(start),
-                    counted: Counted::of(decided.decision),
+                    again: Again::of(decided),
                     receipt,
                     deadline,
                 }));
             }
         }
         Told::Answered
+    }
+
+    /// Counts what was answered and tells it, each once.
+    fn tell<D: Dialect>(&self, dialect: D, asked: &Asked<'_>, decided: Decided<'_>) {
+        self.metrics.decision(Counted::of(decided.decision));
+        let policy = decided.policy.map(|policy| &policy.policy);
+        self.observer.decided(&observe::Decided {
+            decision: decided.decision,
+            grounds: decided.grounds.map(|(grounds, _)| grounds),
+            origin: decided.origin,
+            failure: policy.map(|policy| policy.failure()),
+            request: asked.for_audit(dialect.door()),
+            traceparent: asked.traceparent.as_deref(),
+            started: asked.at,
+            ended: Instant::now(),
+            now: decided.now(self),
+        });
     }
 
     fn say<D: Dialect>(
@@ -127,6 +196,7 @@ impl<'a> Decided<'a> {
         Decided {
             decision,
             grounds: None,
+            origin: None,
             policy: self.policy,
         }
     }
@@ -143,7 +213,10 @@ impl<D: Dialect> Filing<D> {
         let doors = &self.doors;
         let late = match self.receipt.acknowledged(self.deadline).await {
             Ok(()) => {
-                doors.metrics.decision(self.counted);
+                let policy = self.policy.as_ref();
+                self.again.decided(policy, |decided| {
+                    doors.tell(self.dialect, &self.asked, decided);
+                });
                 return self.reply;
             }
             Err(late) => late,
@@ -152,11 +225,12 @@ impl<D: Dialect> Filing<D> {
         let instead = Decided {
             decision: &decision,
             grounds: None,
+            origin: None,
             policy: self.policy.as_ref(),
         };
         let mut out = Vec::new();
         doors.say(self.dialect, &self.asked, instead, &mut out);
-        doors.metrics.decision(Counted::of(&decision));
+        doors.tell(self.dialect, &self.asked, instead);
         late.instead(|corrects| doors.record(self.dialect, &self.asked, instead, corrects));
         out
     }

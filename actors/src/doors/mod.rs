@@ -29,6 +29,7 @@ use crate::configured::Configured;
 use crate::health::HealthBoard;
 use crate::judge::Judge;
 use crate::metrics::Metrics;
+use crate::observe::Observer;
 
 use proto::sentinel::handshake::{Capabilities, Event};
 
@@ -60,6 +61,8 @@ pub struct Doors {
     pub health: HealthBoard,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Who is told of each decision.
+    pub observer: Arc<dyn Observer>,
     /// The clock.
     pub clock: Clock,
     /// Memory for large frames.

@@ -50,6 +50,6 @@ pub use root::{Ended, Farewell, Root, Shutdown, StartError};
 pub use shutdown::STOP_WITHIN;
 pub use spec::{Address, ChildSpec, Down, START_WITHIN, SpecError, Start, SupervisorSpec};
 pub use temporaries::Temporaries;
-pub use tree::{ChildState, ChildStatus, Failure, Role, Tree};
+pub use tree::{ChildState, ChildStatus, Failure, RestartWatcher, Role, Tree};
 pub use vigil::{LOOK_EVERY_MS, LOOKS_MIN, TooImpatient, Vigilance};
 pub use watched::{TaskPanicked, spawn_watched};

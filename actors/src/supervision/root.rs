@@ -11,7 +11,7 @@ use super::rows::Place;
 use super::shutdown::{KILL_WITHIN, deadline};
 use super::spec::SupervisorSpec;
 use super::supervisor::{Arguments, OnGiveUp, Supervisor};
-use super::tree::{Role, Tree};
+use super::tree::{RestartWatcher, Role, Tree};
 
 /// A running tree. Dropping it leaves the tree running; end it with [`Root::shutdown`].
 #[derive(Debug)]
@@ -93,7 +93,19 @@ impl Root {
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_with(spec: SupervisorSpec, farewell: Farewell) -> Result<Self, StartError> {
-        let tree = Tree::new();
+        Self::start_watched(spec, farewell, None).await
+    }
+
+    /// The same; `watcher` is told of every restart.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_watched(
+        spec: SupervisorSpec,
+        farewell: Farewell,
+        watcher: Option<Arc<dyn RestartWatcher>>,
+    ) -> Result<Self, StartError> {
+        let tree = Tree::new(watcher);
         let place = tree.place(None, &spec.name, Role::Supervisor);
         let arguments = Arguments {
             spec,

@@ -1,6 +1,7 @@
 //! The live view of the tree: written by the supervisors, read by anyone without asking an actor.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ractor::{ActorCell, ActorId, ActorStatus};
 use tokio::sync::watch;
@@ -69,14 +70,22 @@ pub struct Tree {
     inner: Mutex<Rows>,
     changes: watch::Sender<u64>,
     started: Instant,
+    watcher: Option<Arc<dyn RestartWatcher>>,
+}
+
+/// Whoever wants to be told of restarts. It is called by a supervisor, which must not wait.
+pub trait RestartWatcher: Send + Sync {
+    /// The child at this place runs again, so long after it failed.
+    fn restarted(&self, status: &ChildStatus, after: Duration);
 }
 
 impl Tree {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(watcher: Option<Arc<dyn RestartWatcher>>) -> Arc<Self> {
         Arc::new(Self {
             inner: Mutex::default(),
             changes: watch::Sender::new(0),
             started: Instant::now(),
+            watcher,
         })
     }
 
@@ -208,11 +217,21 @@ impl Tree {
     }
 
     pub(super) fn running(&self, place: Place, cell: ActorCell) {
-        self.change_row(place, |row| {
-            row.status.state = ChildState::Running;
-            row.status.alive = 1;
-            row.cell = Some(cell);
+        let again = self.change(|inner| {
+            let status = &mut inner.rows.get_mut(place.0)?.status;
+            let again = status.state == ChildState::Restarting;
+            status.state = ChildState::Running;
+            status.alive = 1;
+            let status = again.then(|| status.clone());
+            inner.rows.get_mut(place.0)?.cell = Some(cell);
+            status
         });
+        let (Some(status), Some(watcher)) = (again, &self.watcher) else {
+            return;
+        };
+        let failed_at = status.last_failure.as_ref().map(|failure| failure.at_ms);
+        let down_ms = self.now_ms().saturating_sub(failed_at.unwrap_or_default());
+        watcher.restarted(&status, Duration::from_millis(down_ms));
     }
 
     /// The child at `place` failed and everything below it went down; `state` says what follows.

@@ -19,7 +19,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -28,6 +28,7 @@ use tower::service_fn;
 use verdict::svid::CHAIN_MAX_CERTIFICATES;
 
 use super::tls::provider;
+use crate::observe::{Happened, Happening, Observer};
 use crate::supervision::{Ping, Pings, TaskPanicked, attentive, spawn_watched};
 
 /// First wait after a stream ended, milliseconds; doubled up to [`RETRY_MAX_MS`].
@@ -77,6 +78,8 @@ pub struct IdentityArgs {
     pub identity: Arc<OwnIdentity>,
     /// The times in force.
     pub timings: watch::Receiver<Timings>,
+    /// Who is told of a new SVID.
+    pub observer: Arc<dyn Observer>,
 }
 
 /// Follows our SVID.
@@ -216,9 +219,13 @@ async fn follow_once(args: &IdentityArgs, taken: &mut u64) -> StreamEnd {
         match timeout(first, stream.message()).await {
             Ok(Ok(Some(message))) => match take(&message) {
                 Ok(key) => {
+                    let since = Instant::now();
                     let id = message.svids.first().map(|svid| svid.spiffe_id.as_str());
-                    tracing::info!(id, "the gRPC door's own X.509-SVID is in force");
                     args.identity.key.store(Some(Arc::new(key)));
+                    let what = Happening::Rotated { id };
+                    args.observer.happened(&Happened { what, since }, &mut || {
+                        tracing::info!(id, "the gRPC door's own X.509-SVID is in force");
+                    });
                     *taken = taken.saturating_add(1);
                 }
                 Err(error) => return error.into(),
