@@ -10,6 +10,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::telemetry::LogLayer;
 
 /// Lines that wait to be written at most: a busy second, about a megabyte.
 const QUEUE_LINES: usize = 4_096;
@@ -19,15 +23,21 @@ const FLUSH_WITHIN: Duration = Duration::from_millis(200);
 /// The queue of this process, once logging is on.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
-/// Starts logging to standard error. `RUST_LOG` says more precisely what `--verbose` says roughly.
-pub(crate) fn start(verbose: bool) {
+/// What is logged. `RUST_LOG` says more precisely what `--verbose` says roughly.
+pub(crate) fn filter(verbose: bool) -> EnvFilter {
     let default = if verbose { "debug" } else { "info" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default))
+}
+
+/// Starts logging to standard error, and to `exported` if there is one.
+pub(crate) fn start(verbose: bool, exported: Option<LogLayer>) {
     let queue = QUEUE.get_or_init(Queue::start).clone();
-    let logging = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(move || queue.clone())
-        .with_ansi(false);
+        .with_ansi(false)
+        .with_filter(filter(verbose));
+    let layers = std::iter::once(lines.boxed()).chain(exported);
+    let logging = tracing_subscriber::registry().with(layers.collect::<Vec<LogLayer>>());
     // Only a second call can fail, and then logging is on already.
     let _ = logging.try_init();
     // The default hook writes to standard error itself, and so may wait for ever.

@@ -11,6 +11,7 @@ mod exit;
 mod logging;
 mod machine;
 mod serve;
+mod telemetry;
 
 use std::process::ExitCode;
 

@@ -1,36 +1,66 @@
 //! Serving: settings, the runtime, the tree, and a drain on a signal.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use actors::agent::Agent;
 #[cfg(not(feature = "chaos-hooks"))]
 use actors::clock::Clock;
 use anyhow::Context as _;
-use config::{FileConfig, Settings};
+use config::{Bound, FileConfig, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Serve;
 use crate::exit::Exit;
 use crate::logging;
+use crate::telemetry::{Plan, Telemetry};
 
 /// Time for what still blocks (a stuck audit sink) when everything else has ended.
-const LINGER: std::time::Duration = std::time::Duration::from_millis(200);
+const LINGER: Duration = Duration::from_millis(200);
+
+/// Time for telemetry that waits, at most: a collector beside us takes it in milliseconds.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// Runs the agent until a signal or its own end.
 pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
     let Some(settings) = settings(args)? else {
         return Ok(Exit::Config);
     };
-    logging::start(settings.agent().verbose.value);
+    let verbose = settings.agent().verbose.value;
+    let plan = Plan::from_environment();
+    let mut telemetry = Telemetry::start(plan, || logging::filter(verbose))?;
+    logging::start(verbose, telemetry.log_layer());
+    telemetry.complain();
+    let drain = settings.agent().bounds.value(Bound::DrainTimeoutMs);
+    let drain = Duration::from_millis(drain);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(workers())
         .thread_name("agent")
         .build()
         .context("start the runtime")?;
-    let exit = runtime.block_on(serve(settings));
+    let mut draining = Draining::default();
+    let exit = runtime.block_on(serve(settings, &mut telemetry, &mut draining));
     runtime.shutdown_timeout(LINGER);
+    telemetry.finish(draining.left_of(drain));
     exit
+}
+
+/// When draining began: telemetry has what is left of its time.
+#[derive(Default)]
+struct Draining {
+    since: Option<Instant>,
+}
+
+impl Draining {
+    fn begin(&mut self) {
+        self.since = Some(Instant::now());
+    }
+
+    fn left_of(&self, drain: Duration) -> Duration {
+        let spent = self.since.map_or(Duration::ZERO, |since| since.elapsed());
+        drain.saturating_sub(spent).clamp(LINGER, FLUSH_WITHIN)
+    }
 }
 
 /// At least two: one for the requests of one connection, one for everything else.
@@ -75,7 +105,11 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Option<FileConfig>> {
     }
 }
 
-async fn serve(settings: Settings) -> anyhow::Result<Exit> {
+async fn serve(
+    settings: Settings,
+    telemetry: &mut Telemetry,
+    draining: &mut Draining,
+) -> anyhow::Result<Exit> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let socket = settings.agent().socket.value.to_string();
@@ -89,7 +123,7 @@ async fn serve(settings: Settings) -> anyhow::Result<Exit> {
     let clock = hooks.clock();
     #[cfg(not(feature = "chaos-hooks"))]
     let clock = Clock::system();
-    let agent = match Agent::start(settings, clock).await {
+    let agent = match Agent::start_observed(settings, clock, telemetry.observer()).await {
         Ok(agent) => agent,
         Err(error) if error.is_configuration() => {
             logging::say_error(&error.to_string());
@@ -97,6 +131,7 @@ async fn serve(settings: Settings) -> anyhow::Result<Exit> {
         }
         Err(error) => return Err(error.into()),
     };
+    telemetry.read(&agent);
     tracing::info!(
         socket,
         grpc,
@@ -119,6 +154,7 @@ async fn serve(settings: Settings) -> anyhow::Result<Exit> {
             return Ok(Exit::GaveUp);
         }
     }
+    draining.begin();
     tokio::select! {
         shutdown = agent.shutdown() => tracing::info!(killed = shutdown.killed.len(), "stopped"),
         _ = terminate.recv() => tracing::warn!("second signal: stopping at once"),

@@ -1,0 +1,242 @@
+//! Connections to a collector: TCP, and TLS by the one provider that is in this process.
+//!
+//! The exporters could bring their own, and with them a second TLS set-up; and the HTTP clients they
+//! know are each larger than what is needed to post one message every few seconds.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Uri, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::rt::TokioIo;
+use opentelemetry_http::{HttpClient, HttpError};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
+
+use super::plan::{Protocol, Target};
+
+/// Largest answer that is read, bytes: a collector says little.
+const ANSWER_MAX_BYTES: usize = 64 * 1024;
+
+/// Why a collector cannot even be tried.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TargetError {
+    #[error("{0:?} is no http:// or https:// address")]
+    Address(String),
+    #[error("read {path}: {error}")]
+    Certificate { path: String, error: String },
+    #[error("this system has no certificate authorities: {0}")]
+    NoAuthorities(String),
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// How to reach a collector.
+#[derive(Clone)]
+pub(super) struct Dial {
+    host: String,
+    port: u16,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+/// A connection, whatever it is made of.
+trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+impl Dial {
+    pub(super) fn new(target: &Target) -> Result<Self, TargetError> {
+        let wrong = || TargetError::Address(target.endpoint.clone());
+        let uri: Uri = target.endpoint.parse().map_err(|_| wrong())?;
+        let is_tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(wrong()),
+        };
+        let host = uri.host().ok_or_else(wrong)?;
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let tls = match is_tls {
+            false => None,
+            true => {
+                let name = ServerName::try_from(host.clone()).map_err(|_| wrong())?;
+                Some((TlsConnector::from(Arc::new(client_config(target)?)), name))
+            }
+        };
+        Ok(Self { host, port, tls })
+    }
+
+    async fn connect(&self) -> io::Result<Box<dyn Wire>> {
+        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        tcp.set_nodelay(true)?;
+        Ok(match &self.tls {
+            None => Box::new(tcp),
+            Some((tls, name)) => Box::new(tls.connect(name.clone(), tcp).await?),
+        })
+    }
+
+    /// A channel that connects when it is first used, and again when it must.
+    pub(super) fn channel(self, target: &Target) -> Result<Channel, TargetError> {
+        let wrong = || TargetError::Address(target.endpoint.clone());
+        let origin: Uri = target.endpoint.parse().map_err(|_| wrong())?;
+        let connector = service_fn(move |_: Uri| {
+            let dial = self.clone();
+            async move { Ok::<_, io::Error>(TokioIo::new(dial.connect().await?)) }
+        });
+        // The scheme is the connector's affair: the channel would look for TLS of its own.
+        Ok(Endpoint::from_static("http://collector")
+            .origin(origin)
+            .connect_timeout(target.timeout)
+            .timeout(target.timeout)
+            .connect_with_connector_lazy(connector))
+    }
+
+    /// A client that posts.
+    pub(super) const fn client(self, target: &Target) -> Post {
+        Post {
+            dial: self,
+            timeout: target.timeout,
+        }
+    }
+}
+
+impl fmt::Debug for Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+fn client_config(target: &Target) -> Result<ClientConfig, TargetError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(authorities(target.certificate.as_deref())?)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![match target.protocol {
+        Protocol::Grpc => b"h2".to_vec(),
+        Protocol::Http => b"http/1.1".to_vec(),
+    }];
+    Ok(config)
+}
+
+fn authorities(file: Option<&Path>) -> Result<RootCertStore, TargetError> {
+    let mut store = RootCertStore::empty();
+    match file {
+        Some(path) => {
+            let wrong = |error: String| TargetError::Certificate {
+                path: path.display().to_string(),
+                error,
+            };
+            let found = CertificateDer::pem_file_iter(path).map_err(|e| wrong(e.to_string()))?;
+            for certificate in found {
+                let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+                store.add(certificate)?;
+            }
+        }
+        None => {
+            let found = rustls_native_certs::load_native_certs();
+            let (added, _) = store.add_parsable_certificates(found.certs);
+            if added == 0 {
+                return Err(TargetError::NoAuthorities(format!("{:?}", found.errors)));
+            }
+        }
+    }
+    Ok(store)
+}
+
+/// Posts each message over a connection of its own: one every few seconds.
+#[derive(Debug)]
+pub(super) struct Post {
+    dial: Dial,
+    timeout: Duration,
+}
+
+#[async_trait]
+impl HttpClient for Post {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        timeout(self.timeout, self.post(request))
+            .await
+            .map_err(|_| "no answer within OTEL_EXPORTER_OTLP_TIMEOUT")?
+    }
+}
+
+impl Post {
+    async fn post(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let authority = request.uri().authority().map(ToString::to_string);
+        let host = HeaderValue::try_from(authority.unwrap_or_default())?;
+        request.headers_mut().insert(header::HOST, host);
+        let path = request.uri().path_and_query().cloned();
+        *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+        let wire = TokioIo::new(self.dial.connect().await?);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(wire).await?;
+        let _driven = AbortOnDropHandle::new(tokio::spawn(connection));
+        let (head, body) = sender
+            .send_request(request.map(Full::new))
+            .await?
+            .into_parts();
+        let body = Limited::new(body, ANSWER_MAX_BYTES).collect().await?;
+        Ok(Response::from_parts(head, body.to_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dial(endpoint: &str) -> Result<Dial, TargetError> {
+        Dial::new(&Target {
+            protocol: Protocol::Http,
+            endpoint: endpoint.to_owned(),
+            certificate: None,
+            timeout: Duration::from_secs(1),
+        })
+    }
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        for (endpoint, expected) in [
+            ("http://collector:4318/v1/traces", "collector:4318"),
+            ("http://10.0.0.1", "10.0.0.1:80"),
+            ("http://[::1]:4318", "::1:4318"),
+        ] {
+            let dial = dial(endpoint).map(|dial| format!("{dial:?}"));
+            assert!(
+                matches!(&dial, Ok(found) if found == expected),
+                "{endpoint}: {dial:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for wrong in [
+            "",
+            "collector:4318",
+            "collector",
+            "ftp://c",
+            "unix:///x",
+            "http://",
+        ] {
+            assert!(
+                matches!(dial(wrong), Err(TargetError::Address(_))),
+                "{wrong}"
+            );
+        }
+    }
+}
