@@ -80,7 +80,7 @@ class Client:
     def close(self):
         self.socket.close()
 
-    def ask(self, headers, method="GET", uri="/orders?id=7"):
+    def ask(self, headers, method="GET", uri="/orders?id=7", traceparent=None):
         """Sends RequestHeaders and returns the Reply. `headers`: name to list of values."""
         correlation_id = f"peer-{next(self.ids)}"
         metadata = {
@@ -89,6 +89,8 @@ class Client:
             "protocol": "HTTP/1.1", "tls_version": None, "tls_cipher": None,
             "route_id": "api", "upstream_id": None, "timestamp": "2026-01-02T03:04:05Z",
         }
+        if traceparent is not None:
+            metadata["traceparent"] = traceparent
         self._send(REQUEST_HEADERS, {
             "metadata": metadata, "method": method, "uri": uri,
             "headers": headers, "correlation_id": correlation_id,

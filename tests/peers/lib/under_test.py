@@ -46,7 +46,7 @@ class UnderTest:
     """One running sentinel-spiffe-agent."""
 
     def __init__(self, directory, spire_socket, mode="fail_closed", unavailable_after_ms=60000,
-                 grpc_port=None, with_file=True):
+                 grpc_port=None, with_file=True, environment=None):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True)
         self.state = self.directory / "state"
@@ -60,6 +60,7 @@ class UnderTest:
             self.command += ["--config", self.config]
         if grpc_port is not None:
             self.command += ["--grpc-address", f"127.0.0.1:{grpc_port}"]
+        self.environment = environment
         self.process, self.started = None, None
 
     def __enter__(self):
@@ -72,7 +73,7 @@ class UnderTest:
     def start(self):
         self.started = time.monotonic()
         self.process = Process("sentinel-spiffe-agent", [places.agent_binary(), *self.command],
-                               self.directory / "agent.log")
+                               self.directory / "agent.log", self.environment)
         wait_for("sentinel-spiffe-agent listening", self._listening, every_s=0.005)
 
     def stop(self):
