@@ -58,6 +58,9 @@ pub(crate) enum CommandError {
     /// The runtime.
     #[error("start the runtime: {0}")]
     Runtime(std::io::Error),
+    /// A deployment's caller.
+    #[error("--caller is an ID, =, and the path of its certificate chain in PEM")]
+    Caller,
     /// The agent under test.
     #[error("the agent could not be built; --agent names one")]
     NotBuilt,

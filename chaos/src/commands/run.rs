@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use actors::clock::Clock;
 use chaos::report::{self, Heading, Row};
-use chaos::run::{Backend, Options as RunOptions, Run, RunError};
+use chaos::run::{self, Backend, Deployment, Options as RunOptions, Run, RunError};
 use chaos::scenario::file::ScenarioFile;
 use chaos::scenario::{Scenario, ScenarioError};
 use tokio::sync::Semaphore;
@@ -35,6 +35,18 @@ pub(crate) struct Options {
     /// Where a page about each run goes
     #[arg(long, value_name = "DIR", default_value = "target/chaos/reports")]
     report: PathBuf,
+    /// Your own deployment: the agent's socket. Needs --spire-socket, --relay and --caller
+    #[arg(long, value_name = "PATH", requires_all = ["spire_socket", "relay", "caller"])]
+    agent_socket: Option<PathBuf>,
+    /// Your own deployment: the Workload API's socket
+    #[arg(long, value_name = "PATH", requires = "agent_socket")]
+    spire_socket: Option<PathBuf>,
+    /// Your own deployment: a socket to make, which the agent is given as its Workload API
+    #[arg(long, value_name = "PATH", requires = "agent_socket")]
+    relay: Option<PathBuf>,
+    /// Your own deployment: an allowed ID and its certificate chain, `ID=svid.0.pem`
+    #[arg(long, value_name = "ID=PEM", requires = "agent_socket")]
+    caller: Option<String>,
     /// How many run at once: they mostly wait
     #[arg(long, value_name = "N", default_value_t = 3)]
     at_once: usize,
@@ -69,19 +81,14 @@ struct Done {
 /// A file cannot be read, or the agent not be built.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, CommandError> {
     let jobs = jobs(options)?;
-    let agent = match &options.agent {
-        Some(path) => path.clone(),
-        None => agent::build()?,
+    let under_test = Arc::new(under_test(options)?);
+    let at_once = match *under_test {
+        UnderTest::Built(_) => options.at_once.max(1),
+        // There is one relay.
+        UnderTest::Deployed(_) => 1,
     };
-    let run_options = Arc::new(RunOptions {
-        agent,
-        spire: match options.spire {
-            Spire::Simulated => Backend::Simulated,
-            Spire::Real => Backend::Real,
-        },
-    });
     let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Runtime)?;
-    let done = runtime.block_on(run_all(jobs, &run_options, options.at_once.max(1)));
+    let done = runtime.block_on(run_all(jobs, &under_test, at_once));
     let index = write_reports(&done, &options.report)?;
     let (mut kept, mut broken, mut skipped) = (0, 0, 0);
     for one in &done {
@@ -99,6 +106,47 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, CommandError> {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     })
+}
+
+/// What is tried.
+enum UnderTest {
+    /// A process of our own, on a SPIRE of our own.
+    Built(RunOptions),
+    /// Somebody's.
+    Deployed(Deployment),
+}
+
+fn under_test(options: &Options) -> Result<UnderTest, CommandError> {
+    if let (Some(agent), Some(spire), Some(relay), Some(caller)) = (
+        &options.agent_socket,
+        &options.spire_socket,
+        &options.relay,
+        &options.caller,
+    ) {
+        let (id, path) = caller.split_once('=').ok_or(CommandError::Caller)?;
+        let pem = std::fs::read_to_string(path).map_err(|source| CommandError::File {
+            path: PathBuf::from(path),
+            source,
+        })?;
+        return Ok(UnderTest::Deployed(Deployment {
+            agent: agent.clone(),
+            spire: spire.clone(),
+            relay: relay.clone(),
+            caller_id: id.to_owned(),
+            caller_pem: pem,
+        }));
+    }
+    let agent = match &options.agent {
+        Some(path) => path.clone(),
+        None => agent::build()?,
+    };
+    Ok(UnderTest::Built(RunOptions {
+        agent,
+        spire: match options.spire {
+            Spire::Simulated => Backend::Simulated,
+            Spire::Real => Backend::Real,
+        },
+    }))
 }
 
 fn jobs(options: &Options) -> Result<Vec<Job>, CommandError> {
@@ -156,17 +204,22 @@ fn read(path: &Path) -> Result<ScenarioFile, CommandError> {
     parsed.map_err(|error: ScenarioError| CommandError::Scenario(Box::new(error)))
 }
 
-async fn run_all(jobs: Vec<Job>, options: &Arc<RunOptions>, at_once: usize) -> Vec<Done> {
+async fn run_all(jobs: Vec<Job>, under_test: &Arc<UnderTest>, at_once: usize) -> Vec<Done> {
     let places = Arc::new(Semaphore::new(at_once));
     let mut running = JoinSet::new();
     for job in jobs {
-        let (places, options) = (Arc::clone(&places), Arc::clone(options));
+        let (places, under_test) = (Arc::clone(&places), Arc::clone(under_test));
         running.spawn(async move {
             // The semaphore is never closed.
             let _place = places.acquire().await;
             let name = job.title();
             let tell = move |step: &str| eprintln!("{name:<44}{step}");
-            let result = chaos::run::run(&job.scenario, &options, &tell).await;
+            let result = match &*under_test {
+                UnderTest::Built(options) => run::run(&job.scenario, options, &tell).await,
+                UnderTest::Deployed(deployment) => {
+                    run::run_deployed(&job.scenario, deployment, &tell).await
+                }
+            };
             let done = Done { job, result };
             done.tell();
             done

@@ -1,4 +1,4 @@
-//! Steps, the trust source's states, the process: one lane each.
+//! Steps; SPIRE, the trust source's states, the process: one lane each.
 
 use std::fmt::Write as _;
 
@@ -7,6 +7,7 @@ use verdict::availability::Phase;
 use super::chart::{Axis, bar, svg};
 use super::escape;
 use crate::run::recording::Recording;
+use crate::scenario::action::{Action, Spire};
 
 /// Numbered lines at most: fifty outages are told in a sentence instead.
 const STEPS_MAX: usize = 24;
@@ -17,10 +18,11 @@ const GAP: f64 = 10.0;
 
 pub(super) fn draw(recording: &Recording) -> String {
     let axis = Axis::new(recording.ended_ms);
-    let bottom = TOP + 2.0 * LANE + 2.0 * GAP;
+    let bottom = TOP + 3.0 * LANE + 3.0 * GAP;
     let mut inside = axis.draw(TOP, bottom);
-    inside += &states(recording, axis, TOP + GAP / 2.0);
-    inside += &lives(recording, axis, TOP + LANE + 1.5 * GAP);
+    inside += &spire(recording, axis, TOP + GAP / 2.0);
+    inside += &states(recording, axis, TOP + LANE + 1.5 * GAP);
+    inside += &lives(recording, axis, TOP + 2.0 * (LANE + GAP) + GAP / 2.0);
     for (number, event) in recording.events.iter().take(STEPS_MAX).enumerate() {
         let x = axis.x(event.began_ms);
         // Steps of one moment stand beside each other.
@@ -45,6 +47,72 @@ pub(super) fn draw(recording: &Recording) -> String {
     )
 }
 
+/// SPIRE as the steps leave it: there, away, or there and wrong.
+fn spire(recording: &Recording, axis: Axis, y: f64) -> String {
+    let changes = recording
+        .events
+        .iter()
+        .filter_map(|event| match event.action {
+            Action::Spire(act) => becomes(act).map(|now| (event.began_ms, now)),
+            _ => None,
+        });
+    let mut changes: Vec<(u64, (&str, &str))> = [(0, THERE)].into_iter().chain(changes).collect();
+    // Of several at one moment, as by a restart in one step, the last is how it stays.
+    changes.push((recording.ended_ms, THERE));
+    let mut text = label("SPIRE", y);
+    for pair in changes.windows(2) {
+        let [(from_ms, (word, color)), (to_ms, _)] = *pair else {
+            continue;
+        };
+        let (from, to) = (axis.x(from_ms), axis.x(to_ms));
+        let title = format!("SPIRE {word}, {from_ms} to {to_ms} ms");
+        text += &bar(from, y, to - from, LANE, color, &title);
+        if to - from > 70.0 {
+            text += &inscription(from, y, word);
+        }
+    }
+    text
+}
+
+const THERE: (&str, &str) = ("there", "live");
+const AWAY: (&str, &str) = ("away", "outage");
+const WRONG: (&str, &str) = ("faulty", "interrupted");
+
+/// What SPIRE is after a step; nothing, if the step is no change to it as a whole.
+const fn becomes(act: Spire) -> Option<(&'static str, &'static str)> {
+    match act {
+        Spire::Start
+        | Spire::Thaw
+        | Spire::AnswerWell
+        | Spire::EntryCreated
+        | Spire::SayWell
+        | Spire::SocketRecreated
+        | Spire::SocketAllowed => Some(THERE),
+        Spire::Stop
+        | Spire::Kill
+        | Spire::SocketDeleted
+        | Spire::SocketReplaced
+        | Spire::SocketForbidden => Some(AWAY),
+        Spire::Freeze
+        | Spire::Hang
+        | Spire::Slow(_)
+        | Spire::Answer(_)
+        | Spire::AnswerHttp(_)
+        | Spire::EntryDeleted
+        | Spire::BadBundle
+        | Spire::EmptyBundle
+        | Spire::PartnerGone => Some(WRONG),
+        Spire::EndStreams
+        | Spire::Garbage
+        | Spire::NoBundles
+        | Spire::RotateOverlapping
+        | Spire::RotateAbruptly
+        | Spire::RemoveOldAuthority
+        | Spire::ServersStop
+        | Spire::ServersStart => None,
+    }
+}
+
 fn states(recording: &Recording, axis: Axis, y: f64) -> String {
     let mut text = label("state", y);
     let ends = recording.transitions.iter().skip(1).map(|next| next.at_ms);
@@ -55,12 +123,7 @@ fn states(recording: &Recording, axis: Axis, y: f64) -> String {
         let title = format!("{phase}, {} to {end} ms", transition.at_ms);
         text += &bar(from, y, to - from, LANE, color(transition.to), &title);
         if to - from > 70.0 {
-            let _ = write!(
-                text,
-                "<text class=\"on\" x=\"{:.1}\" y=\"{:.1}\">{phase}</text>",
-                from + 6.0,
-                y + 16.5
-            );
+            text += &inscription(from, y, phase);
         }
     }
     text
@@ -79,6 +142,11 @@ fn lives(recording: &Recording, axis: Axis, y: f64) -> String {
         text += &bar(axis.x(*at_ms) - 1.5, y, 3.0, LANE, "open", &title);
     }
     text
+}
+
+fn inscription(x: f64, y: f64, word: &str) -> String {
+    let (x, y) = (x + 6.0, y + 16.5);
+    format!("<text class=\"on\" x=\"{x:.1}\" y=\"{y:.1}\">{word}</text>")
 }
 
 fn label(word: &str, y: f64) -> String {

@@ -51,7 +51,7 @@ pub fn page(heading: &Heading, scenario: &Scenario, run: &Run) -> String {
         promises(&run.verdicts),
         section(
             "What was done, and what became of it",
-            "SPIRE’s steps as numbered lines; the agent’s state as it logged it; its process.",
+            "Steps are numbered. SPIRE as they leave it; the agent’s state as it logged it; its process.",
             &lanes::draw(recording),
         ),
         lanes::legend(recording),

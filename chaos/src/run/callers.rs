@@ -3,7 +3,10 @@
 use std::sync::{PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::ca::{Authority, Defect, IssuedSvid, SvidOptions};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::ca::{Authority, AuthorityOptions, Defect, IssuedSvid, SvidOptions};
 use crate::client::Request;
 use crate::scenario::caller::{Caller, FRONTEND, PARTNER, STRANGER};
 use crate::world::World;
@@ -65,15 +68,9 @@ impl Callers {
         signer: Signer,
     ) -> Result<Self, RunError> {
         let frontend = carrying(&issue(FRONTEND)?);
-        let spoofing = frontend
-            .clone()
-            .header("x-spiffe-id", "spiffe://example.org/admin")
-            .header("X_Spiffe_Id", "spiffe://example.org/admin")
-            .header("x-auth-method", "spiffe");
-        let garbage = Request::get("/").header("x-forwarded-client-cert", "garbage");
         let kept = [
             (Caller::Frontend, frontend.clone()),
-            (Caller::Spoofing, spoofing),
+            (Caller::Spoofing, spoofing(&frontend)),
             (Caller::Partner, carrying(&issue(PARTNER)?)),
             (Caller::Stranger, carrying(&issue(STRANGER)?)),
             (Caller::Forged, carrying(&forger.forged(FRONTEND)?)),
@@ -82,7 +79,7 @@ impl Callers {
                 Caller::NoSvid,
                 carrying(&forger.defective(FRONTEND, Defect::CaTrue)?),
             ),
-            (Caller::Garbage, garbage),
+            (Caller::Garbage, garbage()),
             (Caller::Nobody, Request::get("/")),
         ];
         let kept = kept.map(|(caller, request)| {
@@ -101,6 +98,41 @@ impl Callers {
             kept: kept.into(),
             services,
             renewed: RwLock::new((signer, renewed)),
+        })
+    }
+
+    /// Of a deployment: one certificate that is real, and what anybody can make.
+    pub(super) fn of_one(id: &str, pem: &str) -> Result<Self, RunError> {
+        let fail = |why| RunError::Caller {
+            id: id.to_owned(),
+            why,
+        };
+        let domain = id
+            .strip_prefix("spiffe://")
+            .and_then(|rest| rest.split('/').next());
+        let domain = domain.ok_or_else(|| fail("is no SPIFFE ID"))?;
+        let chain = certificates(pem).ok_or_else(|| fail("its file holds no PEM certificates"))?;
+        // The key stays where it is: the proxy has seen it used, the agent never sees it.
+        let real = carrying(&IssuedSvid::new(id.to_owned(), chain, Vec::new()));
+        let now = unix_now();
+        let stranger = Authority::new(domain, AuthorityOptions::at(now))?;
+        let issue = |options: SvidOptions| stranger.issue(id, &options);
+        let forged = issue(SvidOptions::at(now))?;
+        let expired = issue(SvidOptions::at(now).with_defect(Defect::Expired))?;
+        let kept = [
+            (Caller::Frontend, real.clone()),
+            (Caller::Spoofing, spoofing(&real)),
+            (Caller::Forged, carrying(&forged)),
+            (Caller::Expired, carrying(&expired)),
+            (Caller::Garbage, garbage()),
+            (Caller::Nobody, Request::get("/")),
+        ];
+        let kept = kept.map(|(caller, request)| question(caller, request, id));
+        let renewed = question(Caller::Renewed, real, id);
+        Ok(Self {
+            kept: kept.into(),
+            services: Vec::new(),
+            renewed: RwLock::new((Signer::Simulated(Box::new(stranger)), renewed)),
         })
     }
 
@@ -145,6 +177,30 @@ impl Callers {
         };
         Some(question(Caller::Fresh, carrying(&svid), FRONTEND))
     }
+}
+
+/// The same, with identity headers of its own making.
+fn spoofing(request: &Request) -> Request {
+    let request = request.clone();
+    request
+        .header("x-spiffe-id", "spiffe://example.org/admin")
+        .header("X_Spiffe_Id", "spiffe://example.org/admin")
+        .header("x-auth-method", "spiffe")
+}
+
+fn garbage() -> Request {
+    Request::get("/").header("x-forwarded-client-cert", "garbage")
+}
+
+/// The certificates of a PEM file in DER, in its order; `None` if it holds none, or something else.
+fn certificates(pem: &str) -> Option<Vec<Vec<u8>>> {
+    let mut certificates = Vec::new();
+    for part in pem.split("-----BEGIN CERTIFICATE-----").skip(1) {
+        let body = part.split("-----END CERTIFICATE-----").next()?;
+        let text: String = body.split_whitespace().collect();
+        certificates.push(STANDARD.decode(text).ok()?);
+    }
+    (!certificates.is_empty()).then_some(certificates)
 }
 
 fn question(caller: Caller, request: Request, id: &str) -> Question {

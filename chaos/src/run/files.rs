@@ -49,7 +49,9 @@ impl Home {
     fn config(&self, setup: &AgentSetup) -> String {
         let sink = match setup.records {
             Records::Full => PathBuf::from("/dev/full"),
-            Records::Kept | Records::Lossy | Records::Stuck => self.path("audit.jsonl"),
+            Records::Kept | Records::Lossy | Records::Stuck | Records::Elsewhere => {
+                self.path("audit.jsonl")
+            }
         };
         format!(
             "{}audit {{\n    sink \"file\" path={sink:?}\n}}\n",

@@ -12,7 +12,10 @@ use tokio::time::MissedTickBehavior;
 use crate::client::{Client, ClientError, Hello};
 use crate::run::recording::{Observation, Outcome};
 use crate::scenario::Load;
+use crate::scenario::answer::Said;
+use crate::scenario::caller::Caller;
 
+use super::RunError;
 use super::callers::{Callers, Question};
 use super::classify::classify;
 use super::sheet::Sheet;
@@ -21,6 +24,10 @@ use super::sheet::Sheet;
 const PATIENCE: Duration = Duration::from_secs(12);
 /// A connection and its handshake, on a busy machine.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long a deployment's agent may take to find SPIRE behind the relay.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_EVERY: Duration = Duration::from_millis(250);
 
 /// Load under way.
 pub(super) struct Running {
@@ -55,6 +62,29 @@ impl Running {
     pub(super) async fn stop(mut self) {
         self.stop.send_replace(true);
         while self.connections.join_next().await.is_some() {}
+    }
+}
+
+/// Waits until the caller with the real certificate is allowed as itself.
+pub(super) async fn until_verified(socket: &Path, callers: &Callers) -> Result<(), RunError> {
+    let question = callers.ask(Caller::Frontend, 0);
+    let question = question.ok_or(RunError::Unready("nobody to ask as".to_owned()))?;
+    let until = Instant::now() + READY_WITHIN;
+    loop {
+        let seen = match Client::connect(socket, Hello::default()).await {
+            Ok(client) => match client.ask(&question.request).await {
+                Ok(answer) => match classify(&question, &answer) {
+                    Outcome::Said(Said::Verified) => return Ok(()),
+                    other => format!("the answer is {other:?}"),
+                },
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error.to_string(),
+        };
+        if Instant::now() > until {
+            return Err(RunError::Unready(seen));
+        }
+        tokio::time::sleep(READY_EVERY).await;
     }
 }
 

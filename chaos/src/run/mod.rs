@@ -6,10 +6,12 @@
 //! | [`recording`] | what happened, as values |
 //! | [`judge`](mod@judge) | promises held against it, pure |
 //! | `stage` | SPIRE, the agent's process, bad proxies; steps done to them |
+//! | `deployed`, `relay` | the same on somebody's own agent and SPIRE, from outside |
 //! | `load`, `callers`, `classify` | who asks, and what an answer is worth to an upstream |
 
 mod callers;
 mod classify;
+mod deployed;
 mod files;
 pub mod judge;
 mod load;
@@ -17,6 +19,7 @@ mod process;
 mod proxies;
 mod real;
 pub mod recording;
+mod relay;
 mod sheet;
 mod spire;
 mod stage;
@@ -24,13 +27,18 @@ mod stage;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::ca::CaError;
 use crate::real::RealError;
 use crate::scenario::Scenario;
+use crate::scenario::action::Action;
 use crate::spire::SpireError;
 use crate::world::WorldError;
 
+pub use deployed::{Deployment, run_deployed};
+
 use judge::{Verdict, judge};
 use recording::Recording;
+use sheet::Sheet;
 use stage::Stage;
 
 /// How a run is to be done.
@@ -65,6 +73,9 @@ pub enum RunError {
         /// What is known.
         why: String,
     },
+    /// A deployment that does not answer as it should before anything was done to it.
+    #[error("the deployment is not ready: {0}")]
+    Unready(String),
     /// A file or a directory.
     #[error("a file: {0}")]
     File(#[from] std::io::Error),
@@ -74,9 +85,20 @@ pub enum RunError {
     /// A real SPIRE.
     #[error(transparent)]
     Real(#[from] RealError),
-    /// Certificates.
+    /// The world of the simulated SPIRE.
     #[error(transparent)]
     World(#[from] WorldError),
+    /// Certificates.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// A deployment's caller.
+    #[error("the caller {id}: {why}")]
+    Caller {
+        /// Its ID.
+        id: String,
+        /// What is wrong.
+        why: &'static str,
+    },
 }
 
 /// What came of a run.
@@ -132,16 +154,29 @@ pub async fn run(
     })
 }
 
+/// Where steps are done.
+trait Acts: Sync + Send {
+    /// Where what happens is noted.
+    fn sheet(&self) -> &Sheet;
+
+    /// Does one step, and notes when.
+    fn act(
+        &mut self,
+        planned_ms: u64,
+        action: &Action,
+    ) -> impl Future<Output = Result<(), RunError>> + Send;
+}
+
 /// The steps at their distances from each other: one that takes long moves those after it.
 async fn play(
-    stage: &mut Stage,
+    stage: &mut impl Acts,
     scenario: &Scenario,
     tell: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<(), RunError> {
     let (mut planned, mut began) = (0, 0);
     for step in &scenario.timeline.steps {
         until(stage, began + (step.at_ms - planned)).await;
-        (planned, began) = (step.at_ms, stage.sheet.now_ms());
+        (planned, began) = (step.at_ms, stage.sheet().now_ms());
         tell(&format!("{:>6} ms  {}", began, step.action));
         stage.act(step.at_ms, &step.action).await?;
     }
@@ -149,7 +184,7 @@ async fn play(
     Ok(())
 }
 
-async fn until(stage: &Stage, at_ms: u64) {
-    let wait = at_ms.saturating_sub(stage.sheet.now_ms());
+async fn until(stage: &impl Acts, at_ms: u64) {
+    let wait = at_ms.saturating_sub(stage.sheet().now_ms());
     tokio::time::sleep(Duration::from_millis(wait)).await;
 }

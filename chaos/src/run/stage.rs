@@ -15,7 +15,7 @@ use super::proxies::BadProxies;
 use super::recording::Event;
 use super::sheet::Sheet;
 use super::spire::Spire;
-use super::{Options, RunError};
+use super::{Acts, Options, RunError};
 
 /// How long the first bundles may take.
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -37,6 +37,24 @@ pub(super) struct Stage {
     proxies: BadProxies,
     pub(super) callers: Arc<Callers>,
     pub(super) sheet: Arc<Sheet>,
+}
+
+impl Acts for Stage {
+    fn sheet(&self) -> &Sheet {
+        &self.sheet
+    }
+
+    async fn act(&mut self, planned_ms: u64, action: &Action) -> Result<(), RunError> {
+        let began_ms = self.sheet.now_ms();
+        self.perform(action).await?;
+        self.sheet.event(Event {
+            planned_ms,
+            began_ms,
+            done_ms: self.sheet.now_ms(),
+            action: action.clone(),
+        });
+        Ok(())
+    }
 }
 
 impl Stage {
@@ -87,19 +105,6 @@ impl Stage {
 
     pub(super) fn socket(&self) -> PathBuf {
         self.home.path("agent.sock")
-    }
-
-    /// Does one step, and notes when.
-    pub(super) async fn act(&mut self, planned_ms: u64, action: &Action) -> Result<(), RunError> {
-        let began_ms = self.sheet.now_ms();
-        self.perform(action).await?;
-        self.sheet.event(Event {
-            planned_ms,
-            began_ms,
-            done_ms: self.sheet.now_ms(),
-            action: action.clone(),
-        });
-        Ok(())
     }
 
     async fn perform(&mut self, action: &Action) -> Result<(), RunError> {

@@ -91,6 +91,8 @@ pub enum Records {
     Stuck,
     /// Onto a full disk.
     Full,
+    /// Where the owner of a deployment wants them: nothing is promised. No file says so.
+    Elsewhere,
 }
 
 /// The clock of the agent's process.

@@ -103,6 +103,7 @@ fn recorded(scenario: &Scenario, recording: &Recording) -> Result<String, String
         Records::Kept => true,
         Records::Lossy => false,
         Records::Stuck | Records::Full => return Ok("the sink takes none".to_owned()),
+        Records::Elsewhere => return Ok("not looked at: they are their owner's".to_owned()),
     };
     let ends: Vec<u64> = recording
         .lives
@@ -141,6 +142,7 @@ fn lives(recording: &Recording) -> Result<String, String> {
     let mut untold = recording.lives.iter().filter(|life| !life.as_told);
     match untold.find_map(|life| life.ended_ms) {
         Some(at_ms) => Err(format!("the agent ended by itself at {at_ms} ms")),
+        None if recording.lives.is_empty() => Ok("not seen from outside".to_owned()),
         None => Ok(format!("{} in all", recording.lives.len())),
     }
 }
