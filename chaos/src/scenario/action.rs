@@ -374,3 +374,25 @@ impl fmt::Display for Action {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::caller::Caller;
+
+    #[test]
+    fn every_word_of_a_scenario_is_in_the_readme() {
+        let readme = include_str!("../../README.md");
+        let words = SPIRE.iter().map(|(word, _)| *word).chain(SPIRE_WITH);
+        let words = words.chain(PROCESS.iter().map(|(word, _)| *word));
+        let words = words.chain(ROOM.iter().map(|(word, _)| *word));
+        let words = words.chain(DAMAGE.iter().map(|(word, _)| *word));
+        let words = words.chain(PROXY.iter().map(|(word, _)| *word));
+        let words = words.chain(SUBJECTS);
+        for word in words.chain(Caller::ALL.iter().map(|(word, _)| *word)) {
+            // Alone, or with what goes with it.
+            let (alone, with) = (format!("`{word}`"), format!("`{word} "));
+            assert!(readme.contains(&alone) || readme.contains(&with), "{word}");
+        }
+    }
+}
