@@ -92,3 +92,54 @@ async fn labels_are_closed_lists() {
     assert!(series.count() < 200, "{page}");
     assert!(!page.contains("spiffe://"), "{page}");
 }
+
+const ALERTS: &str = include_str!("../../../deploy/prometheus/alerts.yaml");
+const ALERTS_TEST: &str = include_str!("../../../deploy/prometheus/alerts_test.yaml");
+const RUNBOOK: &str = include_str!("../../../deploy/prometheus/RUNBOOK.md");
+const DASHBOARD: &str = include_str!("../../../deploy/grafana/dashboard.json");
+
+/// Names of ours in a text; of a histogram's series the family.
+fn named(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words
+        .filter(|word| word.starts_with("spiffe_agent_"))
+        .map(|word| word.trim_end_matches("_bucket").to_owned())
+        .collect()
+}
+
+#[test]
+fn rules_and_dashboard_name_what_there_is() {
+    let there = listed("**Metrics.**");
+    for (name, text) in [
+        ("alerts", ALERTS),
+        ("their test", ALERTS_TEST),
+        ("runbook", RUNBOOK),
+        ("dashboard", DASHBOARD),
+    ] {
+        let odd: Vec<_> = named(text).difference(&there).cloned().collect();
+        assert!(odd.is_empty(), "{name}: {odd:?}");
+    }
+    // And all of it is on the dashboard.
+    assert_eq!(named(DASHBOARD), there);
+}
+
+#[test]
+fn each_alert_has_a_test_and_a_section() {
+    let names = ALERTS
+        .lines()
+        .filter_map(|line| line.split_once("- alert: "));
+    let names: Vec<&str> = names.map(|(_, name)| name).collect();
+    assert!(!names.is_empty());
+    for name in &names {
+        assert!(
+            ALERTS_TEST.contains(&format!("- name: {name} fires\n")),
+            "{name}"
+        );
+        assert!(
+            ALERTS.contains(&format!("RUNBOOK.md#{}\n", name.to_lowercase())),
+            "{name}"
+        );
+    }
+    let sections = RUNBOOK.lines().filter_map(|line| line.strip_prefix("## "));
+    assert_eq!(sections.collect::<Vec<_>>(), names);
+}
