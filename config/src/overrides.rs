@@ -108,6 +108,11 @@ impl Overrides {
         self
     }
 
+    /// Whether a flag or a variable says anything of it.
+    pub(crate) fn name(&self, which: Override) -> bool {
+        self.flags.contains_key(&which) || self.variables.contains_key(&which)
+    }
+
     /// The value, by precedence; the default is the caller's.
     pub(crate) fn pick<T>(
         &self,

@@ -209,8 +209,9 @@ fn agent(
         source: Source::File,
     });
     let insecure = insecure_plaintext.value;
+    let door = block.grpc_address.is_some() || overrides.name(Override::GrpcAddress);
     let grpc = grpc(&block, file, ids, insecure, (overrides, problems));
-    if let Some(at) = proxies_at.filter(|_| ids_alone && grpc.is_none()) {
+    if let Some(at) = proxies_at.filter(|_| ids_alone && !door) {
         let advice = "name the proxy's account, uid:N or gid:N, or open a door with grpc-address \
                       (--grpc-address, AGENT_GRPC_ADDRESS)";
         problems.push(Problem::new(at, Rule::NobodyAtTheDoor).advise(advice));

@@ -208,6 +208,33 @@ fn plaintext_beyond_loopback_needs_insistence() {
     assert!(Settings::resolve(file(), &insists).is_ok());
 }
 
+/// A SPIFFE ID is asked for in TLS alone: without a door it would read as one proxy and admit whoever
+/// may open the Unix socket.
+#[test]
+fn ids_alone_need_a_door_that_can_ask_for_one() {
+    let id = "spiffe://example.org/proxy";
+    let text = format!("agent {{\n    trusted-proxies \"{id}\"\n}}");
+    let file = || Some(FileConfig::parse("f", &text).unwrap());
+    let refused = |overrides: &Overrides| told(&Settings::resolve(file(), overrides).unwrap_err());
+    let rule = "`trusted-proxies` names SPIFFE IDs alone";
+    let in_file = refused(&Overrides::default());
+    assert!(in_file.starts_with(&format!("f:2:5: {rule}")), "{in_file}");
+    assert!(in_file.contains("uid:N"), "{in_file}");
+    let flag = Overrides::default().with_flag(Override::TrustedProxies, id);
+    let by_flag = told(&Settings::resolve(None, &flag).unwrap_err());
+    assert!(
+        by_flag.starts_with(&format!("--trusted-proxy: {rule}")),
+        "{by_flag}"
+    );
+    let door = Overrides::default().with_flag(Override::GrpcAddress, "127.0.0.1:50051");
+    assert!(Settings::resolve(file(), &door).is_ok());
+    let both = Overrides::default().with_flag(Override::TrustedProxies, format!("uid:5,{id}"));
+    assert!(Settings::resolve(file(), &both).is_ok());
+    // An address that is wrong is the one thing to say.
+    let wrong = Overrides::default().with_flag(Override::GrpcAddress, "x");
+    assert!(!refused(&wrong).contains(rule));
+}
+
 #[test]
 fn an_excerpt_points_at_the_mistake() {
     let text = "tls {\n    require-mtls \"x\"\n}\n";
