@@ -140,12 +140,17 @@ mod tests {
     use super::super::plan::Signal;
     use super::*;
 
-    const BATCH: Batch = Batch {
-        queue: NonZeroUsize::new(8).unwrap(),
-        size: NonZeroUsize::new(3).unwrap(),
-        delay: Duration::from_secs(5),
-        timeout: Duration::from_secs(30),
-    };
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const SOON: Duration = Duration::from_millis(50);
+
+    fn batch(delay: Duration, timeout: Duration) -> Batch {
+        Batch {
+            queue: NonZeroUsize::new(8).unwrap(),
+            size: NonZeroUsize::new(3).unwrap(),
+            delay,
+            timeout,
+        }
+    }
 
     struct Stage {
         queue: Queue<u32>,
@@ -156,9 +161,12 @@ mod tests {
 
     impl Stage {
         /// Whatever is exported is kept; what is not `accepted` fails.
-        fn new(accepted: impl Fn(&[u32]) -> OTelSdkResult + Send + Sync + 'static) -> Self {
+        fn new(
+            delay: Duration,
+            accepted: impl Fn(&[u32]) -> OTelSdkResult + Send + Sync + 'static,
+        ) -> Self {
             let losses = Arc::new(Losses::new(Signal::Traces));
-            let (queue, batches) = queue(BATCH, &losses);
+            let (queue, batches) = queue(batch(delay, HOUR), &losses);
             let stop = CancellationToken::new();
             let exported: Arc<Mutex<Vec<Vec<u32>>>> = Arc::default();
             let seen = Arc::clone(&exported);
@@ -175,8 +183,8 @@ mod tests {
             }
         }
 
-        fn exported(&self) -> Vec<Vec<u32>> {
-            self.exported.lock().unwrap().clone()
+        async fn exports(&self, expected: &[&[u32]]) {
+            until(|| *self.exported.lock().unwrap() == expected).await;
         }
 
         fn lost(&self) -> [u64; 2] {
@@ -188,71 +196,76 @@ mod tests {
         }
     }
 
-    /// The clock is paused: it moves when nothing else can.
-    async fn pass(time: Duration) {
-        sleep(time).await;
+    async fn until(mut is: impl FnMut() -> bool) {
+        let waiting = async {
+            while !is() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), waiting).await.unwrap();
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_few_wait_for_the_delay_and_a_batch_goes_at_once() {
-        let stage = Stage::new(|_| Ok(()));
+    #[tokio::test]
+    async fn a_few_wait_for_the_delay() {
+        let stage = Stage::new(SOON, |_| Ok(()));
+        let begun = std::time::Instant::now();
         stage.put(0..2);
-        pass(Duration::from_millis(4_900)).await;
-        assert_eq!(stage.exported(), [[0; 0]; 0]);
-        pass(Duration::from_millis(200)).await;
-        assert_eq!(stage.exported(), [[0, 1]]);
-        stage.put(2..5);
-        pass(Duration::from_millis(1)).await;
-        assert_eq!(stage.exported(), [vec![0, 1], vec![2, 3, 4]]);
+        stage.exports(&[&[0, 1]]).await;
+        assert!(begun.elapsed() >= SOON);
+    }
+
+    #[tokio::test]
+    async fn a_batch_goes_at_once() {
+        let stage = Stage::new(HOUR, |_| Ok(()));
+        stage.put(0..4);
+        stage.exports(&[&[0, 1, 2], &[3]]).await;
+        stage.put(4..7);
+        stage.exports(&[&[0, 1, 2], &[3], &[4, 5, 6]]).await;
         assert_eq!(stage.lost(), [0, 0]);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_finds_no_room_is_counted() {
-        let stage = Stage::new(|_| Ok(()));
+        let stage = Stage::new(HOUR, |_| Ok(()));
         stage.put(0..10);
         assert_eq!(stage.lost(), [2, 0]);
-        pass(Duration::from_millis(1)).await;
-        assert_eq!(stage.exported().concat(), (0..8).collect::<Vec<_>>());
+        stage.exports(&[&[0, 1, 2], &[3, 4, 5], &[6, 7]]).await;
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_the_collector_does_not_take_is_counted_and_the_next_is_tried() {
-        let stage = Stage::new(|batch| match batch.first() {
+        let stage = Stage::new(HOUR, |batch| match batch.first() {
             Some(0) => Err(OTelSdkError::InternalFailure("no".to_owned())),
             _ => Ok(()),
         });
         stage.put(0..5);
-        pass(Duration::from_secs(6)).await;
-        assert_eq!(stage.exported(), [vec![0, 1, 2], vec![3, 4]]);
+        stage.exports(&[&[0, 1, 2], &[3, 4]]).await;
         assert_eq!(stage.lost(), [0, 3]);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_stop_delivers_what_is_left() {
-        let stage = Stage::new(|_| Ok(()));
+        let stage = Stage::new(HOUR, |_| Ok(()));
         stage.put(0..2);
         stage.stop.cancel();
-        pass(Duration::from_millis(1)).await;
-        assert_eq!(stage.exported(), [[0, 1]]);
+        stage.exports(&[&[0, 1]]).await;
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_takes_forever_holds_up_for_a_timeout_and_then_it_counts() {
         let losses = Arc::new(Losses::new(Signal::Logs));
-        let (queue, batches) = queue(BATCH, &losses);
+        let (queue, batches) = queue(batch(SOON, SOON), &losses);
         let stop = CancellationToken::new();
         tokio::spawn(batches.run(stop, |_: Vec<u32>| std::future::pending()));
         (0..20).for_each(|item| queue.put(item));
         assert_eq!(losses.total(Loss::QueueFull), 12);
-        pass(Duration::from_secs(95)).await;
-        assert_eq!(losses.total(Loss::NotDelivered), 8);
+        until(|| losses.total(Loss::NotDelivered) == 8).await;
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_is_left_at_the_end_is_counted() {
         let losses = Arc::new(Losses::new(Signal::Logs));
-        let (queue, batches) = queue(BATCH, &losses);
+        let (queue, batches) = queue(batch(HOUR, HOUR), &losses);
         (0..5).for_each(|item: u32| queue.put(item));
         drop(batches);
         assert_eq!(losses.total(Loss::NotDelivered), 5);

@@ -274,3 +274,6 @@ fn count(of: usize) -> i64 {
 fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;
