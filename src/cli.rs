@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use config::{Override, Overrides};
+
+use crate::output::Output;
 
 /// Authenticates workloads by their SPIFFE identity for a reverse proxy.
 #[derive(Debug, Parser)]
@@ -59,6 +62,16 @@ pub(crate) enum Command {
     CheckConfig(CheckConfig),
     /// Decision records
     Audit(Audit),
+    /// Explain what the agent says about a credential: every check, the rule that decides, what to do
+    Explain(Explain),
+    /// Show what the Workload API gives this process: SVIDs and bundles
+    Inspect(Inspect),
+    /// Print every setting in force, and who said so: flag, environment, file or default
+    PrintConfig(PrintConfig),
+    /// Print a shell's completions
+    Completions(Completions),
+    /// Print a manual page
+    Man(Man),
     /// See the agent at work, on a simulated SPIRE
     #[cfg(feature = "demo")]
     Demo(Demo),
@@ -99,14 +112,93 @@ pub(crate) struct Verify {
     pub(crate) output: Output,
 }
 
-/// Who reads what is printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// A person
-    #[default]
-    Text,
-    /// A program
-    Json,
+/// What to explain, and by what.
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// A PEM or DER file, a header's value, or audit records; - or nothing is standard input
+    #[arg(conflicts_with = "header")]
+    pub(crate) file: Option<PathBuf>,
+    /// The credential header's value
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) header: Option<String>,
+    /// The value of RFC 9440's chain header
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) header_chain: Option<String>,
+    /// Configuration file (KDL)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) bundles: Bundles,
+    /// PEM files by which recorded decisions are judged again
+    #[arg(long, value_name = "DIR")]
+    pub(crate) credentials: Option<PathBuf>,
+    /// As if SPIRE were away for longer than unavailable-after-ms
+    #[arg(long)]
+    pub(crate) outage: bool,
+    /// As of this moment: RFC 3339, or seconds since 1970
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
+    /// The form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// Where bundles come from: else the Workload API.
+#[derive(Args, Debug)]
+pub(crate) struct Bundles {
+    /// A bundle: PEM, DER or SPIFFE JSON; repeat
+    #[arg(long, value_name = "DOMAIN=FILE")]
+    pub(crate) bundle: Vec<String>,
+    /// Directory where an agent kept bundles
+    #[arg(long, value_name = "DIR", conflicts_with = "bundle")]
+    pub(crate) state_dir: Option<String>,
+    /// SPIRE agent socket [env: SPIRE_AGENT_SOCKET] [default: /run/spire/sockets/agent.sock]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) spire_socket: Option<String>,
+}
+
+/// What to ask SPIRE, and how to show it.
+#[derive(Args, Debug)]
+pub(crate) struct Inspect {
+    /// SPIRE agent socket [env: SPIRE_AGENT_SOCKET] [default: /run/spire/sockets/agent.sock]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) spire_socket: Option<String>,
+    /// Show every change until interrupted
+    #[arg(long, conflicts_with = "write")]
+    pub(crate) watch: bool,
+    /// Write SVIDs, keys and bundles into this directory, as PEM
+    #[arg(long, value_name = "DIR")]
+    pub(crate) write: Option<PathBuf>,
+    /// Wait for an answer at most this long [default: 5000]
+    #[arg(long, value_name = "MS")]
+    pub(crate) timeout_ms: Option<u64>,
+    /// The form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// What would be in force.
+#[derive(Args, Debug)]
+pub(crate) struct PrintConfig {
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+    /// The form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// For which shell.
+#[derive(Args, Debug)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+/// Of what.
+#[derive(Args, Debug)]
+pub(crate) struct Man {
+    /// A command; without it, the page of the program
+    pub(crate) command: Option<String>,
 }
 
 /// How to show.

@@ -8,10 +8,18 @@ mod cli;
 #[cfg(feature = "demo")]
 mod demo;
 mod exit;
+mod explain;
+mod inspect;
 mod logging;
 mod machine;
+mod material;
+mod output;
+mod print_config;
+mod read;
 mod serve;
+mod shell;
 mod telemetry;
+mod when;
 
 use std::process::ExitCode;
 
@@ -25,6 +33,11 @@ fn main() -> ExitCode {
         None => serve::run(&cli.serve),
         Some(Command::CheckConfig(args)) => check_config::run(args, &cli.serve),
         Some(Command::Audit(args)) => Ok(audit::run(args)),
+        Some(Command::Explain(args)) => explain::run(args),
+        Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::PrintConfig(args)) => print_config::run(args),
+        Some(Command::Completions(args)) => shell::completions(args),
+        Some(Command::Man(args)) => shell::man(args),
         #[cfg(feature = "demo")]
         Some(Command::Demo(args)) => demo::run(args),
     };

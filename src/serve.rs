@@ -7,7 +7,7 @@ use actors::agent::Agent;
 #[cfg(not(feature = "chaos-hooks"))]
 use actors::clock::Clock;
 use anyhow::Context as _;
-use config::{Bound, FileConfig, Settings};
+use config::{Bound, FileConfig, Overrides, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Serve;
@@ -77,7 +77,15 @@ pub(crate) fn settings(args: &Serve) -> anyhow::Result<Option<Settings>> {
             None => return Ok(None),
         },
     };
-    match Settings::resolve(file, &args.overrides()) {
+    resolve(file, &args.overrides())
+}
+
+/// The settings, or `None` once everything that is wrong with them was said.
+pub(crate) fn resolve(
+    file: Option<FileConfig>,
+    overrides: &Overrides,
+) -> anyhow::Result<Option<Settings>> {
+    match Settings::resolve(file, overrides) {
         Ok(settings) => Ok(Some(settings)),
         Err(errors) => {
             logging::say_error(&format!("{:?}", miette::Report::new(errors)));

@@ -39,9 +39,9 @@ const PRODUCTION: &str = include_str!("../config/examples/production.kdl");
 /// A newcomer's two commands, each in a code block of its own.
 const COMMANDS: [&str; 2] = ["cargo run --release -- demo", "cargo test --workspace"];
 
-/// What is written like a reason and is none: words of Envoy, and of the logging library. Those of
-/// OpenTelemetry are held against the code beside what reads them.
-const NOT_REASONS: [&str; 3] = ["SANITIZE_SET", "ACCEPT_UNTRUSTED", "RUST_LOG"];
+/// What is written like a reason and is none: words of Envoy, of the logging library and of terminals.
+/// Those of OpenTelemetry are held against the code beside what reads them.
+const NOT_REASONS: [&str; 4] = ["SANITIZE_SET", "ACCEPT_UNTRUSTED", "RUST_LOG", "NO_COLOR"];
 
 /// The blocks of the configuration.
 const BLOCKS: [&str; 8] = [
@@ -77,6 +77,16 @@ fn the_table_of_reasons_is_the_list_of_reasons() {
     let reasons = Reason::ALL.iter().map(|reason| reason.as_str());
     let expected: Vec<(&str, &str)> = reasons.zip(statuses.iter().map(String::as_str)).collect();
     assert_eq!(listed, expected);
+}
+
+/// What `explain` says is what the table says.
+#[test]
+fn the_table_of_reasons_says_what_the_program_says() {
+    for (row, reason) in table(section(README, "## Reasons")).iter().zip(Reason::ALL) {
+        let cells = cells(row);
+        assert_eq!(plain(cells[2]), reason.means(), "{reason}");
+        assert_eq!(plain(cells[3]), reason.advice(), "{reason}");
+    }
 }
 
 #[test]
@@ -170,17 +180,28 @@ fn timings_and_header_names_have_their_defaults() {
 #[test]
 fn flags_are_those_of_the_program() {
     let mut program = flags(&help(&[]));
-    program.extend(flags(&help(&["check-config"])));
     program.extend(flags(&help(&["audit", "verify"])));
-    if cfg!(feature = "demo") {
-        program.extend(flags(&help(&["demo"])));
-    } else {
+    for command in commands() {
+        program.extend(flags(&help(&[&command])));
+    }
+    if !cfg!(feature = "demo") {
         program.insert("--once".to_owned());
     }
     // A line that calls cargo has cargo's flags.
     let lines = README.lines().filter(|line| !line.starts_with("cargo "));
     let listed: BTreeSet<String> = lines.flat_map(flags).collect();
     assert_eq!(listed, program);
+}
+
+#[test]
+fn commands_are_those_of_the_program() {
+    let mut program = commands();
+    program.insert("demo".to_owned());
+    let (_, below) = README.split_once("\n### Commands\n").unwrap();
+    let listed = first_column(below);
+    let names = listed.iter().filter(|cell| *cell != "(none)");
+    let names = names.filter_map(|cell| cell.split_whitespace().next());
+    assert_eq!(names.map(str::to_owned).collect::<BTreeSet<_>>(), program);
 }
 
 #[test]
@@ -357,6 +378,18 @@ fn cells(row: &str) -> Vec<&str> {
     inside.split('|').map(str::trim).collect()
 }
 
+/// Without code marks, and links as their words.
+fn plain(text: &str) -> String {
+    let mut parts = text.split('[');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (words, rest) = part.split_once("](").unwrap_or((part, ""));
+        plain.push_str(words);
+        plain.push_str(rest.split_once(')').map_or("", |(_, after)| after));
+    }
+    plain.replace('`', "")
+}
+
 fn row(start: &str) -> &'static str {
     let found = README.lines().find(|line| line.starts_with(start));
     found.unwrap_or_else(|| panic!("no row {start:?}"))
@@ -441,6 +474,18 @@ fn agent() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
     command.env_clear();
     command
+}
+
+/// The subcommands that the program itself lists.
+fn commands() -> BTreeSet<String> {
+    let help = help(&[]);
+    let (_, below) = help.split_once("Commands:\n").unwrap();
+    let lines = below.lines().take_while(|line| !line.is_empty());
+    let names = lines.filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
+    names
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
 }
 
 fn help(subcommand: &[&str]) -> String {

@@ -37,6 +37,15 @@ pub struct Configured {
     observer: Arc<dyn Observer>,
 }
 
+/// How much of a credential is read under these bounds.
+#[must_use]
+pub fn credential_bounds(bounds: &config::Bounds) -> proto::cert_header::Bounds {
+    proto::cert_header::Bounds {
+        header_bytes: bounds.count(Bound::HeaderBytes),
+        certificates: bounds.count(Bound::Certificates),
+    }
+}
+
 impl Configured {
     /// Puts the settings in force.
     ///
@@ -49,11 +58,7 @@ impl Configured {
         observer: Arc<dyn Observer>,
     ) -> Result<Self, PolicyError> {
         let bounds = &settings.agent().bounds;
-        let credential = proto::cert_header::Bounds {
-            header_bytes: bounds.count(Bound::HeaderBytes),
-            certificates: bounds.count(Bound::Certificates),
-        };
-        let policies = Policies::new(bounds.count(Bound::Policies), credential);
+        let policies = Policies::new(bounds.count(Bound::Policies), credential_bounds(bounds));
         let initial = settings
             .policy()
             .cloned()

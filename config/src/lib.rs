@@ -13,6 +13,7 @@ mod agent;
 mod blocks;
 mod bounds;
 mod decode;
+mod effective;
 mod endpoint;
 mod file;
 mod json;
@@ -29,6 +30,7 @@ mod tree;
 mod values;
 
 pub use bounds::{Bound, Bounds, Limit};
+pub use effective::{Effective, Value};
 pub use endpoint::{MAX_SOCKET_PATH_BYTES, SocketPath, SocketPathError};
 pub use file::{FileConfig, MAX_CONFIG_BYTES};
 pub use json::{Json, MAX_PUSH_DEPTH, MAX_PUSH_VALUES};

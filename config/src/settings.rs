@@ -38,6 +38,8 @@ pub struct Agent {
     pub socket_mode: SocketMode,
     /// Its group, if not our own.
     pub socket_group: Option<Sourced<String>>,
+    /// Whose word counts, as it was said.
+    pub trusted_proxies: Option<Sourced<Vec<TrustedProxy>>>,
     /// Users and groups whose processes may connect to Unix sockets; empty: whoever the mode admits.
     pub trusted_accounts: Vec<TrustedProxy>,
     /// The gRPC door, and how it knows its callers.
@@ -196,7 +198,8 @@ fn agent(
     let proxies_at = proxies
         .as_ref()
         .map(|proxies| place(proxies.source, "agent.trusted-proxies", file));
-    let (ids, trusted_accounts) = split(proxies.map_or_else(Vec::new, |proxies| proxies.value));
+    let named = proxies.as_ref().map(|proxies| proxies.value.as_slice());
+    let (ids, trusted_accounts) = split(named.unwrap_or_default());
     let ids_alone = !ids.is_empty() && trusted_accounts.is_empty();
     let insecure_plaintext = switch(
         Override::InsecurePlaintext,
@@ -223,6 +226,7 @@ fn agent(
             .unwrap_or_else(|| constant_socket(DEFAULT_AGENT_SOCKET)),
         socket_mode: block.socket_mode.unwrap_or_default(),
         socket_group: overrides.pick(Override::SocketGroup, group, block.socket_group, problems),
+        trusted_proxies: proxies,
         trusted_accounts,
         // With a file of its own, the process's operator has spoken.
         accept_pushed_config: accept.unwrap_or(Sourced::default(file.is_none())),
@@ -278,13 +282,13 @@ fn trusted_proxies(text: &str) -> Result<Vec<TrustedProxy>, Complaint> {
 }
 
 /// Identities for TLS, accounts for Unix sockets.
-fn split(proxies: Vec<TrustedProxy>) -> (Vec<WorkloadId>, Vec<TrustedProxy>) {
+fn split(proxies: &[TrustedProxy]) -> (Vec<WorkloadId>, Vec<TrustedProxy>) {
     let mut ids = Vec::new();
     let mut accounts = Vec::new();
     for proxy in proxies {
         match proxy {
-            TrustedProxy::Spiffe(id) => ids.push(id),
-            account => accounts.push(account),
+            TrustedProxy::Spiffe(id) => ids.push(id.clone()),
+            account => accounts.push(account.clone()),
         }
     }
     (ids, accounts)

@@ -121,6 +121,19 @@ pub struct Timings {
     pub withdrawal_grace_ms: u64,
 }
 
+impl Timings {
+    /// One of them, in the unit of its key.
+    #[must_use]
+    pub const fn value(&self, timing: Timing) -> u64 {
+        match timing {
+            Timing::BundleRefreshIntervalS => self.bundle_refresh_interval_s,
+            Timing::ApiTimeoutMs => self.api_timeout_ms,
+            Timing::UnavailableAfterMs => self.unavailable_after_ms,
+            Timing::WithdrawalGraceMs => self.withdrawal_grace_ms,
+        }
+    }
+}
+
 /// The block as named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SpireBlock {

@@ -4,9 +4,10 @@ mod told;
 
 use actors::audit::{LineHash, verify_files};
 
-use crate::cli::{Audit, AuditCommand, Output, Verify};
+use crate::cli::{Audit, AuditCommand, Verify};
 use crate::exit::Exit;
 use crate::logging::{say, say_error};
+use crate::output::Output;
 
 /// Runs one of the commands about records.
 pub(crate) fn run(args: &Audit) -> Exit {

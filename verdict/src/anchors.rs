@@ -261,6 +261,12 @@ impl Anchor {
         name_text(&self.authority.subject)
     }
 
+    /// Its subject key identifier, if it has one.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&[u8]> {
+        self.authority.key_id.as_deref()
+    }
+
     /// The first second at which it may be used.
     #[must_use]
     pub const fn not_before(&self) -> UnixSeconds {

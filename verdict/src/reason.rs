@@ -1,5 +1,7 @@
 //! The closed list of reasons: one label for the audit record, the metric, the span and the log.
 
+mod advice;
+
 /// Why a request was, or would have been, denied. The order is the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {

@@ -61,7 +61,7 @@ async fn hand_over(id: AttemptId, message: X509BundlesResponse, owner: &ActorRef
 }
 
 /// No HTTP/2 keepalive: Go's gRPC servers drop clients that ping more than once in five minutes.
-async fn connect(socket: &Path) -> Result<Channel, tonic::transport::Error> {
+pub(super) async fn connect(socket: &Path) -> Result<Channel, tonic::transport::Error> {
     let socket = socket.to_owned();
     let connector = service_fn(move |_: Uri| {
         let socket = socket.clone();
@@ -72,8 +72,13 @@ async fn connect(socket: &Path) -> Result<Channel, tonic::transport::Error> {
         .await
 }
 
-fn request() -> Request<X509BundlesRequest> {
-    let mut request = Request::new(X509BundlesRequest {});
+pub(super) fn request() -> Request<X509BundlesRequest> {
+    with_header(X509BundlesRequest {})
+}
+
+/// Without this header no call is answered (Workload Endpoint, section 3).
+pub(super) fn with_header<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
     request.metadata_mut().insert(
         SECURITY_HEADER,
         MetadataValue::from_static(SECURITY_HEADER_VALUE),

@@ -120,6 +120,16 @@ fn withdrawn() -> Loaded {
     }
 }
 
+/// What a start would find there, and why it would find nothing. Touches nothing; blocks.
+#[must_use]
+pub fn look(dir: &Path, socket: &Path, clock: &Clock) -> (Loaded, Option<String>) {
+    let shelf = Shelf::new(dir.to_owned(), Box::new(NoFaults));
+    match shelf.read(socket) {
+        Ok(content) => (restore(content, clock), None),
+        Err(why) => (Loaded::nothing(), Some(why.to_string())),
+    }
+}
+
 fn restore(content: Content, clock: &Clock) -> Loaded {
     let (contact, bundles) = match content.record {
         Record::Tombstone => return withdrawn(),

@@ -188,7 +188,9 @@ fn malformed(rule: CertificateError) -> Refusal {
     .into()
 }
 
-fn sha256(der: &[u8]) -> [u8; 32] {
+/// SHA-256 of a certificate's DER, as [`Leaf::sha256`] has it.
+#[must_use]
+pub fn sha256(der: &[u8]) -> [u8; 32] {
     let mut octets = [0; 32];
     for (to, from) in octets
         .iter_mut()

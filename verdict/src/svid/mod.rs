@@ -35,7 +35,7 @@ pub use certificate::{CertificateError, EXTENSIONS_MAX, SERIAL_MAX_OCTETS};
 pub use der::DerError;
 pub use identity::VerifiedIdentity;
 pub use key::{KeyError, KeyKind, RSA_MAX_BITS, RSA_MIN_BITS};
-pub use leaf::Leaf;
+pub use leaf::{Leaf, sha256 as fingerprint};
 pub use name::NAME_TEXT_MAX_BYTES;
 pub use path::{PATH_MAX_INTERMEDIATES, SIGNATURES_MAX, validate};
 pub use refusal::{IdRule, LeafRule, Malformed, PathRule, Place, Refusal};

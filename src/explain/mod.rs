@@ -1,0 +1,120 @@
+//! `explain`: what the agent says about a credential, check by check, and what to do about it.
+//!
+//! The checks are the product's own: the header is read by `proto`, judged by the code of the
+//! validation workers, and decided by `verdict`. Nothing here knows a rule.
+
+mod case;
+mod input;
+mod page;
+mod record;
+
+use std::sync::Arc;
+
+use actors::audit::Recorded;
+use actors::configured::credential_bounds;
+use actors::policies::{InForce, Policies};
+use anyhow::Context as _;
+use config::{FileConfig, Override, Overrides, Settings};
+use verdict::time::Now;
+
+use self::case::Case;
+use self::input::{Input, Lines};
+use crate::cli::Explain;
+use crate::exit::Exit;
+use crate::material::{self, Material};
+use crate::output::show;
+use crate::{serve, when};
+
+/// Explains.
+pub(crate) fn run(args: &Explain) -> anyhow::Result<Exit> {
+    let input = input::read(args)?;
+    let Some(settings) = settings(args)? else {
+        return Ok(Exit::Config);
+    };
+    let policy = in_force(&settings)?;
+    let now = moment(args)?;
+    // A record holds its own evidence: nobody is asked unless its credential is judged again.
+    let material = match (&input, &args.credentials) {
+        (Input::Records(_), None) => Material::none(now),
+        _ => gather(args, &settings, now)?,
+    };
+    let case = Case {
+        policy: policy.as_deref(),
+        file: settings.file_name(),
+        material: &material,
+        now,
+    };
+    let explanation = match input {
+        Input::Header { value, chain } => case.header(&value, chain.as_deref()),
+        Input::Chain(chain) => case.chain(&chain),
+        Input::Records(lines) => return records(args, lines, &case),
+    };
+    show(&explanation, args.output)?;
+    Ok(Exit::Success)
+}
+
+/// Explains one record after the other; each must be what its own evidence leads to.
+fn records(args: &Explain, mut lines: Lines, case: &Case<'_>) -> anyhow::Result<Exit> {
+    let credentials = match &args.credentials {
+        Some(dir) => record::credentials(dir)?,
+        None => record::Credentials::new(),
+    };
+    let mut exit = Exit::Success;
+    while let Some(line) = lines.next()? {
+        let recorded = Recorded::parse(line).with_context(|| format!("line {}", lines.number()))?;
+        let explained = record::explain(&recorded, Some(case), &credentials);
+        let differs = explained.again.as_ref().is_some_and(|again| !again.agrees);
+        if explained.contradiction.is_some() || differs {
+            exit = Exit::Failure;
+        }
+        show(&explained, args.output)?;
+    }
+    Ok(exit)
+}
+
+/// The settings that bear on a decision; `None` once everything wrong with them was said.
+fn settings(args: &Explain) -> anyhow::Result<Option<Settings>> {
+    let file: Option<FileConfig> = match &args.config {
+        None => None,
+        Some(path) => match serve::read(path)? {
+            Some(file) => Some(file),
+            None => return Ok(None),
+        },
+    };
+    let mut overrides = Overrides::from_variables(|name| std::env::var_os(name));
+    if let Some(socket) = &args.bundles.spire_socket {
+        overrides = overrides.with_flag(Override::SpireSocket, socket.clone());
+    }
+    serve::resolve(file, &overrides)
+}
+
+/// The policy as the agent would put it in force.
+fn in_force(settings: &Settings) -> anyhow::Result<Option<Arc<InForce>>> {
+    let policies = Policies::new(0, credential_bounds(&settings.agent().bounds));
+    let policy = settings.policy().cloned();
+    Ok(policy.map(|spec| policies.own(spec)).transpose()?)
+}
+
+/// Now, or the moment that is asked about.
+fn moment(args: &Explain) -> anyhow::Result<Now> {
+    let now = when::now();
+    let Some(at) = &args.at else { return Ok(now) };
+    let wall_ms = when::parse(at)?;
+    // Both clocks move alike: the age of what is on disk is told by either.
+    let boot_ms = now
+        .boot_ms
+        .saturating_add(wall_ms.saturating_sub(now.wall_ms));
+    Ok(Now { wall_ms, boot_ms })
+}
+
+fn gather(args: &Explain, settings: &Settings, now: Now) -> anyhow::Result<Material> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.context("start the runtime")?;
+    let material = runtime.block_on(material::gather(&args.bundles, settings, now))?;
+    Ok(match args.outage {
+        true => material::in_outage(material, now),
+        false => material,
+    })
+}

@@ -1,0 +1,104 @@
+//! What commands print: for a person, or for a program. Colours are for terminals only.
+
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// Headings.
+pub(crate) const STRONG: Style = Style::new().bold();
+/// What is as it should be.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// What is not.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// What might not be.
+pub(crate) const DOUBTFUL: Style = AnsiColor::Yellow.on_default();
+/// What matters less.
+pub(crate) const FAINT: Style = Style::new().dimmed();
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one JSON document, or one for each line of a stream
+    Json,
+}
+
+/// What a command found: data for a program, a page for a person.
+pub(crate) trait Report: Serialize {
+    /// Writes the page.
+    fn write(&self, page: &mut Page);
+}
+
+/// A text under way. What others wrote goes through [`clean`] before it stands here.
+#[derive(Default)]
+pub(crate) struct Page(String);
+
+impl Page {
+    /// One more line.
+    pub(crate) fn line(&mut self, text: impl fmt::Display) {
+        // Writing to a string does not fail.
+        let _ = writeln!(self.0, "{text}");
+    }
+
+    /// The page, styled.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Prints a report on standard output.
+pub(crate) fn show(report: &impl Report, output: Output) -> anyhow::Result<()> {
+    match output {
+        Output::Json => say_styled(&format!("{}\n", serde_json::to_string(report)?)),
+        Output::Text => {
+            let mut page = Page::default();
+            report.write(&mut page);
+            say_styled(page.text());
+        }
+    }
+    Ok(())
+}
+
+/// Prints, with colours where somebody sees them: on a terminal, without `NO_COLOR`.
+pub(crate) fn say_styled(text: &str) {
+    let mut stdout = anstream::stdout();
+    // Whoever reads may have read enough.
+    let _ = stdout.write_all(text.as_bytes());
+    let _ = stdout.flush();
+}
+
+/// Bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Text of others on a terminal: nothing in it moves a cursor, rings a bell or pretends to be a line.
+pub(crate) fn clean(text: &str) -> String {
+    let visible = |c: char| match c {
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            char::REPLACEMENT_CHARACTER
+        }
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.chars().map(visible).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clean;
+
+    #[test]
+    fn nothing_of_others_commands_a_terminal() {
+        let hostile = "\x1b]0;owned\x07a\r\nb\u{202e}c\u{9b}2J";
+        assert_eq!(
+            clean(hostile),
+            "\u{fffd}]0;owned\u{fffd}a\u{fffd}\u{fffd}b\u{fffd}c\u{fffd}2J"
+        );
+    }
+}

@@ -1,0 +1,132 @@
+//! The commands that only look: what they print is true, and reads back.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const PRODUCTION: &str = include_str!("../config/examples/production.kdl");
+
+fn agent() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+    command.env_clear();
+    command
+}
+
+fn printed(output: &Output) -> &str {
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+/// Keys and values, without who said so.
+fn values(document: &Value) -> Vec<(&str, &Value)> {
+    let settings = document["settings"].as_array().unwrap().iter();
+    settings
+        .map(|one| (one["key"].as_str().unwrap(), &one["value"]))
+        .collect()
+}
+
+#[test]
+fn what_is_printed_is_a_configuration_that_says_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    let (first, second) = (home.path().join("a.kdl"), home.path().join("b.kdl"));
+    std::fs::write(&first, PRODUCTION).unwrap();
+    let print = |file: &std::path::Path, output: &str| {
+        let mut command = agent();
+        command.arg("print-config").arg("--config").arg(file);
+        command.args(["--output", output]).output().unwrap()
+    };
+    let text = print(&first, "text");
+    // No colours: this is no terminal.
+    assert!(!printed(&text).contains('\u{1b}'));
+    std::fs::write(&second, printed(&text)).unwrap();
+    let (one, two) = (print(&first, "json"), print(&second, "json"));
+    let one: Value = serde_json::from_str(printed(&one)).unwrap();
+    let two: Value = serde_json::from_str(printed(&two)).unwrap();
+    assert_eq!(values(&one), values(&two));
+    assert!(values(&one).len() > 50);
+}
+
+#[test]
+fn each_setting_says_who_said_it() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("c.kdl");
+    std::fs::write(&file, "failure {\n    cache-ttl 7\n}\n").unwrap();
+    let mut command = agent();
+    command.env("SOCKET_GROUP", "proxy");
+    command.args(["print-config", "--output", "json", "--verbose"]);
+    command
+        .args(["--state-dir", "/var/lib/x", "--config"])
+        .arg(&file);
+    let output = command.output().unwrap();
+    let document: Value = serde_json::from_str(printed(&output)).unwrap();
+    assert_eq!(document["policy"], true);
+    let settings = document["settings"].as_array().unwrap();
+    let at = format!("{}:2:5", file.display());
+    for (key, value, source, by) in [
+        (
+            "failure.cache-ttl",
+            Value::from(7),
+            "file",
+            Some(at.as_str()),
+        ),
+        ("failure.enforce", true.into(), "default", None),
+        (
+            "agent.state-dir",
+            "/var/lib/x".into(),
+            "flag",
+            Some("--state-dir"),
+        ),
+        (
+            "agent.socket-group",
+            "proxy".into(),
+            "environment",
+            Some("SOCKET_GROUP"),
+        ),
+        ("headers.trust-basis", Value::Null, "default", None),
+    ] {
+        let setting = settings.iter().find(|one| one["key"] == key).unwrap();
+        assert_eq!(setting["value"], value, "{key}");
+        assert_eq!(setting["source"], source, "{key}");
+        assert_eq!(setting["by"].as_str(), by, "{key}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_is_not_printed() {
+    let output = agent()
+        .args(["print-config", "--socket", "x"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn completions_and_manual_know_the_commands() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = agent().args(["completions", shell]).output().unwrap();
+        let script = printed(&output);
+        for word in ["print-config", "check-config", "spire-socket"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    let output = agent().arg("man").output().unwrap();
+    assert!(printed(&output).contains(".TH sentinel-spiffe-agent 1"));
+    let output = agent().args(["man", "print-config"]).output().unwrap();
+    let page = printed(&output);
+    assert!(
+        page.contains("sentinel-spiffe-agent-print-config"),
+        "{page}"
+    );
+    assert!(page.contains("state\\-dir"), "{page}");
+    let output = agent().args(["man", "no-such"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}

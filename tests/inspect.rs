@@ -1,0 +1,249 @@
+//! `explain` and `inspect` on the built binary, against a simulated SPIRE.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod common;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::process::{Command, Output, Stdio};
+
+use chaos::spire::WorkloadSvid;
+use serde_json::Value;
+
+use common::{FRONTEND, PARTNER, Site};
+
+const POLICY: &str = "tls { client-cert-format \"xfcc\" }\nallowlist {\n exact \"spiffe://example.org/frontend\"\n}\n";
+
+/// The command with nothing of our environment.
+fn agent(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+    command.env_clear().args(arguments);
+    command
+}
+
+fn explained(site: &Site, arguments: &[&str]) -> Value {
+    let policy = site.path("policy.kdl");
+    std::fs::write(&policy, POLICY).unwrap();
+    let mut command = agent(&["explain", "--output", "json", "--config"]);
+    command
+        .arg(&policy)
+        .arg("--spire-socket")
+        .arg(site.path("spire.sock"));
+    json(&command.args(arguments).output().unwrap())
+}
+
+fn json(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+fn answer(explained: &Value) -> (&str, Option<&str>) {
+    let answer = &explained["answer"];
+    (
+        answer["verdict"].as_str().unwrap(),
+        answer["reason"].as_str(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_is_explained_by_what_spire_gives_now() {
+    let site = Site::new();
+    let good = site.world.svid(FRONTEND).unwrap();
+    let explained_good = explained(&site, &["--header", &good.xfcc()]);
+    assert_eq!(answer(&explained_good), ("allow", None));
+    assert_eq!(explained_good["certificate"]["spiffe_id"], FRONTEND);
+    let checks = explained_good["checks"].as_array().unwrap();
+    assert_eq!(checks.len(), 11);
+    assert!(
+        checks
+            .iter()
+            .all(|check| check["outcome"] == "passed" && check["found"].is_string())
+    );
+    let partner = site.world.svid(PARTNER).unwrap().xfcc();
+    let forged = site.world.forged(FRONTEND).unwrap().xfcc();
+    let expired = site.world.expired(FRONTEND).unwrap().xfcc();
+    for (header, reason, check) in [
+        (partner.as_str(), "NOT_ALLOWED", "lists"),
+        (&forged, "UNTRUSTED", "path"),
+        (&expired, "EXPIRED", "validity"),
+        ("", "NO_CREDENTIAL", "presence"),
+        ("Hash=abc", "MALFORMED", "parse"),
+    ] {
+        let explained = explained(&site, &["--header", header]);
+        assert_eq!(answer(&explained), ("deny", Some(reason)));
+        let checks = explained["checks"].as_array().unwrap();
+        let failed: Vec<_> = checks
+            .iter()
+            .filter(|check| check["outcome"] == "failed")
+            .collect();
+        assert_eq!(failed.len(), 1, "{reason}");
+        assert_eq!(failed[0]["check"], check);
+        assert!(failed[0]["found"].is_string());
+        assert!(explained["answer"]["advice"].is_string());
+    }
+    let away = explained(&site, &["--header", &good.xfcc(), "--outage"]);
+    assert_eq!(answer(&away), ("deny", Some("TRUST_UNAVAILABLE")));
+    let later = explained(
+        &site,
+        &["--header", &good.xfcc(), "--at", "2090-01-01T00:00:00Z"],
+    );
+    assert_eq!(answer(&later), ("deny", Some("EXPIRED")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_certificates_are_explained_by_files_of_bundles() {
+    let site = Site::new();
+    let svid = site.world.svid(FRONTEND).unwrap();
+    let (pem, der) = (site.path("svid.pem"), site.path("svid.der"));
+    std::fs::write(&pem, format!("subject: x\n{}", svid.chain_pem())).unwrap();
+    std::fs::write(&der, svid.leaf_der()).unwrap();
+    let bundle = site.path("bundle.der");
+    std::fs::write(&bundle, site.world.home().anchors_der()).unwrap();
+    let named = format!("example.org={}", bundle.display());
+    // SPIRE is not asked.
+    site.world.spire().withdraw();
+    for file in [&pem, &der] {
+        let explained = explained(&site, &[file.to_str().unwrap(), "--bundle", &named]);
+        assert_eq!(answer(&explained), ("allow", None), "{explained}");
+    }
+    let unknown = explained(&site, &[pem.to_str().unwrap()]);
+    assert_eq!(answer(&unknown), ("deny", Some("TRUST_UNAVAILABLE")));
+    let origin = unknown["bundles"].as_str().unwrap();
+    assert!(origin.contains("PermissionDenied"), "{origin}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_for_people_and_safe_on_a_terminal() {
+    let site = Site::new();
+    let policy = site.path("policy.kdl");
+    std::fs::write(&policy, POLICY).unwrap();
+    let mut command = agent(&["explain", "--config"]);
+    command
+        .arg(&policy)
+        .arg("--spire-socket")
+        .arg(site.path("spire.sock"));
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin
+        .write_all(b"URI=\x1b]0;owned\x07;Cert=\"x\"\n")
+        .unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let page = String::from_utf8(output.stdout).unwrap();
+    assert!(page.contains(" 2 parse      failed"), "{page}");
+    assert!(page.contains("verdict     deny 401 MALFORMED"), "{page}");
+    assert!(
+        !page.contains('\u{1b}') && !page.contains('\u{7}'),
+        "{page:?}"
+    );
+}
+
+fn own(site: &Site) -> WorkloadSvid {
+    let svid = site.world.svid("spiffe://example.org/agent").unwrap();
+    WorkloadSvid {
+        svid,
+        hint: "internal".to_owned(),
+    }
+}
+
+fn inspect(site: &Site, arguments: &[&str]) -> Output {
+    let mut command = agent(&["inspect", "--spire-socket"]);
+    command.arg(site.path("spire.sock")).args(arguments);
+    command.output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_spire_gives_is_shown_and_written() {
+    let site = Site::new();
+    site.world.spire().set_svids(vec![own(&site)]);
+    let output = inspect(&site, &["--output", "json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let shown = json(&output);
+    assert_eq!(shown["svids"][0]["spiffe_id"], "spiffe://example.org/agent");
+    let domains = shown["bundles"].as_array().unwrap();
+    assert_eq!(domains.len(), 2);
+    assert_eq!(domains[0]["authorities"][0]["error"], Value::Null);
+    let next = shown["next_expiry"].as_i64().unwrap();
+    assert!(next > shown["at"].as_i64().unwrap());
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("PRIVATE"));
+    let dir = site.path("out");
+    let written = inspect(&site, &["--write", dir.to_str().unwrap()]);
+    assert_eq!(written.status.code(), Some(0), "{written:?}");
+    let mode = |name: &str| dir.join(name).metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("svid.0.key"), 0o600);
+    for name in ["svid.0.pem", "bundle.0.pem"] {
+        let text = std::fs::read_to_string(dir.join(name)).unwrap();
+        assert!(text.starts_with("-----BEGIN CERTIFICATE-----\n"), "{name}");
+    }
+    // What was written is what was given: `explain` verifies one by the other.
+    let bundle = format!("example.org={}", dir.join("bundle.0.pem").display());
+    let svid = dir.join("svid.0.pem");
+    let explained = explained(&site, &[svid.to_str().unwrap(), "--bundle", &bundle]);
+    assert_eq!(answer(&explained), ("deny", Some("NOT_ALLOWED")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_not_written_through() {
+    let site = Site::new();
+    site.world.spire().set_svids(vec![own(&site)]);
+    let dir = site.path("out");
+    std::fs::create_dir(&dir).unwrap();
+    let victim = site.path("victim");
+    std::fs::write(&victim, "mine").unwrap();
+    symlink(&victim, dir.join("svid.0.key")).unwrap();
+    let output = inspect(&site, &["--write", dir.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("links are not followed"));
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "mine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_and_a_silence_are_told() {
+    let site = Site::new();
+    site.world.spire().withdraw();
+    let refused = inspect(&site, &["--output", "json"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let why = json(&refused)["bundles_error"].clone();
+    assert!(
+        why.as_str().unwrap().starts_with("permission_denied"),
+        "{why}"
+    );
+    site.world.spire().hang();
+    let silent = inspect(&site, &["--timeout-ms", "100"]);
+    assert_eq!(silent.status.code(), Some(1));
+    let page = String::from_utf8_lossy(&silent.stdout);
+    assert!(page.contains("no answer within 100 ms"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_are_shown_as_they_come() {
+    let site = Site::new();
+    site.world.spire().set_svids(vec![own(&site)]);
+    let mut command = agent(&["inspect", "--watch", "--output", "json", "--spire-socket"]);
+    command.arg(site.path("spire.sock"));
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut domains = move || -> usize {
+        let line = lines.next().unwrap().unwrap();
+        let shown: Value = serde_json::from_str(&line).unwrap();
+        shown["bundles"].as_array().unwrap().len()
+    };
+    assert_eq!(domains(), 2);
+    site.world.unfederate();
+    // The other stream may repeat itself first.
+    assert!((0..4).any(|_| domains() == 1));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
