@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Audit(Audit),
     /// Explain what the agent says about a credential: every check, the rule that decides, what to do
     Explain(Explain),
+    /// Look for everything around the agent that is wrong, and say how to put it right
+    Doctor(Doctor),
     /// Show what the Workload API gives this process: SVIDs and bundles
     Inspect(Inspect),
     /// Print every setting in force, and who said so: flag, environment, file or default
@@ -155,6 +157,22 @@ pub(crate) struct Bundles {
     /// SPIRE agent socket [env: SPIRE_AGENT_SOCKET] [default: /run/spire/sockets/agent.sock]
     #[arg(long, value_name = "PATH")]
     pub(crate) spire_socket: Option<String>,
+}
+
+/// What to look at besides what the settings name.
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+    /// Audit records to look at [default: the first file that records go to]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) records: Option<PathBuf>,
+    /// Send a request with a forged credential header through the hop, as http://HOST:PORT/PATH
+    #[arg(long, value_name = "URL")]
+    pub(crate) through: Option<String>,
+    /// The form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
 }
 
 /// What to ask SPIRE, and how to show it.

@@ -7,6 +7,7 @@ mod check_config;
 mod cli;
 #[cfg(feature = "demo")]
 mod demo;
+mod doctor;
 mod exit;
 mod explain;
 mod inspect;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Some(Command::CheckConfig(args)) => check_config::run(args, &cli.serve),
         Some(Command::Audit(args)) => Ok(audit::run(args)),
         Some(Command::Explain(args)) => explain::run(args),
+        Some(Command::Doctor(args)) => doctor::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
         Some(Command::PrintConfig(args)) => print_config::run(args),
         Some(Command::Completions(args)) => shell::completions(args),

@@ -12,6 +12,7 @@ use crate::overrides::Source;
 use crate::settings::{DoorSecurity, Settings};
 use crate::spire::NamedTimings;
 use crate::tree::Place;
+use crate::values::TrustedProxy;
 
 /// Material older than a day is a day in which a compromised authority cannot be withdrawn.
 const LONG_CACHE_TTL_S: u64 = 24 * 60 * 60;
@@ -337,6 +338,40 @@ impl Lints<'_> {
             );
         }
         self.plaintext();
+        self.without_effect();
+    }
+
+    /// What was written, is accepted, and changes nothing.
+    fn without_effect(&mut self) {
+        let agent = self.settings.agent();
+        if agent.socket_group.is_some() && agent.socket_mode.bits() & 0o070 == 0 {
+            let message = "socket-group has no effect: the socket's mode gives the group nothing";
+            let advice = "use socket-mode \"0660\", or leave the group out";
+            self.warn("group-unused", "agent.socket-group", message, advice);
+        }
+        let named = agent.trusted_proxies.as_ref();
+        let names_ids = named.is_some_and(|proxies| {
+            let mut each = proxies.value.iter();
+            each.any(|proxy| matches!(proxy, TrustedProxy::Spiffe(_)))
+        });
+        if names_ids && agent.grpc.is_none() {
+            let message = "SPIFFE IDs in trusted-proxies have no effect: there is no gRPC door";
+            let advice = "add grpc-address, or leave them out";
+            self.advise("proxy-ids-unused", "agent.trusted-proxies", message, advice);
+        }
+        let tls = self.settings.policy().map(|policy| &policy.tls);
+        let other_format = tls.is_some_and(|tls| {
+            !matches!(tls.client_cert_format, CertFormat::Auto | CertFormat::Xfcc)
+        });
+        if other_format && self.settings.place("tls.xfcc-element") != Place::Whole {
+            let message = "xfcc-element has no effect: the header is not read as XFCC";
+            self.advise(
+                "xfcc-element-unused",
+                "tls.xfcc-element",
+                message,
+                "leave it out",
+            );
+        }
     }
 
     fn plaintext(&mut self) {

@@ -103,6 +103,18 @@ fn each_lint_has_its_code_and_place() {
             vec!["advice plaintext-unused insecure-plaintext"],
         ),
         (
+            "agent { socket-group \"proxy\"; socket-mode \"0600\" }",
+            vec!["warning group-unused socket-group"],
+        ),
+        (
+            "agent { socket-group \"proxy\"; socket-mode \"0660\" }",
+            vec![],
+        ),
+        (
+            "agent { trusted-proxies \"uid:1\" \"spiffe://example.org/proxy\" }",
+            vec!["advice proxy-ids-unused trusted-proxies"],
+        ),
+        (
             "agent { limits { decision-deadline-ms 100 } }",
             vec!["advice deadline-late decision-deadline-ms"],
         ),
@@ -150,6 +162,15 @@ fn lists_and_formats_are_looked_at_too() {
             .iter()
             .skip(first_advice)
             .all(|line| line.starts_with("advice"))
+    );
+}
+
+#[test]
+fn an_element_is_chosen_of_xfcc_only() {
+    let of_nginx = QUIET.replace("\"xfcc\"", "\"pem-urlencoded\"");
+    assert_eq!(
+        found(&of_nginx),
+        ["advice xfcc-element-unused xfcc-element"]
     );
 }
 

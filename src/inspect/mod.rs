@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use config::{NamedTimings, Override, Overrides, Settings};
 use proto::workload::{X509BundlesResponse, X509svidResponse};
 
-pub(crate) use self::report::Inspected;
+pub(crate) use self::report::{Authority, BundleShown, Inspected, SvidShown, why};
 use crate::cli::Inspect;
 use crate::exit::Exit;
 use crate::output::show;

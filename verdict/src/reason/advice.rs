@@ -9,7 +9,9 @@ impl Reason {
         match self {
             Self::BadEvent => "the proxy sent something unreadable",
             Self::NotConfigured => "no policy is in force on this connection",
-            Self::Overloaded => "no capacity, or no answer within decision-deadline-ms",
+            Self::Overloaded => {
+                "no capacity, or no answer within decision-deadline-ms; with on-full, no record"
+            }
             Self::Internal => "a fault of ours, contained to this request",
             Self::NoCredential => "no certificate came",
             Self::Malformed => "the header does not parse, or is too large",
@@ -35,7 +37,7 @@ impl Reason {
             Self::BadEvent => "compare proxy and agent versions; the record's rule says what",
             Self::NotConfigured => "give the agent --config: most proxies push nothing",
             Self::Overloaded => {
-                "more processors or agents; look for a flood of unseen certificates"
+                "rule says which. More processors or agents; look for a flood of unseen certificates, or a full disk"
             }
             Self::Internal => "report it, with the log around it",
             Self::NoCredential => {

@@ -1,0 +1,111 @@
+//! What was found: what it is, how it shows, how bad it is, and what to do.
+
+use serde::Serialize;
+use verdict::time::Now;
+
+use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, Page, Report, STRONG, clean};
+
+/// How bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Severity {
+    /// Requests fail, or are let in wrongly.
+    Problem,
+    /// They will, or might.
+    Warning,
+    /// There is a better way.
+    Advice,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Serialize)]
+pub(super) struct Finding {
+    /// The stable name.
+    pub(super) code: &'static str,
+    pub(super) severity: Severity,
+    pub(super) what: String,
+    pub(super) evidence: String,
+    pub(super) fix: String,
+}
+
+/// Everything that was looked at.
+#[derive(Debug, Serialize)]
+pub(super) struct Examination {
+    pub(super) findings: Vec<Finding>,
+    /// What is as it should be.
+    pub(super) well: Vec<String>,
+    #[serde(skip)]
+    pub(super) now: Now,
+}
+
+impl Examination {
+    pub(super) const fn at(now: Now) -> Self {
+        Self {
+            findings: Vec::new(),
+            well: Vec::new(),
+            now,
+        }
+    }
+
+    pub(super) fn problem(&mut self, code: &'static str, what: &str, evidence: &str, fix: &str) {
+        self.add(Severity::Problem, code, what, evidence, fix);
+    }
+
+    pub(super) fn warn(&mut self, code: &'static str, what: &str, evidence: &str, fix: &str) {
+        self.add(Severity::Warning, code, what, evidence, fix);
+    }
+
+    pub(super) fn add(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        what: &str,
+        evidence: &str,
+        fix: &str,
+    ) {
+        self.findings.push(Finding {
+            code,
+            severity,
+            what: what.to_owned(),
+            evidence: evidence.to_owned(),
+            fix: fix.to_owned(),
+        });
+    }
+
+    pub(super) fn well(&mut self, text: impl Into<String>) {
+        self.well.push(text.into());
+    }
+}
+
+impl Report for Examination {
+    fn write(&self, page: &mut Page) {
+        for text in &self.well {
+            page.line(format_args!("{GOOD}ok{GOOD:#}       {}", clean(text)));
+        }
+        let mut findings: Vec<&Finding> = self.findings.iter().collect();
+        findings.sort_by_key(|finding| finding.severity);
+        for finding in findings {
+            finding.write(page);
+        }
+        page.line(format_args!("{} findings", self.findings.len()));
+    }
+}
+
+impl Finding {
+    fn write(&self, page: &mut Page) {
+        let (style, word) = match self.severity {
+            Severity::Problem => (BAD, "problem"),
+            Severity::Warning => (DOUBTFUL, "warning"),
+            Severity::Advice => (FAINT, "advice"),
+        };
+        let (what, code) = (clean(&self.what), self.code);
+        page.line(format_args!(
+            "{style}{word:<8}{style:#} {STRONG}{what}{STRONG:#}  [{code}]"
+        ));
+        for (name, text) in [("seen", &self.evidence), ("do", &self.fix)] {
+            if !text.is_empty() {
+                page.line(format_args!("         {name:<5}{}", clean(text)));
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What the newest records tell.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+use actors::audit::Recorded;
+use verdict::reason::Reason;
+
+use super::finding::Examination;
+use super::marker::MARKERS;
+use super::spire::{LONG_LIFETIME_S, long_lived};
+
+/// The newest records: about ten thousand.
+const TAIL_BYTES: u64 = 8 * 1024 * 1024;
+
+/// What is counted in them.
+#[derive(Default)]
+struct Told {
+    records: u64,
+    unconfigured: BTreeMap<String, u64>,
+    several_elements: u64,
+    longest: Option<(i64, String)>,
+    unverified: u64,
+}
+
+pub(super) fn look(path: &Path, examination: &mut Examination) {
+    let shown = path.display();
+    let lines = match tail(path) {
+        Ok(lines) => lines,
+        Err(error) => {
+            let fix = "run this as the agent's user, or name the file with --records";
+            let what = "the records cannot be read";
+            return examination.warn(
+                "records-unreadable",
+                what,
+                &format!("{shown}: {error}"),
+                fix,
+            );
+        }
+    };
+    let mut told = Told::default();
+    for line in lines {
+        if let Ok(recorded) = Recorded::parse(line.as_bytes()) {
+            told.take(&recorded);
+        }
+    }
+    told.tell(examination);
+    examination.well(format!("{} records read: {shown}", told.records));
+}
+
+/// Whole lines of the end of a file.
+pub(super) fn tail(path: &Path) -> std::io::Result<Vec<String>> {
+    let mut file = File::open(path)?;
+    let start = file.metadata()?.len().saturating_sub(TAIL_BYTES);
+    file.seek(SeekFrom::Start(start))?;
+    let mut reader = BufReader::new(file.take(TAIL_BYTES));
+    if start > 0 {
+        reader.skip_until(b'\n')?;
+    }
+    Ok(reader.lines().map_while(Result::ok).collect())
+}
+
+impl Told {
+    fn take(&mut self, recorded: &Recorded) {
+        let id = recorded.spiffe_id.as_deref().unwrap_or_default();
+        if id.starts_with(MARKERS) {
+            return;
+        }
+        self.records += 1;
+        if recorded.reason == Some(Reason::NotConfigured) {
+            *self.unconfigured.entry(recorded.proxy.clone()).or_default() += 1;
+        }
+        let rule = recorded.rule.as_deref().unwrap_or_default();
+        if recorded.reason == Some(Reason::Malformed) && rule.contains("element") {
+            self.several_elements += 1;
+        }
+        if recorded.identity.starts_with("unverified-") {
+            self.unverified += 1;
+        }
+        let lifetime = recorded
+            .cert
+            .as_ref()
+            .map(|cert| cert.not_after - cert.not_before);
+        if let (Some(lifetime), Some(id)) = (lifetime, &recorded.spiffe_id)
+            && self
+                .longest
+                .as_ref()
+                .is_none_or(|(longest, _)| lifetime > *longest)
+        {
+            self.longest = Some((lifetime, id.clone()));
+        }
+    }
+
+    fn tell(&self, examination: &mut Examination) {
+        for (proxy, count) in &self.unconfigured {
+            examination.problem(
+                "no-policy-delivered",
+                &format!("{proxy} brings no policy"),
+                &format!("{count} records with NOT_CONFIGURED"),
+                "give the agent --config: Sentinel never delivers its config block, Zentinel up to 0.6.45 neither",
+            );
+        }
+        if self.several_elements > 0 {
+            examination.problem(
+                "hop-appends",
+                "a hop appends to the credential header instead of overwriting it",
+                &format!(
+                    "{} records of values with several XFCC elements",
+                    self.several_elements
+                ),
+                "Envoy: forward_client_cert_details: SANITIZE_SET, on every listener",
+            );
+        }
+        if let Some((lifetime_s, id)) = &self.longest
+            && *lifetime_s > LONG_LIFETIME_S
+        {
+            long_lived(id, *lifetime_s, examination);
+        }
+        if self.unverified > 0 {
+            examination.warn(
+                "unverified-passed",
+                "requests passed without a verified identity",
+                &format!("{} records", self.unverified),
+                "fail_open, log_and_allow or enforce #false is on: their reason says what would be denied",
+            );
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! SPIRE itself: whether it answers, knows us, and gives what the policy needs, in time.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use actors::bundles::loss::End;
+use actors::cache;
+use actors::clock::{Clock, ToldClock};
+use config::{NamedTimings, Settings};
+use verdict::availability::Loss;
+use verdict::id::SpiffeId;
+use verdict::policy::PolicySpec;
+use verdict::time::Age;
+
+use super::finding::Examination;
+use crate::inspect::{self, Authority, BundleShown, Inspected, SvidShown};
+use crate::when::{relative, span};
+
+/// SPIRE dates what it issues a little back; a clock further off is wrong.
+const CLOCK_TOLERANCE_S: i64 = 5;
+
+/// An authority that ends sooner should have a successor by now.
+const ENDS_SOON_S: i64 = 24 * 3_600;
+
+/// SPIRE's default is an hour; a stolen key is good for as long as its SVID.
+pub(super) const LONG_LIFETIME_S: i64 = 24 * 3_600;
+
+/// The line that registers this agent, as the log has it.
+fn registration() -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    format!(
+        "spire-server entry create -spiffeID spiffe://TRUST_DOMAIN/sentinel-spiffe-agent -parentID \
+         spiffe://TRUST_DOMAIN/NODE -selector unix:uid:{uid}; or allow_unauthenticated_verifiers = true in \
+         the SPIRE agent (then without federated bundles)"
+    )
+}
+
+pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
+    let socket = settings.spire_socket().value.as_path();
+    let timings = settings.timings(&NamedTimings::default());
+    let received = inspect::once(socket, Duration::from_millis(timings.api_timeout_ms)).await;
+    if let Err(end) = &received.bundles {
+        unanswered(end, socket, examination);
+    }
+    let inspected = Inspected::of(socket, &received, examination.now);
+    if received.bundles.is_ok() {
+        answered(&inspected, settings, examination);
+    }
+    for svid in &inspected.svids {
+        own(svid, inspected.at, examination);
+    }
+    on_disk(settings, socket, examination);
+}
+
+fn unanswered(end: &End, socket: &Path, examination: &mut Examination) {
+    let said = inspect::why(end);
+    match end.loss {
+        Loss::Refused => examination.problem(
+            "not-registered",
+            "SPIRE refuses this process: there is no registration entry that fits",
+            &said,
+            &registration(),
+        ),
+        Loss::TimedOut => examination.problem(
+            "spire-silent",
+            "SPIRE takes the call and does not answer",
+            &said,
+            "look at the SPIRE agent: its log, its load, its server",
+        ),
+        Loss::OurFault => examination.problem(
+            "spire-not-understood",
+            "what listens there does not speak the Workload API",
+            &said,
+            "is this the SPIRE agent's Workload API, and not its admin socket?",
+        ),
+        // What is wrong with the socket is said where sockets are looked at.
+        Loss::Transport if std::os::unix::net::UnixStream::connect(socket).is_err() => {}
+        Loss::Transport | Loss::Ended | Loss::Unreadable => examination.problem(
+            "spire-broken",
+            "SPIRE's answer cannot be used",
+            &said,
+            "is this the SPIRE agent's Workload API? look at its log",
+        ),
+    }
+}
+
+fn answered(inspected: &Inspected, settings: &Settings, examination: &mut Examination) {
+    let count = inspected.bundles.len();
+    examination.well(format!("SPIRE answers, with {count} trust domains"));
+    if count == 0 {
+        examination.problem(
+            "no-bundles",
+            "SPIRE delivers no bundle",
+            "an answer without any",
+            &registration(),
+        );
+    }
+    for bundle in &inspected.bundles {
+        authorities(bundle, inspected.at, examination);
+    }
+    if let Some(policy) = settings.policy() {
+        let delivered = inspected
+            .bundles
+            .iter()
+            .map(|bundle| bundle.trust_domain.as_str());
+        unfederated(policy, &delivered.collect(), examination);
+    }
+}
+
+fn authorities(bundle: &BundleShown, at: i64, examination: &mut Examination) {
+    let domain = bundle.trust_domain.as_str();
+    if let Some(error) = &bundle.error {
+        let fix = "the domain's SPIRE publishes something that is no bundle: tell its operator";
+        examination.problem(
+            "bundle-unreadable",
+            &format!("the bundle of {domain} cannot be read"),
+            error,
+            fix,
+        );
+        return;
+    }
+    let usable: Vec<&Authority> = bundle
+        .authorities
+        .iter()
+        .filter(|one| one.error.is_none())
+        .collect();
+    if usable.is_empty() {
+        let errors = bundle
+            .authorities
+            .iter()
+            .filter_map(|one| one.error.as_deref());
+        let evidence = errors.collect::<Vec<_>>().join("; ");
+        let fix = "rotate that domain's authority (spire-server localauthority x509), or mend the federation";
+        let what =
+            format!("no SVID of {domain} can be verified: no authority of its bundle is usable");
+        examination.problem("bundle-unusable", &what, &evidence, fix);
+    } else if usable.iter().all(|one| one.not_after - at < ENDS_SOON_S) {
+        let last = usable.iter().map(|one| one.not_after).max().unwrap_or(at);
+        let what =
+            format!("the last authority of {domain} ends within a day, and no other follows");
+        let fix = "prepare and activate a new authority (spire-server localauthority x509)";
+        let evidence = format!("ends {}", relative(last, at.saturating_mul(1_000)));
+        examination.warn("authority-ending", &what, &evidence, fix);
+    }
+    let ahead = bundle
+        .authorities
+        .iter()
+        .map(|one| one.not_before - at)
+        .max();
+    behind(
+        ahead.unwrap_or_default(),
+        &format!("an authority of {domain}"),
+        examination,
+    );
+}
+
+/// What was just issued and begins later shows a clock that is slow.
+fn behind(ahead_s: i64, what: &str, examination: &mut Examination) {
+    if ahead_s > CLOCK_TOLERANCE_S
+        && !examination
+            .findings
+            .iter()
+            .any(|one| one.code == "clock-behind")
+    {
+        examination.problem(
+            "clock-behind",
+            "this machine's clock is behind SPIRE's",
+            &format!("{what} begins {ahead_s} s from now"),
+            "synchronize the clocks (timedatectl, chronyc tracking)",
+        );
+    }
+}
+
+/// Trust domains that the allowlist names and SPIRE does not deliver.
+fn unfederated(policy: &PolicySpec, delivered: &BTreeSet<&str>, examination: &mut Examination) {
+    let list = &policy.allowlist;
+    let entries = list
+        .exact
+        .iter()
+        .chain(&list.prefix)
+        .chain(&list.trust_domains);
+    let mut missing = BTreeSet::new();
+    for entry in entries {
+        let rest = entry.strip_prefix("spiffe://").unwrap_or(entry);
+        let domain = rest.split('/').next().unwrap_or_default();
+        if !delivered.contains(format!("spiffe://{domain}").as_str()) {
+            missing.insert(domain);
+        }
+    }
+    for domain in missing {
+        examination.problem(
+            "domain-not-delivered",
+            &format!("the allowlist names {domain}, and SPIRE delivers no bundle of it"),
+            "its callers meet UNKNOWN_TRUST_DOMAIN",
+            &format!("federate with it, and add -federatesWith {domain} to this agent's own entry"),
+        );
+    }
+}
+
+fn own(svid: &SvidShown, at: i64, examination: &mut Examination) {
+    let id = match SpiffeId::parse(svid.spiffe_id.as_bytes()) {
+        Ok(id) => id.to_string(),
+        Err(_) => "our own SVID".to_owned(),
+    };
+    if let Some(error) = &svid.error {
+        let fix = "fix the issuer: its own SVID would be refused as NOT_AN_SVID";
+        examination.warn(
+            "svid-unreadable",
+            &format!("{id} is no X.509-SVID"),
+            error,
+            fix,
+        );
+    }
+    let (Some(from), Some(to)) = (svid.not_before, svid.not_after) else {
+        return;
+    };
+    behind(from - at, &id, examination);
+    if to < at {
+        let evidence = format!("{id} ended {}", relative(to, at.saturating_mul(1_000)));
+        let fix = "is the clock right? else the SPIRE agent has lost its server: look at its log";
+        examination.problem(
+            "svid-expired",
+            "SPIRE hands out an expired SVID",
+            &evidence,
+            fix,
+        );
+    }
+    long_lived(&id, to - from, examination);
+}
+
+pub(super) fn long_lived(id: &str, lifetime_s: i64, examination: &mut Examination) {
+    if lifetime_s > LONG_LIFETIME_S {
+        let lifetime = span(lifetime_s.unsigned_abs().saturating_mul(1_000));
+        examination.warn(
+            "svid-long-lived",
+            "an SVID lives longer than a day: nothing revokes it before its end",
+            &format!("{id} lives {lifetime}"),
+            "shorten it: -x509SVIDTTL on its entry, or default_x509_svid_ttl of the server",
+        );
+    }
+}
+
+/// What a restart would find.
+fn on_disk(settings: &Settings, socket: &Path, examination: &mut Examination) {
+    let Some(dir) = &settings.agent().state_dir else {
+        return;
+    };
+    let boot_id = Clock::system().boot_id().unwrap_or_default().to_owned();
+    let clock = Clock::Told(ToldClock::new(examination.now, &boot_id));
+    let (loaded, why) = cache::look(&dir.value, socket, &clock);
+    let shown = dir.value.display();
+    match (why, loaded.snapshot.contact()) {
+        (Some(why), _) => examination.warn(
+            "state-unusable",
+            "a restart during an outage would find no bundles",
+            &format!("{shown}: {why}"),
+            "is the agent running with this state-dir, as this user, and has it ever been Live?",
+        ),
+        (None, Some(contact)) => match contact.age(examination.now) {
+            Age::Ms(age_ms) => {
+                examination.well(format!(
+                    "bundles in {shown} were confirmed {} ago",
+                    span(age_ms)
+                ));
+            }
+            Age::InTheFuture => examination.problem(
+                "clock-set-back",
+                "bundles on disk are from the future: the clock was set back",
+                &shown.to_string(),
+                "synchronize the clock; the next answer of SPIRE replaces them",
+            ),
+        },
+        (None, None) => {}
+    }
+}
