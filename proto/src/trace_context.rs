@@ -18,8 +18,7 @@ impl TraceParent {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (known, rest) = text.as_bytes().split_at_checked(KNOWN_BYTES)?;
-        let text = std::str::from_utf8(known).ok()?;
-        let version = hex(text, 0, 2)?;
+        let version = hex(known.get(0..2)?)?;
         // A later version may go on after another dash (section 4.3).
         let whole = match version {
             0 => rest.is_empty(),
@@ -27,9 +26,9 @@ impl TraceParent {
             _ => matches!(rest.first(), None | Some(b'-')),
         };
         let dashed = [2, 35, 52].iter().all(|at| known.get(*at) == Some(&b'-'));
-        let trace_id = hex(text, 3, 35)?;
-        let parent_id = u64::try_from(hex(text, 36, 52)?).ok()?;
-        let flags = hex(text, 53, 55)?;
+        let trace_id = hex(known.get(3..35)?)?;
+        let parent_id = u64::try_from(hex(known.get(36..52)?)?).ok()?;
+        let flags = hex(known.get(53..55)?)?;
         (whole && dashed && trace_id != 0 && parent_id != 0).then_some(Self {
             trace_id,
             parent_id,
@@ -56,14 +55,16 @@ impl TraceParent {
     }
 }
 
-/// Lower-case hexadecimal digits only; the standard library's reader takes `+` and capitals.
-fn hex(text: &str, from: usize, to: usize) -> Option<u128> {
-    let digits = text.get(from..to)?;
-    let lower = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-    if !digits.bytes().all(lower) {
-        return None;
-    }
-    u128::from_str_radix(digits, 16).ok()
+/// Lower-case hexadecimal digits only. Read for every request: nothing is copied.
+fn hex(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0, |value: u128, digit| {
+        let digit = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some((value << 4) | u128::from(digit))
+    })
 }
 
 #[cfg(test)]
