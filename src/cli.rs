@@ -32,6 +32,9 @@ pub(crate) struct Serve {
     /// gRPC listen address, e.g. 127.0.0.1:50051 [env: AGENT_GRPC_ADDRESS]
     #[arg(long, value_name = "ADDRESS")]
     grpc_address: Option<String>,
+    /// Status page and probes: address or none [env: AGENT_ADMIN_ADDRESS] [default: 127.0.0.1:9902]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_address: Option<String>,
     /// SPIRE agent socket [env: SPIRE_AGENT_SOCKET] [default: /run/spire/sockets/agent.sock]
     #[arg(long, value_name = "PATH")]
     spire_socket: Option<String>,
@@ -235,6 +238,7 @@ impl Serve {
         let given = [
             (Override::Socket, self.socket.clone()),
             (Override::GrpcAddress, self.grpc_address.clone()),
+            (Override::AdminAddress, self.admin_address.clone()),
             (Override::SpireSocket, self.spire_socket.clone()),
             (Override::Verbose, self.verbose.then(|| "true".to_owned())),
             (Override::StateDir, self.state_dir.clone()),

@@ -140,9 +140,11 @@ async fn serve(
         Err(error) => return Err(error.into()),
     };
     telemetry.read(&agent);
+    let admin = agent.admin().map(|admin| admin.address().to_string());
     tracing::info!(
         socket,
         grpc,
+        admin,
         spire,
         version = env!("CARGO_PKG_VERSION"),
         "serving"

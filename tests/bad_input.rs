@@ -767,6 +767,7 @@ async fn out_of_descriptors_who_is_connected_is_served_and_others_later() {
     command.arg("--socket").arg(site.socket());
     command.arg("--spire-socket").arg(site.path("spire.sock"));
     command.arg("--config").arg(config);
+    command.args(["--admin-address", "none"]);
     let agent = site.serve(command).await;
     agent.said(0, "to=\"Live\"").await;
     let load = common::load::start(agent.socket.clone(), common::load::mixed(&site), 2);

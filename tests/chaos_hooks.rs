@@ -13,6 +13,7 @@
 
 mod common;
 
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -63,6 +64,7 @@ impl Scene {
         let overrides = Overrides::default()
             .with_flag(Override::Socket, flag("agent.sock"))
             .with_flag(Override::SpireSocket, flag("spire.sock"))
+            .with_flag(Override::AdminAddress, "127.0.0.1:0")
             .with_flag(Override::StateDir, flag("state"));
         let settings = Settings::resolve(Some(file), &overrides).unwrap();
         let agent = Agent::start(settings, Clock::system()).await.unwrap();
@@ -206,6 +208,34 @@ async fn the_audit_actor_killed() {
 async fn the_health_actor_killed() {
     let scene = Scene::new().await;
     scene.kill("health").await;
+    untouched(&scene.end().await.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_admin_actor_killed() {
+    let scene = Scene::new().await;
+    let address = scene.agent.admin().expect("a listener").address();
+    scene.kill("admin").await;
+    // The socket is owned above: nobody re-binds, and the page tells of its own deaths.
+    let status = tokio::task::spawn_blocking(move || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream
+            .write_all(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    });
+    let status = status.await.unwrap();
+    let (_, json) = status.split_once("\r\n\r\n").unwrap();
+    let status: serde_json::Value = serde_json::from_str(json).unwrap();
+    let tree = status["tree"].as_array().unwrap();
+    let admin = tree
+        .iter()
+        .find(|place| place["path"] == "root/admin")
+        .unwrap();
+    assert_eq!(admin["restarts"], KILLS, "{admin}");
+    assert_eq!(admin["last_failure"]["cause"], "was killed");
     untouched(&scene.end().await.0);
 }
 

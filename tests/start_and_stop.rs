@@ -267,6 +267,7 @@ async fn the_environment_of_the_published_agent_is_understood() {
     let site = Site::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
     command.env_clear();
+    command.env("AGENT_ADMIN_ADDRESS", "none");
     command.env("AGENT_SOCKET", site.socket());
     command.env(
         "SPIRE_AGENT_SOCKET",

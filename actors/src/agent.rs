@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! root                    one_for_one; gives up -> drain, then the process ends
+//! |- admin                probes, metrics, the status page
 //! |- audit                writes decision records
 //! |- health               lets time pass, says how we are
 //! |- trust                one_for_one
@@ -32,6 +33,8 @@ use verdict::availability::{Found, State};
 use verdict::trust::{Snapshot, World};
 
 use self::grpc::{Grpc, bind};
+use crate::admin::denials::Denials;
+use crate::admin::{self, Admin, AdminError};
 use crate::audit::{AuditActor, AuditArgs, AuditQueue, Desk, SharedDesk, Sink, SinkError};
 use crate::bundles::{BundleWatcher, WatcherArgs};
 use crate::cache::{self, CacheActor, CacheArgs};
@@ -75,6 +78,9 @@ pub enum AgentError {
         #[source]
         error: io::Error,
     },
+    /// The admin address that was asked for cannot be served.
+    #[error("{0}")]
+    Admin(#[from] AdminError),
     /// TLS cannot be set up.
     #[error("TLS of the gRPC door: {0}")]
     Tls(#[from] rustls::Error),
@@ -88,6 +94,7 @@ pub struct Agent {
     root: Root,
     doors: Arc<Doors>,
     trust: Arc<TrustStore>,
+    admin: Option<Arc<Admin>>,
     drain_within: Duration,
     _socket: SocketFile,
 }
@@ -101,6 +108,7 @@ struct Owned {
     desk: SharedDesk,
     listener: Arc<UnixListener>,
     grpc: Option<Grpc>,
+    admin: Option<Arc<Admin>>,
     clock: Clock,
 }
 
@@ -110,7 +118,11 @@ impl AgentError {
     pub const fn is_configuration(&self) -> bool {
         match self {
             Self::Policy(_) | Self::Audit(_) | Self::Socket(SocketError::NoSuchGroup(_)) => true,
-            Self::Socket(_) | Self::GrpcAddress { .. } | Self::Tls(_) | Self::Tree(_) => false,
+            Self::Socket(_)
+            | Self::GrpcAddress { .. }
+            | Self::Admin(_)
+            | Self::Tls(_)
+            | Self::Tree(_) => false,
         }
     }
 }
@@ -145,6 +157,7 @@ impl Agent {
             .as_ref()
             .map(|group| socket::group_id(&group.value))
             .transpose()?;
+        let admin = admin::listen(agent.admin)?;
         let path = agent.socket.value.as_path().to_owned();
         let (listener, socket_file) = socket::bind(&path, agent.socket_mode.bits(), gid)?;
         let grpc = match &agent.grpc {
@@ -153,7 +166,12 @@ impl Agent {
         };
         let drain_within = Duration::from_millis(agent.bounds.value(Bound::DrainTimeoutMs));
         let shared = (&clock, &metrics, &observer);
-        let owned = Owned::new(settings, (listener, grpc), &trust, shared)?;
+        let mut owned = Owned::new(settings, (listener, grpc), &trust, shared)?;
+        let admin = admin
+            .map(|listener| Admin::new(listener, &owned.doors))
+            .transpose()?;
+        owned.admin = admin.map(Arc::new);
+        let admin = owned.admin.clone();
         let doors = Arc::clone(&owned.doors);
         let farewell = farewell(&doors, drain_within);
         let restarts = Arc::new(Restarts(observer));
@@ -162,6 +180,7 @@ impl Agent {
             root,
             doors,
             trust,
+            admin,
             drain_within,
             _socket: socket_file,
         })
@@ -177,6 +196,12 @@ impl Agent {
     #[must_use]
     pub const fn doors(&self) -> &Arc<Doors> {
         &self.doors
+    }
+
+    /// The admin listener, where there is one.
+    #[must_use]
+    pub const fn admin(&self) -> Option<&Arc<Admin>> {
+        self.admin.as_ref()
     }
 
     /// The world's owner.
@@ -285,6 +310,7 @@ impl Owned {
             )?,
             observer: Arc::clone(observer),
             audit,
+            denials: Denials::default(),
             health: HealthBoard::new(Arc::clone(trust), clock.clone()),
             metrics: Arc::clone(metrics),
             clock: clock.clone(),
@@ -308,13 +334,19 @@ impl Owned {
             desk,
             listener: Arc::new(listener),
             grpc,
+            admin: None,
             clock: clock.clone(),
         })
     }
 
     fn tree(&self) -> SupervisorSpec {
-        SupervisorSpec::new("root")
-            .child(self.audit())
+        let root = SupervisorSpec::new("root");
+        // First up and last down: it shows how the others come and go.
+        let root = match &self.admin {
+            None => root,
+            Some(admin) => root.child(admin.child()),
+        };
+        root.child(self.audit())
             .child(self.health())
             .child(ChildSpec::supervisor(Restart::STANDARD, self.trust()))
             .child(ChildSpec::supervisor(Restart::STANDARD, self.validation()))
@@ -334,6 +366,8 @@ impl Owned {
         let args = HealthArgs {
             trust: Arc::clone(&self.trust),
             board: self.doors.health.clone(),
+            in_force: self.doors.policies_in_force(),
+            degraded_is_unready: self.doors.configured.settings().agent().degraded_is_unready,
         };
         ChildSpec::actor("health", Restart::STANDARD, &Address::new(), move |_| {
             (HealthActor, args.clone())

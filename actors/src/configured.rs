@@ -95,6 +95,13 @@ impl Configured {
         &self.policies
     }
 
+    /// Where one of the timings in force comes from.
+    #[must_use]
+    pub fn timing_source(&self, timing: config::Timing) -> config::Source {
+        let pushed = self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.settings.timing_source(timing, &pushed)
+    }
+
     /// The timings in force, and every change of them.
     #[must_use]
     pub fn timings(&self) -> watch::Receiver<Timings> {

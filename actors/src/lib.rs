@@ -5,6 +5,7 @@
 //! [`memory`], decides, and writes. Actors own what lasts: they watch SPIRE, keep the snapshot on
 //! disk, validate what was not seen before, record decisions, and start again when they fail.
 
+pub mod admin;
 pub mod agent;
 pub mod audit;
 pub mod bundles;

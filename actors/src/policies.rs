@@ -166,6 +166,18 @@ impl Policies {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The different policies in force, the oldest first, each with whether it is the file's.
+    #[must_use]
+    pub fn in_force(&self) -> Vec<(Arc<InForce>, bool)> {
+        let mut seen = HashSet::new();
+        let known = self.list();
+        let held = known
+            .iter()
+            .filter_map(|known| Some((known.policy.upgrade()?, known.holder == Holder::File)));
+        held.filter(|(policy, _)| seen.insert(address(policy)))
+            .collect()
+    }
+
     /// How many different policies are in force, the file's among them.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -4,6 +4,9 @@
 //! step alone, never across an await. So an actor that dies takes nothing with it, and a successor
 //! finds things as they are.
 
+mod timeline;
+
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
@@ -13,6 +16,7 @@ use verdict::availability::{Effect, Event, Loss, Phase, State, Timing, Transitio
 use verdict::time::Now;
 use verdict::trust::{Snapshot, UpdateError, UpdateReport, World};
 
+pub use self::timeline::{CHANGES_MAX, Change, Timeline};
 use crate::clock::Clock;
 use crate::metrics::{Metrics, count};
 use crate::observe::{self, Happened, Happening, Observer};
@@ -22,6 +26,7 @@ pub struct TrustStore {
     world: ArcSwap<World>,
     writer: Mutex<()>,
     changed: watch::Sender<()>,
+    timeline: Timeline,
     clock: Clock,
     metrics: Arc<Metrics>,
     observer: Arc<dyn Observer>,
@@ -39,7 +44,9 @@ impl TrustStore {
     /// The store at the start of the process.
     #[must_use]
     pub fn new(world: World, clock: Clock, metrics: Arc<Metrics>, advice: Advice) -> Self {
+        let timeline = Timeline::new(world.state().phase(), clock.now());
         Self {
+            timeline,
             world: ArcSwap::from_pointee(world),
             writer: Mutex::new(()),
             changed: watch::Sender::new(()),
@@ -66,6 +73,18 @@ impl TrustStore {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
+    }
+
+    /// The latest changes of availability.
+    #[must_use]
+    pub const fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// Whether the source was `Live` once in this process: each full update makes it so.
+    #[must_use]
+    pub fn has_lived(&self) -> bool {
+        self.metrics.updates.load(Ordering::Relaxed) > 0
     }
 
     /// Where the machine stands at this moment, whoever last stepped it.
@@ -152,6 +171,12 @@ impl TrustStore {
             true => Arc::new(snapshot.withdrawn()),
             false => snapshot,
         };
+        // Noted before it is so: who sees the new state finds its cause.
+        for effect in &effects {
+            if let Effect::Report(transition) = effect {
+                self.note(*transition, now);
+            }
+        }
         if state != world.state() || !Arc::ptr_eq(&snapshot, world.snapshot()) {
             self.publish(world.next(state, world.timing(), snapshot));
         }
@@ -173,13 +198,18 @@ impl TrustStore {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn note(&self, transition: Transition, at: Now) {
+        self.timeline.push(Change {
+            at,
+            from: Some(transition.from),
+            to: transition.to,
+            cause: cause(transition.trigger),
+        });
+    }
+
     fn report(&self, transition: Transition, state: State) {
         count(&self.metrics.transitions);
-        let cause = match transition.trigger {
-            Event::FullUpdate => "full_update",
-            Event::Lost(loss) => loss.as_str(),
-            Event::Tick => "time",
-        };
+        let cause = cause(transition.trigger);
         let what = Happening::Changed { transition, cause };
         self.tell(what, Instant::now(), || {
             self.log_transition(transition, cause, state);
@@ -232,6 +262,14 @@ fn report_update(report: &UpdateReport) {
     }
     for unreadable in &report.unreadable {
         tracing::warn!(%unreadable, "bundle cannot be read, the domain keeps its last one for cache-ttl");
+    }
+}
+
+const fn cause(trigger: Event) -> &'static str {
+    match trigger {
+        Event::FullUpdate => "full_update",
+        Event::Lost(loss) => loss.as_str(),
+        Event::Tick => "time",
     }
 }
 

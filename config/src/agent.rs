@@ -9,7 +9,7 @@ use crate::endpoint::SocketPath;
 use crate::problem::{Problem, Rule};
 use crate::sinks::AuditBlock;
 use crate::tree::Place;
-use crate::values::{self, SocketMode, TrustedProxy, ValueError};
+use crate::values::{self, AdminAddress, SocketMode, TrustedProxy, ValueError};
 
 /// Proxies in `trusted-proxies`: a fleet's distinct identities, and each is compared per connection.
 const MAX_TRUSTED_PROXIES: usize = 256;
@@ -21,6 +21,8 @@ pub(crate) const AGENT: Schema = Schema {
         "socket-mode",
         "socket-group",
         "grpc-address",
+        "admin-address",
+        "degraded-is-unready",
         "trusted-proxies",
         "insecure-plaintext",
         "accept-pushed-config",
@@ -59,6 +61,8 @@ pub(crate) struct AgentBlock {
     pub(crate) socket_mode: Option<SocketMode>,
     pub(crate) socket_group: Option<String>,
     pub(crate) grpc_address: Option<SocketAddr>,
+    pub(crate) admin_address: Option<AdminAddress>,
+    pub(crate) degraded_is_unready: Option<bool>,
     pub(crate) trusted_proxies: Option<Vec<TrustedProxy>>,
     pub(crate) insecure_plaintext: Option<bool>,
     pub(crate) accept_pushed_config: Option<bool>,
@@ -80,6 +84,10 @@ pub(crate) fn read(block: &mut Block<'_, '_>) -> AgentBlock {
         grpc_address: block.parsed("grpc-address", |text| {
             complaining("grpc-address", values::listen_address(text))
         }),
+        admin_address: block.parsed("admin-address", |text| {
+            complaining("admin-address", AdminAddress::parse(text))
+        }),
+        degraded_is_unready: block.switch("degraded-is-unready"),
         trusted_proxies: trusted_proxies(block),
         insecure_plaintext: block.switch("insecure-plaintext"),
         accept_pushed_config: block.switch("accept-pushed-config"),

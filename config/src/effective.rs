@@ -154,6 +154,8 @@ impl Settings {
                 let list = proxies.value.iter().map(ToString::to_string).collect();
                 (Value::List(list), proxies.source)
             }),
+            "admin-address" => text(&agent.admin),
+            "degraded-is-unready" => (Value::Switch(agent.degraded_is_unready), self.said(path)),
             "insecure-plaintext" => switch(agent.insecure_plaintext),
             "accept-pushed-config" => switch(agent.accept_pushed_config),
             "state-dir" => agent.state_dir.as_ref().map_or(unset, |dir| {

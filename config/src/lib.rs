@@ -43,4 +43,6 @@ pub use push::{Applied, Notice, Outcome, Push};
 pub use settings::{Agent, DEFAULT_AGENT_SOCKET, DoorSecurity, GrpcDoor, Settings};
 pub use spire::{DEFAULT_SPIRE_SOCKET, NamedTimings, Timing, Timings};
 pub use tree::Place;
-pub use values::{FileSink, Fsync, OnFull, Rotation, Sink, SocketMode, TrustedProxy, ValueError};
+pub use values::{
+    AdminAddress, FileSink, Fsync, OnFull, Rotation, Sink, SocketMode, TrustedProxy, ValueError,
+};

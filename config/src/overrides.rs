@@ -29,11 +29,13 @@ pub enum Override {
     SocketGroup,
     /// Plaintext beyond loopback.
     InsecurePlaintext,
+    /// Where the status page and the probes are.
+    AdminAddress,
 }
 
 impl Override {
     /// Every one.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Socket,
         Self::GrpcAddress,
         Self::SpireSocket,
@@ -43,6 +45,7 @@ impl Override {
         Self::TrustedProxies,
         Self::SocketGroup,
         Self::InsecurePlaintext,
+        Self::AdminAddress,
     ];
 
     /// The flag, if there is one.
@@ -58,6 +61,7 @@ impl Override {
             Self::TrustedProxies => "--trusted-proxy",
             Self::SocketGroup => "--socket-group",
             Self::InsecurePlaintext => "--insecure-plaintext",
+            Self::AdminAddress => "--admin-address",
         })
     }
 
@@ -74,6 +78,7 @@ impl Override {
             Self::TrustedProxies => "TRUSTED_PROXIES",
             Self::SocketGroup => "SOCKET_GROUP",
             Self::InsecurePlaintext => "INSECURE_PLAINTEXT",
+            Self::AdminAddress => "AGENT_ADMIN_ADDRESS",
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::overrides::{Override, Overrides, Source, Sourced};
 use crate::problem::{ConfigErrors, Input, Problem, Problems, Rule};
 use crate::spire::{DEFAULT_SPIRE_SOCKET, NamedTimings, Timing, Timings};
 use crate::tree::Place;
-use crate::values::{self, OnFull, Sink, SocketMode, TrustedProxy};
+use crate::values::{self, AdminAddress, OnFull, Sink, SocketMode, TrustedProxy};
 
 /// Where the published agent listens unless told otherwise.
 pub const DEFAULT_AGENT_SOCKET: &str = "/tmp/sentinel-spiffe.sock";
@@ -44,6 +44,10 @@ pub struct Agent {
     pub trusted_accounts: Vec<TrustedProxy>,
     /// The gRPC door, and how it knows its callers.
     pub grpc: Option<GrpcDoor>,
+    /// The status page and the probes.
+    pub admin: Sourced<AdminAddress>,
+    /// Whether readiness goes while the agent answers from what it has of an absent SPIRE.
+    pub degraded_is_unready: bool,
     /// Whether pushes are applied; else they are answered allow and ignored.
     pub accept_pushed_config: Sourced<bool>,
     /// Where bundles survive a restart.
@@ -193,6 +197,7 @@ fn agent(
 ) -> Agent {
     let socket = |text: &str| blocks::socket("agent.socket", text);
     let group = |text: &str| complaining("socket-group", values::group(text));
+    let admin = |text: &str| complaining("admin-address", AdminAddress::parse(text));
     let proxies = block.trusted_proxies.clone();
     let proxies = overrides.pick(Override::TrustedProxies, trusted_proxies, proxies, problems);
     let proxies_at = proxies
@@ -224,6 +229,10 @@ fn agent(
         socket: overrides
             .pick(Override::Socket, socket, block.socket, problems)
             .unwrap_or_else(|| constant_socket(DEFAULT_AGENT_SOCKET)),
+        admin: overrides
+            .pick(Override::AdminAddress, admin, block.admin_address, problems)
+            .unwrap_or(Sourced::default(AdminAddress::default())),
+        degraded_is_unready: block.degraded_is_unready.unwrap_or(false),
         socket_mode: block.socket_mode.unwrap_or_default(),
         socket_group: overrides.pick(Override::SocketGroup, group, block.socket_group, problems),
         trusted_proxies: proxies,

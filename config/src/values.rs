@@ -63,6 +63,9 @@ pub enum ValueError {
     /// `0.0.0.0:0`.
     #[error("port 0 is no address a proxy could be told")]
     PortZero,
+    /// `localhost`.
+    #[error("an admin address is an IP address and a port, or none")]
+    AdminAddress,
     /// `maybe`.
     #[error("a switch is one of true, false, 1, 0, yes, no")]
     Switch,
@@ -90,6 +93,7 @@ impl ValueError {
             Self::Mode | Self::UselessMode => "for example \"0660\"",
             Self::Path => "begin it with /",
             Self::Address => "for example \"127.0.0.1:50051\" or \"[::1]:50051\"",
+            Self::AdminAddress => "for example \"127.0.0.1:9902\"; \"none\" turns the listener off",
             Self::NoSinkPath => "for example: sink \"file\" path=\"/var/log/spiffe-audit.jsonl\"",
             _ => return None,
         })
@@ -309,6 +313,47 @@ pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, ValueError> {
     Ok(address)
 }
 
+/// Where the admin listener is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// Nowhere.
+    Off,
+    /// At this address; port 0 is one that the kernel chooses.
+    At(SocketAddr),
+}
+
+impl AdminAddress {
+    /// Reads `none`, or an IP address and a port.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "none" => Ok(Self::Off),
+            text => text
+                .parse()
+                .map(Self::At)
+                .map_err(|_| ValueError::AdminAddress),
+        }
+    }
+}
+
+impl Default for AdminAddress {
+    /// This machine alone, beside Envoy's usual 9901.
+    fn default() -> Self {
+        Self::At(SocketAddr::from(([127, 0, 0, 1], 9902)))
+    }
+}
+
+impl fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("none"),
+            Self::At(address) => address.fmt(f),
+        }
+    }
+}
+
 /// A boolean of the environment.
 pub(crate) fn switch(text: &str) -> Result<bool, ValueError> {
     match text.to_ascii_lowercase().as_str() {
@@ -357,6 +402,18 @@ mod tests {
         for text in ["0060", "0400", "4660", "1777"] {
             let error = Err(ValueError::UselessMode);
             assert_eq!(SocketMode::parse(text), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_admin_address_is_one_or_none() {
+        assert_eq!(AdminAddress::default().to_string(), "127.0.0.1:9902");
+        for text in ["none", "127.0.0.1:0", "[::1]:9902", "0.0.0.0:9902"] {
+            assert_eq!(AdminAddress::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "None", "off", "localhost:9902", "9902", "127.0.0.1"] {
+            let error = Err(ValueError::AdminAddress);
+            assert_eq!(AdminAddress::parse(text), error, "{text}");
         }
     }
 

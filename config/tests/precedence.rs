@@ -12,6 +12,7 @@ agent {
     trusted-proxies "uid:3"
     socket-group "file"
     insecure-plaintext #true
+    admin-address "127.0.0.1:6"
 }
 "#;
 
@@ -28,6 +29,7 @@ fn in_force(settings: &Settings, which: Override) -> (String, String) {
             let socket = settings.spire_socket();
             pair(socket.value.to_string(), socket.source)
         }
+        Override::AdminAddress => pair(agent.admin.value.to_string(), agent.admin.source),
         Override::Verbose => pair(agent.verbose.value.to_string(), agent.verbose.source),
         Override::StateDir => agent.state_dir.as_ref().map_or_else(none, |dir| {
             pair(dir.value.display().to_string(), dir.source)
@@ -74,6 +76,13 @@ fn flag_before_environment_before_file_before_default() {
             "127.0.0.1:2",
             ("127.0.0.1:3", "file"),
             ("", "none"),
+        ),
+        (
+            O::AdminAddress,
+            "none",
+            "127.0.0.1:5",
+            ("127.0.0.1:6", "file"),
+            ("127.0.0.1:9902", "default"),
         ),
         (
             O::SpireSocket,

@@ -171,6 +171,11 @@ fn wrong_flags_and_variables_are_named() {
             "maybe",
             "`verbose`: a switch is one of true, false, 1, 0, yes, no",
         ),
+        (
+            O::AdminAddress,
+            "localhost:9902",
+            "`admin-address`: an admin address is an IP address and a port, or none",
+        ),
         (O::StateDir, "x", "`state-dir`: a path must be absolute"),
         (
             O::TrustedProxies,

@@ -184,6 +184,9 @@ impl Telemetry {
     /// Reads metrics from this agent from now on.
     pub(crate) fn read(&self, agent: &Agent) {
         self.metrics.read(agent, self.losses.clone());
+        if let Some(admin) = agent.admin() {
+            admin.expose_metrics(Arc::new(self.metrics.page()));
+        }
     }
 
     /// Exports what is left, within this time.

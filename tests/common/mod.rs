@@ -71,6 +71,8 @@ impl Site {
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
         command.env_clear();
+        // Many agents run at once, and the default address is one.
+        command.env("AGENT_ADMIN_ADDRESS", "none");
         command.arg("--socket").arg(self.socket());
         command.arg("--spire-socket").arg(self.path("spire.sock"));
         command

@@ -23,6 +23,7 @@ pub use self::desk::{Desk, SharedDesk};
 pub use self::files::{ReadError, Verified, verify_files};
 use self::queue::Entry;
 pub use self::queue::{AuditQueue, AuditRecords, Filed, Late, Receipt, Unrecorded};
+pub(crate) use self::record::hex;
 pub use self::record::{Corrects, Grounds, Request, render, rfc3339};
 pub use self::recorded::{Recorded, RecordedCert, RecordedChecks, RecordedError, RecordedPolicy};
 pub use self::sink::{AuditActor, AuditArgs, Sink, SinkError};

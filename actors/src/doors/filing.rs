@@ -137,13 +137,17 @@ impl Doors {
     /// Counts what was answered and tells it, each once.
     fn tell<D: Dialect>(&self, dialect: D, asked: &Asked<'_>, decided: Decided<'_>) {
         self.metrics.decision(Counted::of(decided.decision));
+        let request = asked.for_audit(dialect.door());
+        let grounds = decided.grounds.map(|(grounds, _)| grounds);
+        self.denials
+            .take(decided.decision, grounds, request, decided.now(self));
         let policy = decided.policy.map(|policy| &policy.policy);
         self.observer.decided(&observe::Decided {
             decision: decided.decision,
-            grounds: decided.grounds.map(|(grounds, _)| grounds),
+            grounds,
             origin: decided.origin,
             failure: policy.map(|policy| policy.failure()),
-            request: asked.for_audit(dialect.door()),
+            request,
             traceparent: asked.traceparent.as_deref(),
             started: asked.at,
             ended: Instant::now(),

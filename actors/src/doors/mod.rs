@@ -23,10 +23,11 @@ pub use self::actor::{ConnectionActor, ConnectionArgs};
 pub use self::entrance::Entrance;
 pub use self::listener::{ListenerActor, ListenerArgs};
 
+use crate::admin::denials::Denials;
 use crate::audit::AuditQueue;
 use crate::clock::Clock;
 use crate::configured::Configured;
-use crate::health::HealthBoard;
+use crate::health::{HealthBoard, PoliciesInForce};
 use crate::judge::Judge;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
@@ -57,6 +58,8 @@ pub struct Doors {
     pub configured: Configured,
     /// Where records go.
     pub audit: AuditQueue,
+    /// The last denials, for the status page.
+    pub denials: Denials,
     /// How we are, under each policy.
     pub health: HealthBoard,
     /// Counters.
@@ -74,6 +77,17 @@ pub struct Doors {
 }
 
 impl Doors {
+    /// Asks for the policies in force, again and again, as pushes come and go.
+    #[must_use]
+    pub fn policies_in_force(self: &Arc<Self>) -> PoliciesInForce {
+        let doors = Arc::clone(self);
+        Arc::new(move || {
+            let policies = doors.configured.policies().in_force();
+            let failures = policies.iter().map(|(policy, _)| *policy.policy.failure());
+            failures.collect()
+        })
+    }
+
     /// Waits until no connection is open.
     pub async fn drained(&self) {
         self.open.close();

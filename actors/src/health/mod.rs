@@ -3,6 +3,10 @@
 //! Nothing depends on this actor being alive: deadlines are judged from data when a decision is
 //! made. It makes the transitions that time brings be reported when they happen.
 
+mod heartbeat;
+mod process;
+mod readiness;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +15,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use verdict::availability::{Phase, Stance};
 use verdict::policy::Failure;
+use verdict::trust::Basis;
 
+pub use self::heartbeat::{Heartbeat, SILENCE_MAX};
+pub use self::process::ProcessHealth;
+pub use self::readiness::{Readiness, Seen, Wanting};
 use crate::clock::Clock;
 use crate::supervision::Ping;
 use crate::trust::TrustStore;
@@ -19,8 +27,11 @@ use crate::trust::TrustStore;
 /// How often time is let pass, milliseconds: how late a transition by time is reported at most.
 const TICK_MS: u64 = 100;
 
-/// How the agent is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Asks for the `failure` block of every policy in force.
+pub type PoliciesInForce = Arc<dyn Fn() -> Vec<Failure> + Send + Sync>;
+
+/// How the agent is, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Health {
     /// `Live`.
     Healthy,
@@ -33,6 +44,17 @@ pub enum Health {
 }
 
 impl Health {
+    /// In one word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
+            Self::Draining => "draining",
+        }
+    }
+
     /// What a phase and the stance drawn from it mean.
     #[must_use]
     pub const fn of(phase: Phase, stance: Stance) -> Self {
@@ -60,6 +82,7 @@ struct Shared {
     /// One for each different `failure` block that somebody follows.
     views: Mutex<Vec<View>>,
     draining: CancellationToken,
+    process: ProcessHealth,
 }
 
 /// Health under one `failure` block.
@@ -78,6 +101,7 @@ impl HealthBoard {
                 clock,
                 views: Mutex::new(Vec::new()),
                 draining: CancellationToken::new(),
+                process: ProcessHealth::default(),
             }),
         }
     }
@@ -107,8 +131,35 @@ impl HealthBoard {
         }
     }
 
+    /// How the process is.
+    #[must_use]
+    pub fn process(&self) -> &ProcessHealth {
+        &self.shared.process
+    }
+
+    /// Judges the process by its policies: it is as well as the worst of them.
+    fn see(&self, in_force: Vec<Failure>, strict: bool) {
+        let world = self.shared.trust.load();
+        let now = self.shared.clock.now();
+        let bases = in_force.iter().map(|failure| world.basis(failure, now));
+        let on_disk = |basis: Basis| basis.age.is_some() && basis.stance != Stance::Refuse;
+        let worst = in_force
+            .iter()
+            .map(|failure| self.health_now(failure))
+            .max();
+        self.shared.process.see(Seen {
+            // Without a policy: by its default, which refuses.
+            health: worst.unwrap_or_else(|| self.health_now(&Failure::default())),
+            policy: !in_force.is_empty(),
+            trust: self.shared.trust.has_lived() || bases.into_iter().any(on_disk),
+            strict,
+        });
+    }
+
     /// Draining is final.
     pub fn drain(&self) {
+        // First: who sees connections closed must find that none should come.
+        self.shared.process.drain();
         self.shared.draining.cancel();
         self.look();
     }
@@ -147,6 +198,10 @@ pub struct HealthArgs {
     pub trust: Arc<TrustStore>,
     /// Where health is told.
     pub board: HealthBoard,
+    /// What the policies in force do in an outage.
+    pub in_force: PoliciesInForce,
+    /// `degraded-is-unready`.
+    pub degraded_is_unready: bool,
 }
 
 /// The actor.
@@ -200,6 +255,7 @@ impl HealthArgs {
     fn look(&self) {
         self.trust.tick();
         self.board.look();
+        self.board.see((self.in_force)(), self.degraded_is_unready);
     }
 }
 

@@ -97,6 +97,7 @@ impl Stage {
         let mut overrides = Overrides::default()
             .with_flag(Override::Socket, path("agent.sock"))
             .with_flag(Override::SpireSocket, path("spire.sock"))
+            .with_flag(Override::AdminAddress, "none")
             .with_flag(Override::GrpcAddress, address.to_string());
         if let Some(proxy) = proxy {
             overrides = overrides.with_flag(Override::TrustedProxies, proxy.to_owned());

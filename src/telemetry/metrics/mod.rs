@@ -116,10 +116,6 @@ impl Metrics {
     }
 
     /// What `/metrics` answers.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the admin listener, which is about to come")
-    )]
     pub(super) fn page(&self) -> impl Fn() -> String + Send + Sync + 'static {
         let registry = self.registry.clone();
         // Names and labels are our own: they can be written.

@@ -54,7 +54,8 @@ class UnderTest:
         self.socket = self.directory / "spiffe.sock"
         self.config = self.directory / "agent.kdl"
         self.config.write_text(POLICY.format(mode=mode, unavailable_after_ms=unavailable_after_ms))
-        self.command = ["--socket", self.socket, "--spire-socket", spire_socket, "--state-dir", self.state]
+        self.command = ["--socket", self.socket, "--spire-socket", spire_socket, "--state-dir", self.state,
+                        "--admin-address", "none"]
         if with_file:
             # Without a file the agent takes its policy from whoever pushes one.
             self.command += ["--config", self.config]

@@ -1,0 +1,169 @@
+//! From a request to its response.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+
+use super::guard::{Asked, Refusal, Resource, admit};
+use super::places::Kind;
+use super::probes::{Probe, Report};
+use super::{Admin, events, page};
+use std::sync::Arc;
+
+/// What a response carries.
+pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// On every response. Nothing is kept by anybody, nothing is guessed, nobody else may show or read it.
+const ALWAYS: [(&str, &str); 4] = [
+    ("x-content-type-options", "nosniff"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("referrer-policy", "no-referrer"),
+    ("x-frame-options", "DENY"),
+];
+
+/// What a response that is no page may load: nothing.
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// The response; `kind` is told where it is a stream.
+pub(super) fn answer(
+    request: &Request<Incoming>,
+    peer: SocketAddr,
+    admin: &Arc<Admin>,
+    kind: &Kind,
+) -> Response<Body> {
+    if !request.body().is_end_stream() {
+        return text(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "a request here has no body\n",
+        );
+    }
+    let asked = Asked {
+        peer: peer.ip(),
+        method: request.method().as_str(),
+        path: request.uri().path(),
+        host: host(request.headers()),
+    };
+    match admit(asked) {
+        Ok(resource) => {
+            let verbose = request
+                .uri()
+                .query()
+                .is_some_and(|query| query.contains("verbose"));
+            show(resource, verbose, admin, kind)
+        }
+        Err(refusal) => refuse(refusal),
+    }
+}
+
+fn host(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all(HOST).iter();
+    match (all.next(), all.next()) {
+        (Some(one), None) => one.to_str().ok(),
+        _ => None,
+    }
+}
+
+fn show(resource: Resource, verbose: bool, admin: &Arc<Admin>, kind: &Kind) -> Response<Body> {
+    let subject = &admin.subject;
+    let probe = |probe| report(Report::of(&subject.doors, probe), verbose);
+    match resource {
+        Resource::Live => probe(Probe::Live),
+        Resource::Ready => probe(Probe::Ready),
+        Resource::Health => probe(Probe::Health),
+        Resource::Metrics => match subject.metrics.get() {
+            Some(text) => whole(StatusCode::OK, PROMETHEUS, text()),
+            None => text(StatusCode::NOT_FOUND, "this agent renders no metrics\n"),
+        },
+        Resource::Status => match admin.latest.json(subject) {
+            Ok(json) => whole(StatusCode::OK, JSON, json),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+        },
+        Resource::Page => {
+            let mut response = whole(StatusCode::OK, HTML, page::render(subject));
+            guard_page(response.headers_mut());
+            response
+        }
+        Resource::Events => match Arc::clone(&admin.streams).try_acquire_owned() {
+            Ok(place) => {
+                kind.is_stream();
+                with_headers(
+                    StatusCode::OK,
+                    "text/event-stream",
+                    events::open(admin, place),
+                )
+            }
+            Err(_) => {
+                let full = "as many streams are open as there may be\n";
+                let mut response = text(StatusCode::SERVICE_UNAVAILABLE, full);
+                response
+                    .headers_mut()
+                    .insert(RETRY_AFTER, HeaderValue::from_static("5"));
+                response
+            }
+        },
+    }
+}
+
+fn guard_page(headers: &mut HeaderMap) {
+    if let Ok(policy) = HeaderValue::from_str(page::content_security_policy()) {
+        headers.insert(http::header::CONTENT_SECURITY_POLICY, policy);
+    }
+}
+
+fn report(report: Report, verbose: bool) -> Response<Body> {
+    let status = match report.passed {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    text(status, &report.text(verbose))
+}
+
+fn refuse(refusal: Refusal) -> Response<Body> {
+    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::FORBIDDEN);
+    let mut response = text(status, &format!("{refusal}\n"));
+    if refusal == Refusal::Method {
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}
+
+fn text(status: StatusCode, text: &str) -> Response<Body> {
+    whole(status, TEXT, text.to_owned())
+}
+
+fn whole(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    with_headers(status, kind, Full::new(body.into()).boxed_unsync())
+}
+
+fn with_headers(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        http::header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(NOTHING),
+    );
+    for (name, value) in ALWAYS {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    response
+}

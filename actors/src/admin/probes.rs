@@ -1,0 +1,83 @@
+//! `/livez`, `/readyz`, `/healthz`: a line each, or with `?verbose` a line for each check.
+
+use std::fmt::Write as _;
+
+use crate::doors::Doors;
+use crate::health::{Health, SILENCE_MAX};
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// Whether the process would be better restarted.
+    Live,
+    /// Whether traffic may come.
+    Ready,
+    /// How we are.
+    Health,
+}
+
+/// The answer, and what it rests on.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) passed: bool,
+    name: &'static str,
+    checks: Vec<(bool, &'static str, String)>,
+}
+
+impl Report {
+    pub(super) fn of(doors: &Doors, probe: Probe) -> Self {
+        let board = doors.health.process();
+        let (alive, readiness, health) = (
+            board.heartbeat().is_alive(),
+            board.readiness(),
+            board.health(),
+        );
+        let phase = doors.judge.trust.phase().as_str();
+        let healthy = matches!(health, Health::Healthy | Health::Degraded);
+        let silence_ms = board.heartbeat().silence().as_millis();
+        let checks = vec![
+            (
+                alive,
+                "live",
+                format!(
+                    "last sign of life {silence_ms} ms ago, at most {} ms",
+                    SILENCE_MAX.as_millis()
+                ),
+            ),
+            (readiness.is_ready(), "ready", readiness.as_str().to_owned()),
+            (
+                healthy,
+                "health",
+                format!("{}, SPIRE {phase}", health.as_str()),
+            ),
+        ];
+        let (passed, name) = match probe {
+            Probe::Live => (alive, "livez"),
+            Probe::Ready => (readiness.is_ready(), "readyz"),
+            Probe::Health => (alive && readiness.is_ready() && healthy, "healthz"),
+        };
+        Self {
+            passed,
+            name,
+            checks,
+        }
+    }
+
+    /// One word, and what failed; or all of it.
+    pub(super) fn text(&self, verbose: bool) -> String {
+        let mut text = String::new();
+        for (passed, name, said) in &self.checks {
+            if verbose || !self.passed && !passed {
+                let sign = if *passed { '+' } else { '-' };
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "[{sign}]{name} {said}");
+            }
+        }
+        match (self.passed, verbose) {
+            (true, false) => text.push_str("ok\n"),
+            (true, true) => text.push_str(&format!("{} check passed\n", self.name)),
+            (false, _) => text.push_str(&format!("{} check failed\n", self.name)),
+        }
+        text
+    }
+}

@@ -1,0 +1,159 @@
+//! The status, read from what is owned above the actors: it asks none of them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use verdict::reason::Reason;
+use verdict::time::Now;
+
+use super::{
+    Decisions, Denial, Failure, HealthView, Place, Policies, Process, SCHEMA, Status, TrustView,
+    configuration,
+};
+use crate::admin::denials::Denied;
+use crate::admin::rates::{answers, totals};
+use crate::admin::{Subject, rates};
+use crate::audit::{hex, rfc3339};
+use crate::supervision::{ChildState, ChildStatus, Role};
+
+impl Status {
+    /// What is so now.
+    pub(in crate::admin) fn of(subject: &Subject) -> Self {
+        let doors = &subject.doors;
+        let now = doors.clock.now();
+        let denials = doors.denials.newest_first();
+        let tree = subject
+            .tree
+            .get()
+            .map(|tree| tree.snapshot())
+            .unwrap_or_default();
+        Self {
+            schema: SCHEMA,
+            time: rfc3339(now.wall_ms),
+            process: process(subject, now),
+            health: health(subject),
+            trust: TrustView::of(&doors.judge.trust, now),
+            decisions: decisions(subject),
+            denials: denials.into_iter().map(Denial::from).collect(),
+            policies: Policies::of(&doors.configured),
+            configuration: configuration::in_force(&doors.configured),
+            tree: tree.into_iter().map(Place::from).collect(),
+        }
+    }
+}
+
+fn process(subject: &Subject, now: Now) -> Process {
+    let started = subject.started;
+    Process {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        build: if cfg!(debug_assertions) {
+            "debug"
+        } else {
+            "release"
+        }
+        .to_owned(),
+        target: format!("{} {}", std::env::consts::ARCH, std::env::consts::OS),
+        pid: std::process::id(),
+        started: rfc3339(started.wall_ms),
+        uptime_ms: since(started.boot_ms, now),
+    }
+}
+
+/// Milliseconds since this boot-time moment.
+pub(super) fn since(boot_ms: i64, now: Now) -> u64 {
+    u64::try_from(now.boot_ms.saturating_sub(boot_ms)).unwrap_or_default()
+}
+
+fn health(subject: &Subject) -> HealthView {
+    let board = subject.doors.health.process();
+    let readiness = board.readiness();
+    HealthView {
+        state: board.health().as_str().to_owned(),
+        live: board.heartbeat().is_alive(),
+        ready: readiness.is_ready(),
+        readiness: readiness.as_str().to_owned(),
+    }
+}
+
+fn decisions(subject: &Subject) -> Decisions {
+    let metrics = &subject.doors.metrics;
+    let mut allowed = BTreeMap::new();
+    let mut denied = BTreeMap::new();
+    let labels = Reason::ALL.map(Reason::as_str);
+    for (name, count) in answers().into_iter().zip(totals(metrics)) {
+        let by = if labels.contains(&name) {
+            &mut denied
+        } else {
+            &mut allowed
+        };
+        by.insert(name.to_owned(), count);
+    }
+    let series = subject.rates.series().into_iter();
+    let per_second =
+        series.map(|rates::Series { answer, per_second }| (answer.to_owned(), per_second));
+    Decisions {
+        allowed,
+        denied,
+        seconds: subject.rates.seconds(),
+        per_second: per_second.collect(),
+        memory_hits: metrics.memory_hits.load(Ordering::Relaxed),
+        memory_misses: metrics.memory_misses.load(Ordering::Relaxed),
+        audit_dropped: metrics.audit_dropped.load(Ordering::Relaxed),
+        untrusted_proxy: metrics.untrusted_proxy.load(Ordering::Relaxed),
+    }
+}
+
+impl From<Denied> for Denial {
+    fn from(denied: Denied) -> Self {
+        Self {
+            time: rfc3339(denied.at.wall_ms),
+            verdict: if denied.status.is_some() {
+                "deny"
+            } else {
+                "allow"
+            }
+            .to_owned(),
+            status: denied.status,
+            reason: denied.reason.as_str().to_owned(),
+            rule: denied.rule,
+            advice: denied.reason.advice().to_owned(),
+            spiffe_id: denied.spiffe_id,
+            matched_rule: denied.matched,
+            leaf_sha256: denied.leaf_sha256.map(|hash| hex(&hash)),
+            request_id: denied.request_id,
+            correlation_id: denied.correlation_id,
+            client_ip: denied.client_ip,
+            proxy: denied.proxy,
+            door: denied.door.to_owned(),
+        }
+    }
+}
+
+impl From<ChildStatus> for Place {
+    fn from(child: ChildStatus) -> Self {
+        let role = match child.role {
+            Role::Supervisor => "supervisor",
+            Role::Permanent => "permanent",
+            Role::Temporary => "temporary",
+        };
+        let state = match child.state {
+            ChildState::Starting => "starting",
+            ChildState::Running => "running",
+            ChildState::Restarting => "restarting",
+            ChildState::GivenUp => "given_up",
+            ChildState::Stopped => "stopped",
+        };
+        Self {
+            path: child.path.to_string(),
+            role: role.to_owned(),
+            state: state.to_owned(),
+            alive: child.alive,
+            restarts: child.restarts,
+            failures: child.failures,
+            last_failure: child.last_failure.map(|failure| Failure {
+                at_ms: failure.at_ms,
+                cause: failure.cause.to_string(),
+            }),
+        }
+    }
+}

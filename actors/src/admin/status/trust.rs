@@ -1,0 +1,107 @@
+//! The trust source and its bundles.
+
+use verdict::anchors::Anchor;
+use verdict::availability::Blame;
+use verdict::id::TrustDomain;
+use verdict::time::{Age, Now};
+use verdict::trust::{Bundle, Standing};
+
+use super::observed::since;
+use super::{Authority, Change, Domain, TrustView};
+use crate::audit::rfc3339;
+use crate::trust::{self, TrustStore};
+
+/// Trust domains shown: who federates with more reads `inspect`.
+const DOMAINS_SHOWN: usize = 64;
+
+/// Authorities of one domain shown. Rotation keeps two or three.
+const AUTHORITIES_SHOWN: usize = 16;
+
+impl TrustView {
+    pub(super) fn of(store: &TrustStore, now: Now) -> Self {
+        let world = store.load();
+        let state = world.state().settled(world.timing(), now);
+        let mut bundles: Vec<_> = world.snapshot().iter().collect();
+        bundles.sort_by_key(|(domain, _)| domain.to_string());
+        let domains_total = bundles.len();
+        bundles.truncate(DOMAINS_SHOWN);
+        Self {
+            state: state.phase().as_str().to_owned(),
+            for_ms: since(state.since_ms(), now),
+            fault: match state.blame() {
+                Blame::Ours => "ours",
+                Blame::Theirs => "theirs",
+            }
+            .to_owned(),
+            age_ms: world
+                .snapshot()
+                .contact()
+                .and_then(|contact| known(contact.age(now))),
+            timeline: store
+                .timeline()
+                .snapshot()
+                .into_iter()
+                .map(|change| seen(change, now))
+                .collect(),
+            domains: bundles
+                .into_iter()
+                .map(|(domain, bundle)| Domain::of(domain, bundle, now))
+                .collect(),
+            domains_total,
+        }
+    }
+}
+
+fn known(age: Age) -> Option<u64> {
+    match age {
+        Age::Ms(age_ms) => Some(age_ms),
+        Age::InTheFuture => None,
+    }
+}
+
+fn seen(change: trust::Change, now: Now) -> Change {
+    Change {
+        time: rfc3339(change.at.wall_ms),
+        ago_ms: since(change.at.boot_ms, now),
+        from: change.from.map(|phase| phase.as_str().to_owned()),
+        to: change.to.as_str().to_owned(),
+        cause: change.cause.to_owned(),
+    }
+}
+
+impl Domain {
+    fn of(domain: &TrustDomain, bundle: &Bundle, now: Now) -> Self {
+        let mut anchors: Vec<&Anchor> = bundle.anchors().iter().collect();
+        anchors.sort_by_key(|anchor| anchor.not_after());
+        anchors.truncate(AUTHORITIES_SHOWN);
+        let standing = match bundle.standing() {
+            Standing::Confirmed => "confirmed",
+            Standing::Kept => "kept",
+        };
+        Self {
+            trust_domain: domain.to_string(),
+            generation: bundle.generation().get(),
+            standing: standing.to_owned(),
+            age_ms: known(bundle.contact().age(now)),
+            authorities: anchors
+                .into_iter()
+                .map(|anchor| Authority::of(anchor, now))
+                .collect(),
+            authorities_total: bundle.anchors().len(),
+        }
+    }
+}
+
+impl Authority {
+    fn of(anchor: &Anchor, now: Now) -> Self {
+        Self {
+            subject: anchor.subject(),
+            not_before: anchor.not_before().0,
+            not_after: anchor.not_after().0,
+            unusable: anchor
+                .usable_at(now.unix_seconds())
+                .err()
+                .map(|refusal| refusal.to_string()),
+        }
+    }
+}

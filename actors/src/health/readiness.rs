@@ -1,0 +1,144 @@
+//! Whether traffic may come: a pure rule with a latch.
+//!
+//! Start-up ends once. After it, an agent that refuses is still ready: it is there to say so, and
+//! taking its traffic away would turn a denial with a reason into an outage without one.
+
+use super::Health;
+
+/// Whether traffic may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Not once yet, for want of this.
+    Starting(Wanting),
+    /// It may.
+    Ready,
+    /// SPIRE is away, and `degraded-is-unready` takes that for a reason.
+    Degraded,
+    /// No more: what is in flight is finished.
+    Draining,
+}
+
+/// What the start-up waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanting {
+    /// A policy, from the file or a push.
+    Policy,
+    /// A full update from SPIRE, or bundles on disk that the mode accepts.
+    Trust,
+}
+
+/// What readiness is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// How the agent is.
+    pub health: Health,
+    /// Whether a policy was ever in force.
+    pub policy: bool,
+    /// Whether the source was `Live` once, or the mode accepts what lay on disk.
+    pub trust: bool,
+    /// `degraded-is-unready`.
+    pub strict: bool,
+}
+
+impl Readiness {
+    /// What follows from what is seen now.
+    #[must_use]
+    pub const fn step(self, seen: Seen) -> Self {
+        match (self, seen.health) {
+            (Self::Draining, _) | (_, Health::Draining) => Self::Draining,
+            (Self::Starting(_), _) if !seen.policy => Self::Starting(Wanting::Policy),
+            (Self::Starting(_), _) if !seen.trust => Self::Starting(Wanting::Trust),
+            (_, Health::Degraded | Health::Unhealthy) if seen.strict => Self::Degraded,
+            (
+                Self::Starting(_) | Self::Ready | Self::Degraded,
+                Health::Healthy | Health::Degraded | Health::Unhealthy,
+            ) => Self::Ready,
+        }
+    }
+
+    /// Whether traffic may come.
+    #[must_use]
+    pub const fn is_ready(self) -> bool {
+        matches!(self, Self::Ready)
+    }
+
+    /// In words.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting(Wanting::Policy) => "starting: no policy is in force yet",
+            Self::Starting(Wanting::Trust) => "starting: no bundles from SPIRE yet",
+            Self::Ready => "ready",
+            Self::Degraded => "SPIRE is away, and degraded-is-unready is true",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEW: Readiness = Readiness::Starting(Wanting::Policy);
+
+    const fn seen(health: Health, policy: bool, trust: bool) -> Seen {
+        Seen {
+            health,
+            policy,
+            trust,
+            strict: false,
+        }
+    }
+
+    #[test]
+    fn a_start_waits_for_a_policy_and_for_something_to_verify_by() {
+        for (policy, trust, expected) in [
+            (false, false, Readiness::Starting(Wanting::Policy)),
+            (false, true, Readiness::Starting(Wanting::Policy)),
+            (true, false, Readiness::Starting(Wanting::Trust)),
+            (true, true, Readiness::Ready),
+        ] {
+            for health in [Health::Healthy, Health::Degraded, Health::Unhealthy] {
+                let stepped = NEW.step(seen(health, policy, trust));
+                assert_eq!(stepped, expected, "{health:?} {policy} {trust}");
+            }
+        }
+    }
+
+    #[test]
+    fn once_started_an_outage_takes_nothing_away() {
+        for health in [Health::Healthy, Health::Degraded, Health::Unhealthy] {
+            for (policy, trust) in [(true, true), (false, false)] {
+                let stepped = Readiness::Ready.step(seen(health, policy, trust));
+                assert_eq!(stepped, Readiness::Ready, "{health:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_strict_are_unready_while_degraded_and_come_back() {
+        for health in [Health::Degraded, Health::Unhealthy] {
+            let strict = Seen {
+                strict: true,
+                ..seen(health, true, true)
+            };
+            let away = Readiness::Ready.step(strict);
+            assert_eq!(away, Readiness::Degraded, "{health:?}");
+            let back = Seen {
+                health: Health::Healthy,
+                ..strict
+            };
+            assert_eq!(away.step(back), Readiness::Ready);
+        }
+    }
+
+    #[test]
+    fn draining_is_final() {
+        for from in [NEW, Readiness::Ready, Readiness::Degraded] {
+            let drained = from.step(seen(Health::Draining, true, true));
+            assert_eq!(drained, Readiness::Draining);
+            let later = drained.step(seen(Health::Healthy, true, true));
+            assert_eq!(later, Readiness::Draining);
+        }
+    }
+}
