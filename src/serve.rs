@@ -8,6 +8,7 @@ use actors::agent::Agent;
 use actors::clock::Clock;
 use anyhow::Context as _;
 use config::{Bound, FileConfig, Overrides, Settings};
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Serve;
@@ -113,6 +114,13 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Option<FileConfig>> {
     }
 }
 
+/// Tells the service manager, if there is one that asked to be told.
+fn tell(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager cannot be told how we are");
+    }
+}
+
 async fn serve(
     settings: Settings,
     telemetry: &mut Telemetry,
@@ -149,6 +157,7 @@ async fn serve(
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
+    tell(NotifyState::Ready);
     #[cfg(feature = "chaos-hooks")]
     hooks.obey(std::sync::Arc::clone(agent.root().tree()))?;
     if !configured {
@@ -165,6 +174,7 @@ async fn serve(
         }
     }
     draining.begin();
+    tell(NotifyState::Stopping);
     tokio::select! {
         shutdown = agent.shutdown() => tracing::info!(killed = shutdown.killed.len(), "stopped"),
         _ = terminate.recv() => tracing::warn!("second signal: stopping at once"),

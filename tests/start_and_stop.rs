@@ -68,6 +68,28 @@ async fn the_first_verified_decision_comes_soon_and_memory_stays_small() {
     agent.stop().await;
 }
 
+/// systemd starts what is ordered after the unit once this is said: the socket must be there by then.
+#[tokio::test]
+async fn the_service_manager_is_told_when_the_socket_is_there_and_when_it_goes() {
+    let site = Site::new();
+    let notify = site.path("notify.sock");
+    let told = tokio::net::UnixDatagram::bind(&notify).unwrap();
+    let mut command = site.configured(LOAD_POLICY);
+    command.env("NOTIFY_SOCKET", &notify);
+    let agent = Agent::spawn(command, site.socket(), site.path("audit.jsonl"));
+    let mut text = [0; 64];
+    let mut next = async || {
+        let heard = tokio::time::timeout(common::PATIENCE, told.recv(&mut text));
+        let bytes = heard.await.expect("the service manager is told").unwrap();
+        String::from_utf8_lossy(&text[..bytes]).into_owned()
+    };
+    assert_eq!(next().await, "READY=1\n");
+    UnixStream::connect(site.socket()).await.unwrap();
+    agent.terminate();
+    assert_eq!(next().await, "STOPPING=1\n");
+    assert!(agent.ended().await.status.success());
+}
+
 #[tokio::test]
 async fn a_drain_answers_what_was_sent_and_ends_well() {
     for signal in [Signal::TERM, Signal::INT] {
