@@ -252,8 +252,12 @@ async fn the_file_of_another_socket_is_left_alone_until_there_is_something_to_sa
     let next = restored(first.state.path(), other, &clock);
     assert_eq!(next.phase(), Phase::Starting);
     assert_eq!(next.load().snapshot().len(), 0);
-    let names = names(first.state.path());
-    assert_eq!(names.len(), 1, "set aside, not removed: {names:?}");
+    let file = first.state.path().join("x509-bundles");
+    assert_eq!(names(first.state.path()), [file]);
+    // The right path again, SPIRE still away: what was known is known.
+    let right = restored(first.state.path(), Path::new(SOCKET), &clock);
+    assert_eq!(right.phase(), Phase::Interrupted);
+    assert_eq!(right.load().snapshot().len(), 1);
 }
 
 /// Watcher and cache together: what SPIRE says is what the next process begins with.

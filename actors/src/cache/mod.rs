@@ -65,7 +65,8 @@ impl Loaded {
 }
 
 /// Reads what an earlier process left in `dir` about `socket`. What cannot be used is set aside and
-/// logged; nothing here is fatal. Blocks: for the start of the process.
+/// logged; a good file of another socket is left alone. Nothing here is fatal. Blocks: for the start
+/// of the process.
 #[must_use]
 pub fn load(dir: &Path, socket: &Path, clock: &Clock) -> Loaded {
     let shelf = Shelf::new(dir.to_owned(), Box::new(NoFaults));
@@ -76,6 +77,15 @@ pub fn load(dir: &Path, socket: &Path, clock: &Clock) -> Loaded {
     let content = match read {
         Ok(content) => Some(content),
         Err(ReadError::Missing | ReadError::Unusable(_)) => None,
+        // Nothing in the directory is about our socket, nor is the mark.
+        Err(why @ ReadError::OtherSocket(_)) => {
+            tracing::warn!(
+                %why,
+                ours = %socket.display(),
+                "bundles on disk are not used, the file stays until SPIRE has answered on ours"
+            );
+            return Loaded::nothing();
+        }
         Err(why @ (ReadError::Directory(_) | ReadError::System(_))) => {
             tracing::error!(%why, dir = %dir.display(), "bundles on disk are not used");
             None
@@ -94,18 +104,12 @@ fn conclude(content: Option<Content>, mark: Mark, clock: &Clock) -> Loaded {
 }
 
 fn set_aside(shelf: &Shelf, why: &Unusable) {
-    // A mark goes with the file it was made for.
-    if let Unusable::OtherSocket(_) = why
-        && let Err(error) = shelf.forget_mark()
-    {
-        tracing::warn!(%error, "the mark of a withdrawal by another SPIRE cannot be removed");
-    }
     match shelf.set_aside() {
         Ok(name) => {
-            tracing::warn!(%why, aside = %name.display(), "bundles on disk cannot be used, the file is set aside");
+            tracing::warn!(%why, aside = %name.display(), "bundles on disk are not used, the file is set aside");
         }
         Err(error) => {
-            tracing::warn!(%why, %error, "bundles on disk cannot be used, nor set aside");
+            tracing::warn!(%why, %error, "bundles on disk are not used, nor can they be set aside");
         }
     }
 }

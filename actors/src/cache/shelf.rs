@@ -61,6 +61,8 @@ impl Mark {
 pub(super) enum Step {
     OpenDirectory,
     Lock,
+    EndOthersWithdrawal,
+    MakeRoom,
     Mark,
     RemoveStale,
     Create,
@@ -102,9 +104,13 @@ pub(super) enum ReadError {
     /// The file is none of ours, or damaged.
     #[error("{0}")]
     Unusable(#[from] Unusable),
+    /// A good file, of another socket; it stays until there is something to write, for the path may
+    /// be mistyped. The mark beside it is that socket's too.
+    #[error("it holds the bundles of another socket, {0}")]
+    OtherSocket(String),
 }
 
-/// Why a file is not used and set aside.
+/// Why a file is of no use to anybody, and set aside.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unusable {
     #[error("it is no regular file, or a link to one; links are not followed")]
@@ -119,8 +125,6 @@ pub(super) enum Unusable {
     TooBig(u64),
     #[error("{0}")]
     Content(#[from] DecodeError),
-    #[error("it holds the bundles of another socket, {0}")]
-    OtherSocket(String),
 }
 
 /// What is wrong with the state directory.
@@ -172,11 +176,19 @@ impl Shelf {
         Self { dir, faults }
     }
 
-    /// Reads the file.
+    /// Reads the file of this socket.
     ///
     /// # Errors
     /// Says why it cannot be used. Nothing is changed.
     pub(super) fn read(&self, socket: &Path) -> Result<Content, ReadError> {
+        match self.read_any()? {
+            content if content.is_of(socket) => Ok(content),
+            other => Err(ReadError::OtherSocket(other.socket)),
+        }
+    }
+
+    /// Reads the file, whose ever it is.
+    fn read_any(&self) -> Result<Content, ReadError> {
         let dir = self.open_directory().map_err(missing_directory)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&dir, FILE, flags, Mode::empty()).map_err(open_error)?;
@@ -190,11 +202,7 @@ impl Shelf {
         if size > FILE_MAX_BYTES {
             return Err(Unusable::TooBig(size).into());
         }
-        let content = Content::decode(&bytes).map_err(Unusable::Content)?;
-        if !content.is_of(socket) {
-            return Err(Unusable::OtherSocket(content.socket).into());
-        }
-        Ok(content)
+        Ok(Content::decode(&bytes).map_err(Unusable::Content)?)
     }
 
     /// Whether the mark of a withdrawal is there.
@@ -209,28 +217,23 @@ impl Shelf {
         }
     }
 
-    /// Removes a mark that was made for another socket.
-    ///
-    /// # Errors
-    /// The system's.
-    pub(super) fn forget_mark(&self) -> io::Result<()> {
-        let dir = self.open_directory().map_err(io::Error::other)?;
-        Ok(remove(&dir, MARK)?)
-    }
-
     /// Gives the file another name; returns it.
     ///
     /// # Errors
     /// The system's.
     pub(super) fn set_aside(&self) -> io::Result<PathBuf> {
         let dir = self.open_directory().map_err(io::Error::other)?;
+        self.set_aside_in(&dir)
+    }
+
+    fn set_aside_in(&self, dir: &OwnedFd) -> io::Result<PathBuf> {
         let free = |name: &&&CStr| {
-            let found = rustix::fs::statat(&dir, **name, AtFlags::SYMLINK_NOFOLLOW);
+            let found = rustix::fs::statat(dir, **name, AtFlags::SYMLINK_NOFOLLOW);
             found.is_err_and(|errno| errno == Errno::NOENT)
         };
         let [.., latest] = ASIDE;
         let name = ASIDE.iter().find(free).copied().unwrap_or(latest);
-        rustix::fs::renameat(&dir, FILE, &dir, name)?;
+        rustix::fs::renameat(dir, FILE, dir, name)?;
         Ok(self.dir.join(name.to_string_lossy().as_ref()))
     }
 
@@ -308,6 +311,39 @@ impl Locked<'_> {
     /// Names the step that failed. From the last sync on the new file is in place already: only its
     /// surviving a power cut is in doubt, and that a start takes it before the mark is gone.
     pub(super) fn write(&self, content: &Content) -> Result<(), WriteError> {
+        self.make_room(content)?;
+        self.put(content)
+    }
+
+    /// Sets a file of another socket aside. The mark goes first: left alone it would be taken for
+    /// ours. So that it is not lost, a withdrawal that it began is brought to an end before.
+    fn make_room(&self, content: &Content) -> Result<(), WriteError> {
+        let Ok(mut other) = self.shelf.read_any() else {
+            return Ok(());
+        };
+        if other.socket == content.socket {
+            return Ok(());
+        }
+        if self.shelf.mark() == Mark::Withdrawn && Mark::of(&other) == Mark::None {
+            other.record = Record::Tombstone;
+            let step = "end the withdrawal of another socket";
+            self.shelf.before(Step::EndOthersWithdrawal, step)?;
+            self.put(&other)?;
+        }
+        let step = "set the file of another socket aside";
+        self.shelf.before(Step::MakeRoom, step)?;
+        remove(&self.dir, MARK).map_err(failed(step))?;
+        let aside = self.shelf.set_aside_in(&self.dir);
+        let aside = aside.map_err(|error| WriteError::System { step, error })?;
+        tracing::warn!(
+            socket = other.socket,
+            aside = %aside.display(),
+            "bundles on disk are not used: they are of another socket, and set aside"
+        );
+        Ok(())
+    }
+
+    fn put(&self, content: &Content) -> Result<(), WriteError> {
         let encoded = content.encode().map_err(io::Error::other);
         let bytes = encoded.map_err(|error| WriteError::System {
             step: "encode the content",

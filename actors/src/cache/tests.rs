@@ -244,11 +244,6 @@ async fn what_is_not_ours_is_set_aside() {
     is_set_aside(&dir, "its format is version 2");
 
     let dir = TempDir::new().unwrap();
-    let other = Content::tombstone(Path::new("/run/other.sock"), None);
-    write_to(&dir, &other);
-    is_set_aside(&dir, "another socket, /run/other.sock");
-
-    let dir = TempDir::new().unwrap();
     let sparse = std::fs::File::create(file(&dir)).unwrap();
     sparse.set_len(FILE_MAX_BYTES + 1).unwrap();
     is_set_aside(&dir, "at most");
@@ -496,18 +491,90 @@ async fn no_damage_to_the_file_forgets_a_withdrawal() {
     assert_eq!(found, Found::Material(Contact::at(NOW)));
 }
 
-/// The withdrawal by one SPIRE says nothing of another.
+const OTHER: &str = "/run/other.sock";
+
+/// What a start finds that is told this socket.
+fn found_for(dir: &TempDir, socket: &str) -> Found {
+    load(dir.path(), Path::new(socket), &clock_at(NOW, "boot")).found
+}
+
+/// What another agent may leave, each with what its next start must find.
+fn left_by_another() -> [(TempDir, Found); 3] {
+    let of_other = |content: Content| {
+        let dir = TempDir::new().unwrap();
+        let socket = OTHER.to_owned();
+        write_to(&dir, &Content { socket, ..content });
+        dir
+    };
+    let begun = of_other(material());
+    std::fs::write(begun.path().join("x509-bundles.withdrawn"), "").unwrap();
+    [
+        (of_other(material()), Found::Material(Contact::at(NOW))),
+        (of_other(tombstone()), Found::Tombstone),
+        (begun, Found::Tombstone),
+    ]
+}
+
+/// A path may be mistyped: starts with it cost nothing, and take nothing from another's withdrawal.
 #[tokio::test]
-async fn a_mark_goes_with_the_socket_it_was_made_for() {
-    let dir = TempDir::new().unwrap();
-    write_to(&dir, &tombstone());
-    let loaded = load(
-        dir.path(),
-        Path::new("/another.sock"),
-        &clock_at(NOW, "boot"),
-    );
-    assert_eq!(loaded.found, Found::Nothing);
-    assert_eq!(names(&dir), ["x509-bundles.aside-1"]);
+async fn the_file_of_another_socket_stays_until_there_is_something_to_write() {
+    for (dir, others) in left_by_another() {
+        let before = names(&dir);
+        for _ in 0..3 {
+            assert_eq!(found_for(&dir, SOCKET), Found::Nothing);
+            assert_eq!(names(&dir), before);
+            assert_eq!(found_for(&dir, OTHER), others);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_sets_the_file_of_another_socket_aside() {
+    let ours = [
+        (material(), Found::Material(Contact::at(NOW))),
+        (tombstone(), Found::Tombstone),
+    ];
+    for (content, found) in ours {
+        for (dir, others) in left_by_another() {
+            write_to(&dir, &content);
+            assert_eq!(found_for(&dir, SOCKET), found);
+            assert_eq!(found_for(&dir, OTHER), Found::Nothing);
+            let mut expected = names_with(&content);
+            expected.insert(1, "x509-bundles.aside-1");
+            assert_eq!(names(&dir), expected);
+            // Under its own name again it says what it said.
+            let back = TempDir::new().unwrap();
+            std::fs::rename(dir.path().join("x509-bundles.aside-1"), file(&back)).unwrap();
+            assert_eq!(found_for(&back, OTHER), others);
+        }
+    }
+}
+
+/// Wherever it ends: neither takes the other's withdrawal for its own, and none is lost while the
+/// file that says it has its name.
+#[tokio::test]
+async fn a_crash_while_another_is_set_aside_mixes_up_no_withdrawals() {
+    let mut crashes = 0;
+    loop {
+        let mut done = 0;
+        for (dir, others) in left_by_another() {
+            let crash = CrashAt(AtomicUsize::new(crashes));
+            let crashing = Shelf::new(dir.path().to_owned(), Box::new(crash));
+            let locked = crashing.lock();
+            let written = locked.and_then(|locked| locked.write(&material()));
+            done += usize::from(written.is_ok());
+            let ours = found_for(&dir, SOCKET);
+            assert!(ours != Found::Tombstone, "{crashes}: {ours:?}");
+            if !names(&dir).contains(&"x509-bundles.aside-1".to_owned()) {
+                assert_eq!(found_for(&dir, OTHER), others, "{crashes}");
+            }
+        }
+        if done == left_by_another().len() {
+            break;
+        }
+        crashes += 1;
+    }
+    assert!(crashes > STEPS.len(), "{crashes}");
 }
 
 #[tokio::test]
