@@ -66,7 +66,9 @@ async fn rendered(flags: impl Fn(&dyn Fn(&str) -> String) -> Vec<(Override, Stri
     let file = FileConfig::parse("drawing.kdl", &text).unwrap();
     let overrides = Overrides::default()
         .with_flag(Override::Socket, path("agent.sock"))
-        .with_flag(Override::SpireSocket, path("spire.sock"));
+        .with_flag(Override::SpireSocket, path("spire.sock"))
+        // The default is one address for the whole machine: who comes second would have no page.
+        .with_flag(Override::AdminAddress, "127.0.0.1:0");
     let overrides = flags(&path)
         .into_iter()
         .fold(overrides, |all, (flag, value)| all.with_flag(flag, value));

@@ -261,7 +261,8 @@ async fn the_status_says_what_happened() {
             .unwrap()
             .starts_with("spiffe://partner.test/")
     );
-    assert!(denial.advice.contains("allowlist") && !denial.rule.is_empty());
+    assert_eq!(denial.advice, verdict::reason::Reason::NotAllowed.advice());
+    assert!(!denial.rule.is_empty());
 
     let policy = &status.policies.shown[0];
     assert_eq!((status.policies.total, policy.source.as_str()), (1, "file"));
