@@ -88,6 +88,55 @@ async fn spires_socket_in_every_bad_state() {
     assert_eq!(found(&site, POLICY, &[]), ["spire-down"]);
 }
 
+/// As a container has it: the socket itself is mounted, in a mount namespace of its own.
+fn doctor_with_mount(site: &Site, socket: &Path) -> Vec<String> {
+    let (file, mounted) = (site.path("doctor.kdl"), site.path("mounted.sock"));
+    std::fs::write(&file, POLICY).unwrap();
+    std::fs::write(&mounted, "").unwrap();
+    let mut command = Command::new("unshare");
+    command.args([
+        "--mount",
+        "sh",
+        "-c",
+        "mount --bind \"$1\" \"$2\" && shift 2 && exec \"$@\"",
+        "sh",
+    ]);
+    command
+        .arg(socket)
+        .arg(&mounted)
+        .arg(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+    command
+        .args(["doctor", "--output", "json", "--config"])
+        .arg(&file);
+    command
+        .arg("--socket")
+        .arg(site.socket())
+        .arg("--spire-socket")
+        .arg(&mounted);
+    let mut codes = codes(&command.output().unwrap());
+    codes.retain(|code| code != "agent-down");
+    codes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_is_mounted_goes_stale() {
+    let may_mount = Command::new("unshare").args(["--mount", "true"]).status();
+    if !may_mount.is_ok_and(|status| status.success()) {
+        // Only whoever may mount can show it.
+        return;
+    }
+    let site = Site::new();
+    let (socket, old) = (site.path("spire.sock"), site.path("old.sock"));
+    std::fs::hard_link(&socket, &old).unwrap();
+    assert_eq!(doctor_with_mount(&site, &socket), ["socket-mounted"]);
+    let spire = site.world.spire();
+    spire.stop(SocketFile::Removed).await.unwrap();
+    spire.start().unwrap();
+    // SPIRE is up again; whoever mounted the file still has the old one.
+    assert_eq!(found(&site, POLICY, &[]), [""; 0]);
+    assert_eq!(doctor_with_mount(&site, &old), ["socket-stale"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn spire_that_refuses_hangs_or_is_something_else() {
     let site = Site::new();
