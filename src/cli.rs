@@ -69,6 +69,10 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Look for everything around the agent that is wrong, and say how to put it right
     Doctor(Doctor),
+    /// What a running agent says of itself, on one screen
+    Status(StatusArgs),
+    /// The same, live
+    Top(Top),
     /// Show what the Workload API gives this process: SVIDs and bundles
     Inspect(Inspect),
     /// Print every setting in force, and who said so: flag, environment, file or default
@@ -176,6 +180,40 @@ pub(crate) struct Doctor {
     /// The form of the answer
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
+}
+
+/// Which agent to ask.
+#[derive(Args, Debug)]
+pub(crate) struct AdminAsked {
+    /// Where its admin listener is [env: AGENT_ADMIN_ADDRESS] [default: 127.0.0.1:9902]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin_address: Option<String>,
+    /// Its configuration file, which may say where
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Which agent to ask, and how to show what it says.
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) admin: AdminAsked,
+    /// The form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// Which agent to ask, and how often.
+#[derive(Args, Debug)]
+pub(crate) struct Top {
+    #[command(flatten)]
+    pub(crate) admin: AdminAsked,
+    /// Show one page and exit
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Milliseconds between two pages
+    #[arg(long, value_name = "MS", default_value_t = 1_000)]
+    pub(crate) interval_ms: u64,
 }
 
 /// What to ask SPIRE, and how to show it.

@@ -19,6 +19,7 @@ mod print_config;
 mod read;
 mod serve;
 mod shell;
+mod status;
 mod telemetry;
 mod when;
 
@@ -36,6 +37,8 @@ fn main() -> ExitCode {
         Some(Command::Audit(args)) => Ok(audit::run(args)),
         Some(Command::Explain(args)) => explain::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),
+        Some(Command::Status(args)) => status::status(args),
+        Some(Command::Top(args)) => status::top(args),
         Some(Command::Inspect(args)) => inspect::run(args),
         Some(Command::PrintConfig(args)) => print_config::run(args),
         Some(Command::Completions(args)) => shell::completions(args),

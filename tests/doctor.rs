@@ -31,8 +31,9 @@ fn doctor(site: &Site, config: &str, arguments: &[&str]) -> Output {
     let file = site.path("doctor.kdl");
     std::fs::write(&file, config).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+    // No admin listener but where one is looked at: tests share the default address.
+    command.env_clear().env("AGENT_ADMIN_ADDRESS", "none");
     command
-        .env_clear()
         .args(["doctor", "--output", "json", "--config"])
         .arg(&file);
     command.arg("--socket").arg(site.socket());
@@ -94,6 +95,7 @@ fn doctor_with_mount(site: &Site, socket: &Path) -> Vec<String> {
     std::fs::write(&file, POLICY).unwrap();
     std::fs::write(&mounted, "").unwrap();
     let mut command = Command::new("unshare");
+    command.env("AGENT_ADMIN_ADDRESS", "none");
     command.args([
         "--mount",
         "sh",

@@ -3,6 +3,7 @@
 //! It asks the same questions as the agent, with the agent's settings, and should run as the agent's
 //! user. It works when everything is away or expired: that is when it is needed.
 
+mod admin;
 mod finding;
 mod hop;
 mod marker;
@@ -35,6 +36,7 @@ pub(crate) fn run(args: &Doctor) -> anyhow::Result<Exit> {
     settings::look(&settings, &mut examination);
     sockets::look(&settings, &mut examination);
     runtime.block_on(spire::look(&settings, &mut examination));
+    runtime.block_on(admin::look(&settings, &mut examination));
     let records = args.records.clone().or_else(|| records_of(&settings));
     if let Some(path) = &records {
         records::look(path, &mut examination);

@@ -1,0 +1,104 @@
+//! `status` and `top`: what a running agent says of itself, on one screen, once or again and again.
+
+pub(crate) mod ask;
+mod page;
+mod screen;
+
+use std::time::Duration;
+
+use actors::admin::status::Status;
+use anyhow::{Context as _, bail};
+use config::{AdminAddress, Override, Overrides};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::page::Shown;
+use self::screen::Screen;
+use crate::cli::{AdminAsked, StatusArgs, Top};
+use crate::exit::Exit;
+use crate::output::{Output, Page, Report as _, say_styled, show};
+use crate::serve;
+
+/// `status`: 0 if the agent is ready, 1 if it is not or does not answer.
+pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<Exit> {
+    let Some(address) = address(&args.admin)? else {
+        return Ok(Exit::Config);
+    };
+    let json = runtime()?.block_on(ask::status(address))?;
+    let status: Status =
+        serde_json::from_slice(&json).context("this agent's status is another's")?;
+    match args.output {
+        Output::Json => say_styled(&format!("{}\n", String::from_utf8(json)?)),
+        Output::Text => show(&Shown(&status), args.output)?,
+    }
+    Ok(match status.health.ready {
+        true => Exit::Success,
+        false => Exit::Failure,
+    })
+}
+
+/// `top`: the same until it is interrupted; the terminal is put back however it ends.
+pub(crate) fn top(args: &Top) -> anyhow::Result<Exit> {
+    let Some(address) = address(&args.admin)? else {
+        return Ok(Exit::Config);
+    };
+    let every = Duration::from_millis(args.interval_ms);
+    runtime()?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut screen = Screen::enter(args.once);
+        loop {
+            screen.draw(&drawn(ask::status(address).await));
+            if args.once {
+                return Ok(Exit::Success);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                _ = terminate.recv() => return Ok(Exit::Success),
+                _ = interrupt.recv() => return Ok(Exit::Success),
+            }
+        }
+    })
+}
+
+/// An agent that is away is shown as away: it may come back.
+fn drawn(asked: anyhow::Result<Vec<u8>>) -> String {
+    let mut page = Page::default();
+    let status = asked.and_then(|json| Ok(serde_json::from_slice::<Status>(&json)?));
+    match status {
+        Ok(status) => Shown(&status).write(&mut page),
+        Err(error) => page.line(format_args!(
+            "no answer: {}",
+            crate::output::clean(&format!("{error:#}"))
+        )),
+    }
+    page.text().to_owned()
+}
+
+/// Where the agent would listen under the same flag, variable and file.
+fn address(args: &AdminAsked) -> anyhow::Result<Option<std::net::SocketAddr>> {
+    let file = match &args.config {
+        None => None,
+        Some(path) => match serve::read(path)? {
+            Some(file) => Some(file),
+            None => return Ok(None),
+        },
+    };
+    let mut overrides = Overrides::from_variables(|name| std::env::var_os(name));
+    if let Some(address) = &args.admin_address {
+        overrides = overrides.with_flag(Override::AdminAddress, address.clone());
+    }
+    let Some(settings) = serve::resolve(file, &overrides)? else {
+        return Ok(None);
+    };
+    match settings.agent().admin.value {
+        AdminAddress::At(address) => Ok(Some(address)),
+        AdminAddress::Off => bail!("admin-address is none: there is nobody to ask"),
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.context("start the runtime")
+}

@@ -1,0 +1,167 @@
+//! A status on one screen.
+
+use actors::admin::status::{Decisions, Denial, Domain, Place, Status};
+use serde::Serialize;
+
+use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, Page, Report, STRONG, clean};
+use crate::when::{relative, span};
+
+/// Denials on the screen.
+const DENIALS: usize = 5;
+/// Trust domains on the screen.
+const DOMAINS: usize = 12;
+/// Seconds that the rate is taken over.
+const RATE_SECONDS: usize = 10;
+
+/// What is shown.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(super) struct Shown<'a>(pub(super) &'a Status);
+
+impl Report for Shown<'_> {
+    fn write(&self, page: &mut Page) {
+        let status = self.0;
+        let process = &status.process;
+        let up = span(process.uptime_ms);
+        page.line(format_args!(
+            "{STRONG}sentinel-spiffe-agent{STRONG:#} {} pid {} up {up}",
+            clean(&process.version),
+            process.pid
+        ));
+        health(status, page);
+        trust(status, page);
+        decisions(&status.decisions, page);
+        for domain in status.trust.domains.iter().take(DOMAINS) {
+            write_domain(domain, &status.time, page);
+        }
+        for place in status
+            .tree
+            .iter()
+            .filter(|place| place.restarts > 0 || place.state != "running")
+        {
+            write_place(place, page);
+        }
+        if !status.denials.is_empty() {
+            page.line(format_args!("{STRONG}last denials{STRONG:#}"));
+        }
+        for denial in status.denials.iter().take(DENIALS) {
+            write_denial(denial, page);
+        }
+    }
+}
+
+fn health(status: &Status, page: &mut Page) {
+    let health = &status.health;
+    let style = match health.state.as_str() {
+        "healthy" => GOOD,
+        "degraded" => DOUBTFUL,
+        _ => BAD,
+    };
+    let ready = if health.ready { "ready" } else { "not ready" };
+    let (state, why) = (clean(&health.state), clean(&health.readiness));
+    page.line(format_args!(
+        "health   {style}{state}{style:#}, {ready}: {why}"
+    ));
+}
+
+fn trust(status: &Status, page: &mut Page) {
+    let trust = &status.trust;
+    let style = match trust.state.as_str() {
+        "Live" => GOOD,
+        "Interrupted" | "Starting" => DOUBTFUL,
+        _ => BAD,
+    };
+    let age = match trust.age_ms {
+        None => "no bundles".to_owned(),
+        Some(ms) => format!("confirmed {} ago", span(ms)),
+    };
+    let (state, since) = (clean(&trust.state), span(trust.for_ms));
+    let domains = trust.domains_total;
+    page.line(format_args!(
+        "SPIRE    {style}{state}{style:#} for {since}, {domains} trust domains, {age}"
+    ));
+}
+
+fn decisions(decisions: &Decisions, page: &mut Page) {
+    let allowed: u64 = decisions.allowed.values().sum();
+    let denied: u64 = decisions.denied.values().sum();
+    let mut recent: u64 = 0;
+    for seconds in decisions.per_second.values() {
+        recent = recent.saturating_add(seconds.iter().rev().take(RATE_SECONDS).sum());
+    }
+    let rate = recent / RATE_SECONDS as u64;
+    page.line(format_args!(
+        "asked    {allowed} allowed, {denied} denied, {rate}/s over the last {RATE_SECONDS} s"
+    ));
+    let mut reasons: Vec<(&String, &u64)> =
+        decisions.denied.iter().filter(|(_, n)| **n > 0).collect();
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    if !reasons.is_empty() {
+        let told: Vec<String> = reasons
+            .iter()
+            .map(|(reason, n)| format!("{} {n}", clean(reason)))
+            .collect();
+        page.line(format_args!("denied   {}", told.join(", ")));
+    }
+    for (count, what) in [
+        (decisions.audit_dropped, "audit records lost"),
+        (
+            decisions.untrusted_proxy,
+            "connections of untrusted proxies closed",
+        ),
+    ] {
+        if count > 0 {
+            page.line(format_args!("{BAD}{count} {what}{BAD:#}"));
+        }
+    }
+}
+
+fn write_domain(domain: &Domain, time: &str, page: &mut Page) {
+    let now_ms = crate::when::parse(time).unwrap_or_default();
+    let usable = domain
+        .authorities
+        .iter()
+        .filter(|one| one.unusable.is_none());
+    let last = usable.map(|one| one.not_after).max();
+    let (style, ends) = match last {
+        None => (BAD, "no usable authority".to_owned()),
+        Some(last) => (
+            GOOD,
+            format!("its last authority ends {}", relative(last, now_ms)),
+        ),
+    };
+    let name = clean(&domain.trust_domain);
+    let (count, standing) = (domain.authorities_total, clean(&domain.standing));
+    page.line(format_args!(
+        "  {name}  {count} authorities, {standing}, {style}{ends}{style:#}"
+    ));
+}
+
+fn write_place(place: &Place, page: &mut Page) {
+    let style = if place.state == "running" {
+        DOUBTFUL
+    } else {
+        BAD
+    };
+    let (path, state, restarts) = (clean(&place.path), clean(&place.state), place.restarts);
+    let cause = place
+        .last_failure
+        .as_ref()
+        .map(|failure| clean(&failure.cause));
+    page.line(format_args!(
+        "{style}part{style:#}     {path} {state}, {restarts} restarts {}",
+        cause.unwrap_or_default()
+    ));
+}
+
+fn write_denial(denial: &Denial, page: &mut Page) {
+    let who = denial.spiffe_id.as_deref().unwrap_or("-");
+    page.line(format_args!(
+        "  {} {BAD}{}{BAD:#} {} {FAINT}{}{FAINT:#}",
+        clean(&denial.time),
+        clean(&denial.reason),
+        clean(who),
+        clean(&denial.rule)
+    ));
+    page.line(format_args!("    do {}", clean(&denial.advice)));
+}
