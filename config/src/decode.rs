@@ -122,6 +122,11 @@ impl<'n> Block<'n, '_> {
         self.decoder.problem(at, rule);
     }
 
+    /// Says where one of several values stands.
+    pub(crate) fn place(&mut self, path: String, at: &Place) {
+        self.decoder.places.insert(path, at.clone());
+    }
+
     /// The one value of a key.
     fn value(&mut self, key: &'static str) -> Option<&'n Value> {
         let node = self.node(key)?;

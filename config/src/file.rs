@@ -79,7 +79,8 @@ fn syntax_problem(error: kdl::SyntaxError, text: &str) -> Problem {
 /// The nodes that are our blocks.
 fn locate<'n>(root: &'n [Node], problems: &mut Problems) -> Result<&'n [Node], Problem> {
     if root.is_empty() {
-        let advice = "a file without a policy would deny everybody; leave --config out instead";
+        let advice =
+            "it would deny everybody; say who may call: allowlist { exact \"spiffe://…\" }";
         return Err(Problem::new(Place::Whole, Rule::NothingConfigured).advise(advice));
     }
     if let Some(config) = root.iter().find(|node| node.name == "config") {
@@ -144,7 +145,7 @@ fn in_proxy_file(root: &[Node]) -> Result<&[Node], Problem> {
     }
 }
 
-/// The one agent, or of several the one named `spiffe`.
+/// The one agent named `spiffe`: another's `config` may have blocks that read like ours.
 fn only_agent<'n>(agents: &[&'n Node]) -> Result<&'n Node, Problem> {
     let named: Vec<&Node> = agents
         .iter()
@@ -154,13 +155,18 @@ fn only_agent<'n>(agents: &[&'n Node]) -> Result<&'n Node, Problem> {
     match (agents, named.as_slice()) {
         ([], _) => Err(Problem::new(Place::Whole, Rule::NoAgent)),
         (_, [spiffe]) => Ok(spiffe),
-        ([only], _) => Ok(only),
-        ([.., last], _) => {
-            let names = agents.iter().filter_map(|agent| agent_name(agent));
-            let names: Vec<&str> = names.collect();
-            let rule = Rule::SeveralAgents(Shown::new(&names.join(", ")));
+        ([.., last], []) => {
+            let names = agents.iter().map(|agent| agent_name(agent));
+            let names: Vec<&str> = names
+                .map(|name| name.unwrap_or("one without a name"))
+                .collect();
+            let rule = Rule::OtherAgents(Shown::new(&names.join(", ")));
             let problem = Problem::new(last.at.clone(), rule);
-            Err(problem.advise("name exactly one of them \"spiffe\", or give us a file of our own"))
+            Err(problem.advise("name ours \"spiffe\", or give us a file of our own"))
+        }
+        (_, [.., last]) => {
+            let problem = Problem::new(last.at.clone(), Rule::SeveralAgents);
+            Err(problem.advise("name one of them \"spiffe\", or give us a file of our own"))
         }
     }
 }

@@ -277,6 +277,7 @@ impl<'a> Reader<'a> {
         if word.is_empty() {
             return Err(self.unexpected(Syntax::NoValue));
         }
+        self.refuse_cut(word, start)?;
         if number::is_number(word) {
             return number::read(word).map_err(|what| what.at(start, self.at));
         }
@@ -298,6 +299,7 @@ impl<'a> Reader<'a> {
         if word.is_empty() {
             return Err(self.unexpected(Syntax::NoName));
         }
+        self.refuse_cut(word, start)?;
         if number::is_number(word) {
             return Err(Syntax::NumberAsName.at(start, self.at));
         }
@@ -334,6 +336,14 @@ impl<'a> Reader<'a> {
             .unwrap_or(rest.len());
         self.at += end;
         rest.get(..end).unwrap_or_default()
+    }
+
+    /// KDL lets a comment follow a word at once; behind `spiffe:` it was hardly meant as one.
+    fn refuse_cut(&self, word: &str, start: usize) -> Read<()> {
+        match word.ends_with(':') && self.rest().starts_with("//") {
+            true => Err(Syntax::CutByComment.at(start, self.at + 2)),
+            false => Ok(()),
+        }
     }
 
     /// `/-` hides the next node, value or block.

@@ -162,11 +162,24 @@ impl Lints<'_> {
         message: &str,
         advice: &str,
     ) {
-        let about = (key, Source::File);
+        let about = (key, self.source(key));
         let finding = self
             .settings
             .finding(severity, code, about, message, advice);
         self.findings.push(finding);
+    }
+
+    /// Who said it, where a flag or a variable can say it too.
+    fn source(&self, key: &str) -> Source {
+        let agent = self.settings.agent();
+        let said = match key {
+            "agent.socket-group" => agent.socket_group.as_ref().map(|group| group.source),
+            "agent.trusted-proxies" => agent.trusted_proxies.as_ref().map(|named| named.source),
+            "agent.grpc-address" => agent.grpc.as_ref().map(|door| door.address.source),
+            "agent.insecure-plaintext" => Some(agent.insecure_plaintext.source),
+            _ => None,
+        };
+        said.unwrap_or(Source::File)
     }
 
     fn no_policy(&mut self) {

@@ -65,6 +65,12 @@ impl Override {
         })
     }
 
+    /// Whether an empty value is a mistake (of a script, most likely), and not as if there were none:
+    /// without it everybody is trusted whom the socket's mode admits.
+    const fn says_whom_to_trust(self) -> bool {
+        matches!(self, Self::TrustedProxies)
+    }
+
     /// The environment variable.
     #[must_use]
     pub const fn variable(self) -> &'static str {
@@ -91,11 +97,12 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// The variables that `read` knows. An empty one is as good as none, as is usual.
+    /// The variables that `read` knows. An empty one is as good as none, as is usual, except where
+    /// none would mean more trust.
     pub fn from_variables<T: Into<OsString>>(read: impl Fn(&str) -> Option<T>) -> Self {
         let value = |which: Override| {
             let text: OsString = read(which.variable())?.into();
-            (!text.is_empty()).then_some(text)
+            (!text.is_empty() || which.says_whom_to_trust()).then_some(text)
         };
         let given = Override::ALL.into_iter();
         Self {

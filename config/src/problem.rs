@@ -163,7 +163,13 @@ impl std::error::Error for ConfigErrors {}
 
 impl Diagnostic for ConfigErrors {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new("config"))
+        let mut outside = self.problems().map(|problem| problem.at.is_outside());
+        Some(Box::new(match &self.input {
+            Input::Push => "the pushed configuration is refused",
+            Input::Process => "a flag or variable is wrong",
+            Input::File { .. } if outside.all(|outside| outside) => "a flag or variable is wrong",
+            Input::File { .. } => "the configuration is wrong",
+        }))
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {

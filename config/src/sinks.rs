@@ -70,6 +70,7 @@ fn sinks(block: &mut Block<'_, '_>) -> Option<Vec<Sink>> {
             let error = ValueError::TooMany(MAX_SINKS);
             Rule::Value { key: KEY, error }
         } else {
+            block.place(format!("audit.{KEY}[{}]", sinks.len()), &node.at);
             sinks.push(sink);
             continue;
         };

@@ -94,6 +94,7 @@ impl ValueError {
             Self::Path => "begin it with /",
             Self::Address => "for example \"127.0.0.1:50051\" or \"[::1]:50051\"",
             Self::AdminAddress => "for example \"127.0.0.1:9902\"; \"none\" turns the listener off",
+            Self::Switch => "for example true",
             Self::NoSinkPath => "for example: sink \"file\" path=\"/var/log/spiffe-audit.jsonl\"",
             _ => return None,
         })

@@ -33,6 +33,24 @@ fn found(text: &str) -> Vec<String> {
     findings.iter().map(line).collect()
 }
 
+/// What a flag or a variable says does not stand in the file.
+#[test]
+fn a_lint_names_the_variable_that_says_it() {
+    let file = format!("{QUIET}agent {{ socket-group \"a\"; socket-mode \"0600\" }}");
+    let file = FileConfig::parse("f.kdl", &file).unwrap();
+    let variables = Overrides::from_variables(|name| match name {
+        "SOCKET_GROUP" => Some("b"),
+        "INSECURE_PLAINTEXT" => Some("yes"),
+        _ => None,
+    });
+    let settings = Settings::resolve(Some(file), &variables).unwrap();
+    let mut told: Vec<String> = lint(&settings).iter().map(ToString::to_string).collect();
+    told.sort();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("INSECURE_PLAINTEXT: "), "{told:?}");
+    assert!(told[1].starts_with("SOCKET_GROUP: "), "{told:?}");
+}
+
 #[test]
 fn a_careful_policy_is_quiet() {
     assert_eq!(found(QUIET), [""; 0]);

@@ -136,6 +136,19 @@ fn flag_before_environment_before_file_before_default() {
     }
 }
 
+/// As if it were not there, everybody would be trusted whom the socket's mode admits.
+#[test]
+fn an_empty_list_of_trusted_proxies_is_refused() {
+    let empty = Overrides::from_variables(|name| (name == "TRUSTED_PROXIES").then_some(""));
+    let refused = Settings::resolve(None, &empty).unwrap_err();
+    let told: Vec<String> = refused.lines().collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].starts_with("TRUSTED_PROXIES: `trusted-proxies`: "),
+        "{told:?}"
+    );
+}
+
 #[test]
 fn the_endpoint_variable_stands_behind_the_file() {
     let endpoint = ("SPIFFE_ENDPOINT_SOCKET", "unix:///endpoint");

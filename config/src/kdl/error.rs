@@ -60,6 +60,9 @@ pub enum Syntax {
     /// `( )`.
     #[error("a type annotation is one word in parentheses")]
     BadAnnotation,
+    /// `spiffe://…` without quotes, of which a comment would leave `spiffe:`.
+    #[error("`//` begins a comment, and would cut this off")]
+    CutByComment,
     /// `#yes`.
     #[error("the words with `#` are #true, #false, #null, #inf, #-inf and #nan")]
     UnknownKeyword,
@@ -107,6 +110,7 @@ impl Syntax {
         Some(match self {
             Self::NoSpace => "put a blank or a line end between them",
             Self::NoTerminator => "end the line behind the closing `}`",
+            Self::CutByComment => "put it in quotes: \"spiffe://…\"",
             Self::NoValue => "texts go in quotes: \"…\"",
             Self::UnclosedList => "close it with `]` before the block ends",
             Self::UnknownKeyword => "write #true or #false (KDL 2), or true or false (KDL 1)",

@@ -81,6 +81,8 @@ fn reads_both_versions_and_the_documented_lists() {
         ("(t)a (u)1 k=(v)2", "a Integer(1) k=Integer(2)"),
         ("\"quoted name\" 1", "quoted name Integer(1)"),
         ("a \"line\nline\"", "a Text(\"line\\nline\")"),
+        ("a b: // c", "a Text(\"b:\")"),
+        ("a b// c", "a Text(\"b\")"),
         ("a - -x", "a Text(\"-\") Text(\"-x\")"),
     ] {
         let nodes = read(text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
@@ -117,6 +119,11 @@ fn each_mistake_has_its_rule_and_place() {
         ("a 1=2", S::BadKey, 3),
         ("a () 1", S::BadAnnotation, 3),
         ("(a b", S::BadAnnotation, 3),
+        ("a { b spiffe://c/d }", S::CutByComment, 6),
+        ("a {\n  b spiffe://c/d\n}", S::CutByComment, 8),
+        ("a [ \"b\" https://c ]", S::CutByComment, 8),
+        ("a k=spiffe://c", S::CutByComment, 4),
+        ("a {\n  spiffe://c\n}", S::CutByComment, 6),
         ("a #yes", S::UnknownKeyword, 2),
         ("a 0x", S::BadNumber, 2),
         ("a 1.", S::BadNumber, 2),

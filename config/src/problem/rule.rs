@@ -69,9 +69,12 @@ pub enum Rule {
     /// The proxy's `agent` has no `config`.
     #[error("this `agent` has no `config` block")]
     NoConfigBlock,
-    /// Two agents in one proxy file, and neither or both named `spiffe`.
-    #[error("the file configures several agents, and it is not clear which one is meant: {0}")]
-    SeveralAgents(Shown),
+    /// A proxy's file with agents that are not us.
+    #[error("no agent of this proxy configuration is named \"spiffe\"; there is: {0}")]
+    OtherAgents(Shown),
+    /// Two agents in one proxy file, both named `spiffe`.
+    #[error("the file configures several agents named \"spiffe\"")]
+    SeveralAgents,
     /// A block besides `config { … }`.
     #[error("`{0}` stands beside `config {{ … }}`, which holds the whole configuration")]
     BesideConfig(Shown),

@@ -51,6 +51,10 @@ fn lower_case(written: &str) -> String {
 }
 
 fn missing_scheme(written: &str) -> Option<String> {
+    // A path alone: its first segment is no trust domain.
+    if written.starts_with('/') && !written.starts_with("//") {
+        return None;
+    }
     let rest = written.split_once("://").map_or(written, |(_, rest)| rest);
     valid(format!("{SCHEME}{}", rest.trim_start_matches('/')))
 }

@@ -57,12 +57,26 @@ fn of_id(kind: EntryKind, entry: &str, error: IdError) -> Option<String> {
             let advice = error.advice(entry)?;
             Some(format!("{advice}, or put what stands here under prefix"))
         }
+        (EntryKind::Exact | EntryKind::Prefix, IdError::Scheme) if entry.starts_with('/') => {
+            path_alone(kind, entry).or_else(|| error.advice(entry))
+        }
         (EntryKind::Prefix, _) if entry.ends_with('/') => {
             let prefix = error.suggestion(entry.strip_suffix('/')?)?;
             Some(format!("write \"{prefix}/\""))
         }
         _ => error.advice(entry),
     }
+}
+
+/// `/services`: which trust domain was meant is not ours to guess.
+fn path_alone(kind: EntryKind, entry: &str) -> Option<String> {
+    let id = format!("{SCHEME}a{entry}");
+    let id = match kind {
+        EntryKind::Prefix => id.strip_suffix('/').unwrap_or(&id),
+        _ => &id,
+    };
+    SpiffeId::parse(id.as_bytes()).ok()?;
+    Some(format!("write \"{SCHEME}TRUST-DOMAIN{entry}\""))
 }
 
 fn of_pattern(entry: &str, error: &PatternError) -> Option<String> {
