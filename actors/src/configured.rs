@@ -8,10 +8,12 @@ use tokio::time::Instant;
 use verdict::availability::Timing;
 
 use crate::doors::peer::Peer;
+use crate::gate::Gate;
 use crate::metrics::{Metrics, count};
 use crate::observe::{Happened, Happening, Observer};
 use crate::policies::{InForce, Policies, PolicyError};
 use crate::trust::TrustStore;
+use crate::unhurried::{HEAVY_BYTES, unhurried};
 
 /// What became of a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub enum Pushed {
 pub struct Configured {
     settings: Settings,
     policies: Policies,
+    /// Where pushes wait for each other.
+    gate: Gate,
     initial: Option<Arc<InForce>>,
     /// The latest pushed value of each timing: it outlives a push that omits it.
     pushed: Mutex<NamedTimings>,
@@ -70,6 +74,7 @@ impl Configured {
             pushed: Mutex::new(pushed),
             settings,
             policies,
+            gate: Gate::new(),
             initial,
             trust,
             metrics,
@@ -112,7 +117,9 @@ impl Configured {
     /// connection's from now on.
     pub fn push(&self, json: &str, peer: &Peer, proxy: &str) -> (Pushed, Option<Arc<InForce>>) {
         let since = Instant::now();
-        let (pushed, policy) = match self.try_push(json, peer, proxy) {
+        // However short it is, reading it may take long, and it may have to wait: patterns are small.
+        let tried = unhurried(HEAVY_BYTES, || self.try_push(json, peer, proxy));
+        let (pushed, policy) = match tried {
             Ok(Some(policy)) => (Pushed::Applied, Some(policy)),
             Ok(None) => (Pushed::Ignored, None),
             Err(reason) => (Pushed::Refused(reason), None),
@@ -157,6 +164,10 @@ impl Configured {
         peer: &Peer,
         proxy: &str,
     ) -> Result<Option<Arc<InForce>>, String> {
+        let turn = match self.settings.agent().accept_pushed_config.value {
+            true => Some(self.gate.enter(peer).map_err(|error| error.to_string())?),
+            false => None,
+        };
         let outcome = self.settings.take_push(json.as_bytes());
         let applied =
             match outcome.map_err(|errors| errors.lines().collect::<Vec<_>>().join("; "))? {
@@ -174,6 +185,7 @@ impl Configured {
             .policies
             .share(applied.policy, peer)
             .map_err(|error| error.to_string())?;
+        drop(turn);
         for notice in &applied.notices {
             tracing::warn!(proxy, %notice, "part of a push was not applied");
         }

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod configured;
 pub mod doors;
 mod fingerprint;
+mod gate;
 pub mod health;
 pub mod judge;
 pub mod memory;

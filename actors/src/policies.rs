@@ -127,8 +127,8 @@ impl Policies {
         if let Some(policy) = self.find_or_join(&spec, holder)? {
             return Ok(policy);
         }
-        // Compiling takes milliseconds, hundreds for what a hostile proxy pushes: one at a time, and
-        // neither the list of policies nor another connection's thread waits for it.
+        // Compiling takes milliseconds, hundreds for what a hostile proxy pushes: neither the list of
+        // policies nor another connection's thread waits for it. Two at once could take one place.
         unhurried(HEAVY_BYTES, || {
             let _one = self
                 .compiling

@@ -85,6 +85,8 @@ struct Connection {
     out: Vec<u8>,
     written: usize,
     pending: JoinSet<Vec<u8>>,
+    /// A push that waits for what is in flight, whose answers would wait for it.
+    held: Option<Message>,
     memory: Option<Wait>,
     peer: Peer,
     flow: Flow,
@@ -105,6 +107,7 @@ impl Connection {
             out: Vec::new(),
             written: 0,
             pending: JoinSet::new(),
+            held: None,
             memory: None,
             peer,
             flow: Flow::Open,
@@ -137,6 +140,7 @@ impl Connection {
             }
             // What waits for the room that is there now has been read already: nothing would tell of it.
             if held_back && self.has_room() {
+                tokio::task::yield_now().await;
                 continue;
             }
             tokio::select! {
@@ -177,13 +181,28 @@ impl Connection {
 
     /// Deals with every whole frame for which there is room.
     fn process(&mut self) -> Result<(), ConnectionError> {
+        // Whatever is whole in this pass was whole when it began, and its deadline counts from there.
+        let at = Instant::now();
+        if self.pending.is_empty()
+            && let Some(push) = self.held.take()
+        {
+            self.take(&push, at)?;
+        }
         while self.flow != Flow::Finishing && self.has_room() {
             match self
                 .reader
                 .next()
                 .inspect_err(|_| count(&self.doors.metrics.malformed_messages))?
             {
-                Next::Message(message) => self.take(&message)?,
+                Next::Message(message) if message.may_push() => {
+                    // Answers do not wait for what compiling a push takes.
+                    self.flush_now()?;
+                    match self.pending.is_empty() {
+                        true => self.take(&message, at)?,
+                        false => self.held = Some(message),
+                    }
+                }
+                Next::Message(message) => self.take(&message, at)?,
                 Next::Memory(memory, bytes) => {
                     self.wait(memory, bytes);
                     break;
@@ -237,13 +256,13 @@ impl Connection {
         self.reader.grant(memory);
     }
 
-    fn take(&mut self, message: &Message) -> Result<(), ConnectionError> {
+    fn take(&mut self, message: &Message, at: Instant) -> Result<(), ConnectionError> {
         let was_greeted = self.session.is_greeted();
         let (session, out, payload) = (&mut self.session, &mut self.out, &message.payload);
         let step = unhurried(payload.len(), || match message.kind {
             Kind::V2(MessageType::HandshakeRequest) if !was_greeted => session.greet(payload, out),
-            Kind::V2(kind) => session.frame(kind, payload, out),
-            Kind::V1 => session.message_v1(payload, out),
+            Kind::V2(kind) => session.frame(kind, payload, at, out),
+            Kind::V1 => session.message_v1(payload, at, out),
         })?;
         // The next frame's time begins with its first byte.
         self.frame_due = None;
@@ -267,7 +286,8 @@ impl Connection {
             // Version 1 answers in turn.
             None => 1,
         };
-        self.pending.len() < in_flight
+        self.held.is_none()
+            && self.pending.len() < in_flight
             && self.out.len().saturating_sub(self.written) < OUT_MAX_BYTES
     }
 

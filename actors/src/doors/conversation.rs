@@ -154,15 +154,16 @@ impl Conversation {
         tracing::warn!(proxy = %self.proxy, %error, "message cannot be read");
     }
 
-    /// Answers a question, now if it can be. A panic on the way denies this request and no other.
+    /// Answers a question that was there at `at`, now if it can be. A panic on the way denies this
+    /// request and no other.
     pub(super) fn ask<'a, D: Dialect>(
         &self,
         dialect: D,
         question: impl Question<'a>,
+        at: Instant,
         out: &mut Vec<D::Unit>,
     ) -> Asking<D> {
         let start = out.len();
-        let at = Instant::now();
         let asked = catch_unwind(AssertUnwindSafe(|| {
             self.try_ask(dialect, question, at, out)
         }));

@@ -31,6 +31,16 @@ pub(super) struct Message {
     _memory: Option<FrameMemory>,
 }
 
+impl Message {
+    /// Whether it may push a configuration, which takes long.
+    pub(super) const fn may_push(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::V1 | Kind::V2(MessageType::Configure | MessageType::HandshakeRequest)
+        )
+    }
+}
+
 /// Where reading stands.
 #[derive(Debug)]
 enum Stage {

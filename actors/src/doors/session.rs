@@ -8,6 +8,7 @@ use proto::sentinel::frame::{self, MessageType};
 use proto::sentinel::reply::{BlockStatus, Decision as Answer, Reply, Version, WebSocket};
 use proto::sentinel::{Encoding, PayloadError, configure, control, handshake, v1};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::conversation::{Asking, Conversation, Dialect, Pending, Pushes, Question};
 use super::peer::Peer;
@@ -121,18 +122,19 @@ impl Session {
         Ok(Step::Done)
     }
 
-    /// Takes one frame after the handshake.
+    /// Takes one frame after the handshake; it was whole at `at`.
     pub(super) fn frame(
         &mut self,
         kind: MessageType,
         payload: &[u8],
+        at: Instant,
         out: &mut Vec<u8>,
     ) -> Result<Step, SessionError> {
         let Stage::Asking(encoding) = self.stage else {
             return Err(SessionError::Unexpected(kind.name()));
         };
         match kind {
-            MessageType::RequestHeaders => Ok(self.request(Framed::V2(encoding), payload, out)),
+            MessageType::RequestHeaders => Ok(self.request(Framed::V2(encoding), payload, at, out)),
             MessageType::Configure => Ok(self.configure(encoding, payload, out)),
             MessageType::RequestBodyChunk
             | MessageType::ResponseHeaders
@@ -163,10 +165,11 @@ impl Session {
         }
     }
 
-    /// Takes one message of version 1, where the first is already a question.
+    /// Takes one message of version 1, where the first is already a question; it was whole at `at`.
     pub(super) fn message_v1(
         &mut self,
         message: &[u8],
+        at: Instant,
         out: &mut Vec<u8>,
     ) -> Result<Step, SessionError> {
         self.stage = Stage::AskingV1;
@@ -180,7 +183,7 @@ impl Session {
         };
         match request.event {
             v1::EventType::RequestHeaders => {
-                Ok(self.request(Framed::V1, request.payload.as_bytes(), out))
+                Ok(self.request(Framed::V1, request.payload.as_bytes(), at, out))
             }
             v1::EventType::Configure => {
                 let answer = match v1::configure(request.payload) {
@@ -239,11 +242,11 @@ impl Session {
         self.conversation.unreadable(error);
     }
 
-    fn request(&self, framed: Framed, payload: &[u8], out: &mut Vec<u8>) -> Step {
+    fn request(&self, framed: Framed, payload: &[u8], at: Instant, out: &mut Vec<u8>) -> Step {
         let encoding = framed.encoding();
         match self
             .conversation
-            .ask(framed, Payload { encoding, payload }, out)
+            .ask(framed, Payload { encoding, payload }, at, out)
         {
             Asking::Answered => Step::Done,
             Asking::Pending(pending) => Step::Later(pending),

@@ -11,6 +11,7 @@ use proto::sentinel::grpc::zentinel::agent_service_v2_server::{
 };
 use proto::sentinel::grpc::{self, v1, v2};
 use proto::sentinel::reply::{Reply, WebSocket};
+use tokio::time::Instant;
 use tokio_stream::Empty;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -184,7 +185,8 @@ async fn one_answer<'a, D: Dialect>(
     question: impl Question<'a>,
 ) -> Result<D::Unit, Status> {
     let mut out = Vec::with_capacity(1);
-    match caller.conversation().ask(dialect, question, &mut out) {
+    let at = Instant::now();
+    match caller.conversation().ask(dialect, question, at, &mut out) {
         Asking::Answered => {}
         Asking::Pending(pending) => out = pending.answer().await,
     }

@@ -138,7 +138,7 @@ impl Talk {
                 // A stream's own limit stops reading; it never refuses.
                 ask = asks.message(), if self.pending.len() < self.doors.bounds.in_flight => {
                     match ask {
-                        Ok(Some(ask)) => self.take(ask).await,
+                        Ok(Some(ask)) => self.take(ask, Instant::now()).await,
                         Ok(None) => Err(End::Done),
                         Err(status) => {
                             self.conversation.unreadable(&status);
@@ -166,8 +166,8 @@ impl Talk {
         End::Done
     }
 
-    /// Takes one message.
-    async fn take(&mut self, ask: v2::ProxyToAgent) -> Result<(), End> {
+    /// Takes one message, which was read at `at`.
+    async fn take(&mut self, ask: v2::ProxyToAgent, at: Instant) -> Result<(), End> {
         if self.standing.is_cancelled() {
             return Err(End::Because(turned_away()));
         }
@@ -186,8 +186,10 @@ impl Talk {
             (Stage::Asking, Ask::Handshake(_)) => {
                 Err(self.refuse(&"a second handshake is refused (agent protocol, section 8)"))
             }
-            (Stage::Asking, Ask::RequestHeaders(event)) => self.ask(&event).await,
+            (Stage::Asking, Ask::RequestHeaders(event)) => self.ask(&event, at).await,
             (Stage::Asking, Ask::Configure(event)) => {
+                // What is in flight would be answered late: it does not wait for the push.
+                self.finish().await?;
                 match self.conversation.push_or_keep(grpc::configuration(&event.config_json)) {
                     // There is no reply: the pong of the ping that follows says that it is in force.
                     None => Ok(()),
@@ -235,9 +237,9 @@ impl Talk {
         Err(End::Done)
     }
 
-    async fn ask(&mut self, event: &v2::RequestHeadersEvent) -> Result<(), End> {
+    async fn ask(&mut self, event: &v2::RequestHeadersEvent, at: Instant) -> Result<(), End> {
         let mut answers = Vec::with_capacity(1);
-        match self.conversation.ask(self.dialect, event, &mut answers) {
+        match self.conversation.ask(self.dialect, event, at, &mut answers) {
             Asking::Answered => self.say_all(answers).await,
             Asking::Pending(pending) => {
                 self.pending.spawn(pending.answer());
