@@ -42,13 +42,13 @@ pub(crate) fn code(result: anyhow::Result<Exit>) -> ExitCode {
     }
 }
 
-/// The error and its causes, each once: many errors of libraries end with their cause's text already.
+/// The error and its causes, each once: many errors have their cause's text already.
 fn told(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if told.is_empty() {
             told = cause;
-        } else if !told.ends_with(&cause) {
+        } else if !told.contains(&cause) {
             told.push_str(": ");
             told.push_str(&cause);
         }
@@ -66,6 +66,8 @@ mod tests {
     fn a_cause_is_told_once() {
         let error = anyhow!("no such file").context("read x: no such file");
         assert_eq!(told(&error), "read x: no such file");
+        let error = anyhow!("no such file").context("read x: no such file; make it");
+        assert_eq!(told(&error), "read x: no such file; make it");
         let error = anyhow!("no such file").context("read x");
         assert_eq!(told(&error), "read x: no such file");
     }

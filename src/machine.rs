@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-use actors::doors::socket::group_id;
+use actors::doors::socket::Group;
 use config::{Finding, Settings, Severity, Sink, Source, TrustedProxy};
 use rustix::fs::{Access, access};
 
@@ -78,10 +78,11 @@ impl Look<'_> {
         let Some(group) = &self.settings.agent().socket_group else {
             return;
         };
-        if let Err(error) = group_id(&group.value) {
+        if Group::find(&group.value).is_err() {
+            let seen = format!("socket-group {}: no such group", group.value);
             let about = ("agent.socket-group", group.source);
             let advice = "make the group, or name the one that the proxy runs in";
-            self.warn("unknown-group", about, &error.to_string(), advice);
+            self.warn("unknown-group", about, &seen, advice);
         }
     }
 

@@ -19,6 +19,7 @@ mod print_config;
 mod read;
 mod serve;
 mod shell;
+mod signals;
 mod status;
 mod telemetry;
 mod when;

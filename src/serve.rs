@@ -9,11 +9,11 @@ use actors::clock::Clock;
 use anyhow::Context as _;
 use config::{Bound, FileConfig, Overrides, Settings};
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Serve;
 use crate::exit::Exit;
 use crate::logging;
+use crate::signals::Signals;
 use crate::telemetry::{Plan, Telemetry};
 
 /// Time for what still blocks (a stuck audit sink) when everything else has ended.
@@ -126,8 +126,7 @@ async fn serve(
     telemetry: &mut Telemetry,
     draining: &mut Draining,
 ) -> anyhow::Result<Exit> {
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut signals = Signals::listen()?;
     let socket = settings.agent().socket.value.to_string();
     let grpc = settings.agent().grpc.as_ref();
     let grpc = grpc.map(|door| door.address.value.to_string());
@@ -166,8 +165,7 @@ async fn serve(
         );
     }
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+        signal = signals.end() => tracing::info!("{signal}: draining"),
         ended = agent.ended() => {
             tracing::error!(?ended, "the supervision tree gave up");
             return Ok(Exit::GaveUp);
@@ -177,8 +175,7 @@ async fn serve(
     tell(NotifyState::Stopping);
     tokio::select! {
         shutdown = agent.shutdown() => tracing::info!(killed = shutdown.killed.len(), "stopped"),
-        _ = terminate.recv() => tracing::warn!("second signal: stopping at once"),
-        _ = interrupt.recv() => tracing::warn!("second signal: stopping at once"),
+        _ = signals.end() => tracing::warn!("second signal: stopping at once"),
     }
     Ok(Exit::Success)
 }

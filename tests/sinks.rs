@@ -145,17 +145,22 @@ async fn a_log_that_nobody_reads_holds_up_no_request() {
 }
 
 #[tokio::test]
-async fn a_sink_that_cannot_be_opened_is_said_at_once() {
+async fn a_sink_that_cannot_be_opened_is_said_at_once_and_may_be_tried_again() {
     let site = Site::new();
     let nowhere = site.path("no/such/audit.jsonl");
-    let agent = spawn(
-        &site,
-        &format!("sink \"file\" path={nowhere:?}"),
-        Heard::Both,
-    );
+    let sink = format!("sink \"file\" path={nowhere:?}");
+    let agent = spawn(&site, &sink, Heard::Both);
     let started = Instant::now();
     let ended = agent.ended().await;
-    assert_eq!(ended.status.code(), Some(78), "{}", ended.stderr);
+    // The machine's fault, not the file's: a mount may come late.
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains("audit.jsonl"), "{}", ended.stderr);
+    let directory = site.path("no/such");
+    let advice = format!("make the directory {}", directory.display());
+    assert!(ended.stderr.contains(&advice), "{}", ended.stderr);
     assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+    std::fs::create_dir_all(directory).unwrap();
+    let agent = spawn(&site, &sink, Heard::Both);
+    agent.said(0, "serving").await;
+    agent.stop().await;
 }

@@ -244,8 +244,50 @@ async fn what_is_no_socket_is_not_touched() {
     let mut command = Command::new(command.get_program());
     command.env_clear().args(args);
     let ended = refused(&site, command).await;
-    assert_ne!(ended.status.code(), Some(0));
-    assert!(ended.stderr.contains("directory.sock"), "{}", ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    let said = format!("make the directory {}", site.path("no/such").display());
+    for text in ["directory.sock", &said] {
+        assert!(ended.stderr.contains(text), "{}", ended.stderr);
+    }
+    assert_eq!(ended.stderr.matches("No such file").count(), 1);
+}
+
+/// A group may be made after the agent starts: it is the machine's fault, which restarts may cure.
+#[tokio::test]
+async fn a_group_that_is_not_there_yet_is_no_wrong_configuration() {
+    let site = Site::new();
+    let mut command = site.configured(LOAD_POLICY);
+    command.args(["--socket-group", "no-such-group"]);
+    let ended = refused(&site, command).await;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    let said = "socket-group no-such-group: no such group; make it";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    assert!(!exists(&site.socket()));
+}
+
+#[tokio::test]
+async fn signals_that_ask_for_no_end_end_nothing() {
+    let site = Site::new();
+    let agent = site.live(LOAD_POLICY).await;
+    for (signal, name) in [
+        (Signal::HUP, "SIGHUP: nothing to reload"),
+        (Signal::USR1, "SIGUSR1: nothing to reload"),
+        (Signal::USR2, "SIGUSR2: nothing to reload"),
+    ] {
+        kill_process(agent.pid(), signal).unwrap();
+        agent.said(0, name).await;
+    }
+    let client = agent.connect().await;
+    asked(
+        &client,
+        &site.asks(FRONTEND),
+        &Expected::allowed_as(FRONTEND),
+    )
+    .await;
+    drop(client);
+    let ended = agent.stop().await;
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert!(!exists(&site.socket()));
 }
 
 #[tokio::test]

@@ -51,6 +51,7 @@ use crate::memory::{self, Memory};
 use crate::metrics::Metrics;
 use crate::observe::{self, Observer, Restarts};
 use crate::policies::PolicyError;
+use crate::remedy;
 use crate::supervision::{
     Address, ChildSpec, Ended, Farewell, Restart, Root, Shutdown, StartError, SupervisorSpec,
 };
@@ -70,7 +71,7 @@ pub enum AgentError {
     #[error("{0}")]
     Audit(#[from] SinkError),
     /// The gRPC address cannot be served.
-    #[error("bind --grpc-address {address}")]
+    #[error("bind --grpc-address {address}: {error}{}", remedy::of_address(error))]
     GrpcAddress {
         /// The address.
         address: SocketAddr,
@@ -113,12 +114,14 @@ struct Owned {
 }
 
 impl AgentError {
-    /// Whether the configuration is wrong, and trying again as it is would not help.
+    /// Whether the configuration is wrong, and trying again as it is would not help. A fault of the
+    /// machine is none: a mount may come late, a group be made.
     #[must_use]
     pub const fn is_configuration(&self) -> bool {
         match self {
-            Self::Policy(_) | Self::Audit(_) | Self::Socket(SocketError::NoSuchGroup(_)) => true,
-            Self::Socket(_)
+            Self::Policy(_) => true,
+            Self::Audit(_)
+            | Self::Socket(_)
             | Self::GrpcAddress { .. }
             | Self::Admin(_)
             | Self::Tls(_)
@@ -152,14 +155,15 @@ impl Agent {
         for to in &agent.sinks {
             sink(to).check()?;
         }
-        let gid = agent
+        let group = agent
             .socket_group
             .as_ref()
-            .map(|group| socket::group_id(&group.value))
+            .map(|group| socket::Group::find(&group.value))
             .transpose()?;
         let admin = admin::listen(agent.admin)?;
         let path = agent.socket.value.as_path().to_owned();
-        let (listener, socket_file) = socket::bind(&path, agent.socket_mode.bits(), gid)?;
+        let (listener, socket_file) =
+            socket::bind(&path, agent.socket_mode.bits(), group.as_ref())?;
         let grpc = match &agent.grpc {
             None => None,
             Some(door) => Some((door.clone(), bind(door.address.value).await?)),

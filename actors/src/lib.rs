@@ -21,6 +21,7 @@ pub mod memory;
 pub mod metrics;
 pub mod observe;
 pub mod policies;
+mod remedy;
 pub mod supervision;
 pub mod trust;
 mod unhurried;

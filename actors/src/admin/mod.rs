@@ -45,6 +45,7 @@ use self::rates::Rates;
 use self::status::Latest;
 use self::thread::AdminThread;
 use crate::doors::Doors;
+use crate::remedy;
 use crate::supervision::{Address, ChildSpec, Restart, Tree};
 
 /// Streams of `/events` at once: an operator's screens, not a fleet's.
@@ -80,7 +81,10 @@ const RESTART: Restart = match Restart::new(64, 600_000, 10, 5_000) {
 
 /// The admin address that was asked for cannot be served.
 #[derive(Debug, thiserror::Error)]
-#[error("serve --admin-address {address}")]
+#[error(
+    "serve --admin-address {address}: {error}{}",
+    remedy::of_address(error)
+)]
 pub struct AdminError {
     address: SocketAddr,
     #[source]

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use config::FileSink;
@@ -16,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::desk::{SharedDesk, pump};
 use super::logfile;
+use crate::remedy;
 use crate::supervision::{Ping, Pings, attentive};
 
 /// Where records go.
@@ -31,10 +33,10 @@ pub enum Sink {
 
 /// Why a sink cannot be written to.
 #[derive(Debug, thiserror::Error)]
-#[error("audit sink {sink}: {error}")]
+#[error("audit sink {}: {error}{}", path.display(), remedy::of_path(error, path))]
 pub struct SinkError {
     /// Which.
-    sink: Sink,
+    path: PathBuf,
     /// Why not.
     #[source]
     error: io::Error,
@@ -56,14 +58,16 @@ impl Sink {
     /// # Errors
     /// It cannot.
     pub fn check(&self) -> Result<(), SinkError> {
-        let opened = match self {
+        match self {
             Self::Stdout | Self::Stderr => Ok(()),
-            Self::File(file) => logfile::open(&file.path).map(drop),
-        };
-        opened.map_err(|error| SinkError {
-            sink: self.clone(),
-            error,
-        })
+            Self::File(file) => match logfile::open(&file.path) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(SinkError {
+                    path: file.path.clone(),
+                    error,
+                }),
+            },
+        }
     }
 }
 

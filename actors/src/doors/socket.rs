@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
 
+use crate::remedy;
+
 /// Connections the kernel queues while none is accepted.
 const BACKLOG: i32 = 1_024;
 
@@ -31,10 +33,21 @@ pub enum SocketError {
     #[error("{}: not a socket; remove it, or choose another --socket", .0.display())]
     NotASocket(PathBuf),
     /// The group is unknown.
-    #[error("socket-group {0}: no such group")]
+    #[error("socket-group {0}: no such group; make it, or name the group that the proxy runs in")]
     NoSuchGroup(String),
+    /// The socket cannot be given to the group.
+    #[error("give {} to socket-group {group}: {error}; be a member of it, or run with CAP_CHOWN", path.display())]
+    Group {
+        /// The socket.
+        path: PathBuf,
+        /// The group.
+        group: String,
+        /// Why not.
+        #[source]
+        error: io::Error,
+    },
     /// The system refused.
-    #[error("{act} {}: {error}", path.display())]
+    #[error("{act} {}: {error}{}", path.display(), remedy::of_path(error, path))]
     Io {
         /// What was attempted.
         act: &'static str,
@@ -53,6 +66,13 @@ pub struct SocketFile {
     inode: (u64, u64),
 }
 
+/// A group that may use the socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    name: String,
+    gid: u32,
+}
+
 /// Binds the socket with this mode and, if given, group.
 ///
 /// # Errors
@@ -60,7 +80,7 @@ pub struct SocketFile {
 pub fn bind(
     path: &Path,
     mode: u32,
-    gid: Option<u32>,
+    group: Option<&Group>,
 ) -> Result<(UnixListener, SocketFile), SocketError> {
     clear(path)?;
     let temporary = path.with_extension(format!("{}.new", std::process::id()));
@@ -76,7 +96,11 @@ pub fn bind(
         fs::remove_file(&temporary).map_err(io("remove", &temporary))?;
     }
     let listener = listen(&temporary).map_err(io("bind", path))?;
-    let prepared = prepare(&temporary, mode, gid).map_err(io("set owner and mode of", path));
+    let given = group.map_or(Ok(()), |group| group.give(&temporary, path));
+    let permissions = fs::Permissions::from_mode(mode);
+    let prepared = given.and_then(|()| {
+        fs::set_permissions(&temporary, permissions).map_err(io("set the mode of", path))
+    });
     let placed =
         prepared.and_then(|()| fs::rename(&temporary, path).map_err(io("rename into place", path)));
     if let Err(error) = placed {
@@ -102,13 +126,6 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     listen(&socket, BACKLOG)?;
     UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))
-}
-
-fn prepare(path: &Path, mode: u32, gid: Option<u32>) -> io::Result<()> {
-    if gid.is_some() {
-        std::os::unix::fs::chown(path, None, gid)?;
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 /// Makes sure that what lies at the path may be replaced.
@@ -142,21 +159,36 @@ fn clear(path: &Path) -> Result<(), SocketError> {
     }
 }
 
-/// The number of a group: itself, or looked up by name in the system's list.
-///
-/// # Errors
-/// There is no such group.
-pub fn group_id(group: &str) -> Result<u32, SocketError> {
-    if let Ok(gid) = group.parse() {
-        return Ok(gid);
+impl Group {
+    /// A group by its number, or by its name in the system's list.
+    ///
+    /// # Errors
+    /// There is no such group.
+    pub fn find(name: &str) -> Result<Self, SocketError> {
+        let gid = name.parse().ok().or_else(|| listed(name));
+        let gid = gid.ok_or_else(|| SocketError::NoSuchGroup(name.to_owned()))?;
+        let name = name.to_owned();
+        Ok(Self { name, gid })
     }
-    let unknown = || SocketError::NoSuchGroup(group.to_owned());
-    let list = fs::read_to_string("/etc/group").map_err(|_| unknown())?;
-    let entry = list.lines().find_map(|line| {
+
+    /// `shown` is what the socket at `path` will be called.
+    fn give(&self, path: &Path, shown: &Path) -> Result<(), SocketError> {
+        let given = std::os::unix::fs::chown(path, None, Some(self.gid));
+        given.map_err(|error| SocketError::Group {
+            path: shown.to_owned(),
+            group: self.name.clone(),
+            error,
+        })
+    }
+}
+
+fn listed(name: &str) -> Option<u32> {
+    let list = fs::read_to_string("/etc/group").ok()?;
+    list.lines().find_map(|line| {
         let mut fields = line.split(':');
-        (fields.next() == Some(group)).then(|| fields.nth(1))?
-    });
-    entry.and_then(|gid| gid.parse().ok()).ok_or_else(unknown)
+        let gid = (fields.next() == Some(name)).then(|| fields.nth(1))?;
+        gid?.parse().ok()
+    })
 }
 
 impl Drop for SocketFile {

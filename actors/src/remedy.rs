@@ -1,0 +1,67 @@
+//! What to do about an error of the system: one remedy each, behind the error's own text.
+
+use std::io;
+use std::path::Path;
+
+/// For a file or socket that cannot be made or opened; empty if nothing helps for certain.
+pub(crate) fn of_path(error: &io::Error, path: &Path) -> String {
+    let directory = path.parent().unwrap_or(path).display();
+    let uid = rustix::process::geteuid().as_raw();
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            format!("; make the directory {directory}, owned by uid {uid}")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("; let uid {uid} write in the directory {directory}")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            format!("; name a directory that may be written: {directory} may not, by mount or unit")
+        }
+        io::ErrorKind::AddrInUse => {
+            format!("; remove {}, or choose another path", path.display())
+        }
+        _ => String::new(),
+    }
+}
+
+/// For an address that cannot be listened on.
+pub(crate) fn of_address(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; stop what listens there (ss -tlnp), or choose another port",
+        io::ErrorKind::AddrNotAvailable => "; choose an address that this machine has (ip address)",
+        io::ErrorKind::PermissionDenied => {
+            "; choose a port from 1024 on, or run with CAP_NET_BIND_SERVICE"
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_of_binding_has_its_remedy() {
+        let kinds = [
+            (io::ErrorKind::NotFound, "make the directory /run/agent"),
+            (
+                io::ErrorKind::PermissionDenied,
+                "write in the directory /run/agent",
+            ),
+            (io::ErrorKind::AddrInUse, "remove /run/agent/agent.sock"),
+        ];
+        for (kind, says) in kinds {
+            let said = of_path(&kind.into(), Path::new("/run/agent/agent.sock"));
+            assert!(said.contains(says), "{said}");
+        }
+        let kinds = [
+            (io::ErrorKind::AddrInUse, "stop what listens there"),
+            (io::ErrorKind::AddrNotAvailable, "that this machine has"),
+            (io::ErrorKind::PermissionDenied, "CAP_NET_BIND_SERVICE"),
+        ];
+        for (kind, says) in kinds {
+            let said = of_address(&kind.into());
+            assert!(said.contains(says), "{said}");
+        }
+    }
+}
