@@ -26,6 +26,16 @@ pub(crate) struct Cli {
 /// What the agent itself is started with.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) given: Given,
+    /// Configuration file (KDL); pushed configuration is then ignored unless it says otherwise
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// What goes before a file's word.
+#[derive(Args, Debug)]
+pub(crate) struct Given {
     /// Unix socket path [env: AGENT_SOCKET] [default: /tmp/sentinel-spiffe.sock]
     #[arg(long, value_name = "PATH")]
     socket: Option<String>,
@@ -41,9 +51,6 @@ pub(crate) struct Serve {
     /// Enable debug logging [env: SPIFFE_VERBOSE]
     #[arg(long)]
     verbose: bool,
-    /// Configuration file (KDL); pushed configuration is then ignored unless it says otherwise
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
     /// Directory where bundles survive a restart [env: STATE_DIRECTORY]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<String>,
@@ -91,6 +98,8 @@ pub(crate) enum Command {
 pub(crate) struct CheckConfig {
     /// The file
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) given: Given,
 }
 
 /// What to do with records.
@@ -269,7 +278,7 @@ pub(crate) struct Demo {
     pub(crate) once: bool,
 }
 
-impl Serve {
+impl Given {
     /// Flags and environment, for `config` to read.
     pub(crate) fn overrides(&self) -> Overrides {
         let variables = Overrides::from_variables(|name| std::env::var_os(name));

@@ -3,10 +3,11 @@
 //! Whoever reads standard error may be stuck, and peers cause lines: so the log is a bounded queue
 //! and a thread that writes it, and no request waits for a reader. What finds no room is counted.
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -23,10 +24,32 @@ const FLUSH_WITHIN: Duration = Duration::from_millis(200);
 /// The queue of this process, once logging is on.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
-/// What is logged. `RUST_LOG` says more precisely what `--verbose` says roughly.
+/// What is logged. `RUST_LOG` says more precisely what `--verbose` says roughly; a log is no reason
+/// not to serve, so one that cannot be read is told once, and left out.
 pub(crate) fn filter(verbose: bool) -> EnvFilter {
+    let said = std::env::var_os(EnvFilter::DEFAULT_ENV);
     let default = if verbose { "debug" } else { "info" };
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default))
+    said.and_then(|said| match precise(&said) {
+        Ok(filter) => Some(filter),
+        Err(error) => {
+            static TOLD: Once = Once::new();
+            TOLD.call_once(|| say_ignored(&error));
+            None
+        }
+    })
+    .unwrap_or_else(|| EnvFilter::new(default))
+}
+
+fn precise(said: &OsStr) -> Result<EnvFilter, String> {
+    let said = said.to_str().ok_or("this is not UTF-8")?;
+    EnvFilter::try_new(said).map_err(|error| error.to_string())
+}
+
+fn say_ignored(error: &str) {
+    let _ = writeln!(
+        io::stderr(),
+        "warning: RUST_LOG is ignored: {error}; write for example info, or warn,actors=debug"
+    );
 }
 
 /// Starts logging to standard error, and to `exported` if there is one.

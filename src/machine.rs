@@ -48,7 +48,11 @@ impl Look<'_> {
         seen: &str,
         advice: &str,
     ) {
-        let message = format!("on this machine {seen}");
+        let whose = match about.1 {
+            Source::Default => " (nothing names another: this is the default)",
+            Source::Flag(_) | Source::Variable(_) | Source::File | Source::Push => "",
+        };
+        let message = format!("on this machine {seen}{whose}");
         let finding = self
             .settings
             .finding(severity, code, about, &message, advice);
@@ -87,17 +91,13 @@ impl Look<'_> {
     }
 
     fn at_sinks(&mut self) {
-        for sink in &self.settings.agent().sinks {
+        for (index, sink) in self.settings.agent().sinks.iter().enumerate() {
             let Sink::File(file) = sink else { continue };
             if let Err(fault) = appendable(&file.path) {
                 let seen = format!("{} cannot be written: {fault}", file.path.display());
                 let advice = "make its directory, writable by the agent's user";
-                self.warn(
-                    "sink-unwritable",
-                    ("audit.sink", Source::File),
-                    &seen,
-                    advice,
-                );
+                let key = format!("audit.sink[{index}]");
+                self.warn("sink-unwritable", (&key, Source::File), &seen, advice);
             }
         }
     }
@@ -127,7 +127,10 @@ impl Look<'_> {
     }
 
     fn at_proxies(&mut self) {
-        for proxy in &self.settings.agent().trusted_accounts {
+        let Some(proxies) = &self.settings.agent().trusted_proxies else {
+            return;
+        };
+        for (index, proxy) in proxies.value.iter().enumerate() {
             let (list, id) = match proxy {
                 TrustedProxy::Uid(uid) => ("/etc/passwd", *uid),
                 TrustedProxy::Gid(gid) => ("/etc/group", *gid),
@@ -135,7 +138,8 @@ impl Look<'_> {
             };
             // A list that cannot be read names nobody, and proves nothing.
             if std::fs::read_to_string(list).is_ok_and(|text| !lists(&text, id)) {
-                let about = ("agent.trusted-proxies", Source::File);
+                let key = format!("agent.trusted-proxies[{index}]");
+                let about = (key.as_str(), proxies.source);
                 let seen = format!("{list} knows no {proxy}");
                 let advice = "right if the proxy runs in a container; else see what it runs as";
                 self.add(Severity::Advice, "unknown-account", about, &seen, advice);

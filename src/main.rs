@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         None => serve::run(&cli.serve),
-        Some(Command::CheckConfig(args)) => check_config::run(args, &cli.serve),
+        Some(Command::CheckConfig(args)) => check_config::run(args),
         Some(Command::Audit(args)) => Ok(audit::run(args)),
         Some(Command::Explain(args)) => explain::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),

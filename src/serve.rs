@@ -78,7 +78,7 @@ pub(crate) fn settings(args: &Serve) -> anyhow::Result<Option<Settings>> {
             None => return Ok(None),
         },
     };
-    resolve(file, &args.overrides())
+    resolve(file, &args.given.overrides())
 }
 
 /// The settings, or `None` once everything that is wrong with them was said.

@@ -62,6 +62,15 @@ impl Machine {
     }
 
     fn check(&self, config: &str, variables: &[(&str, &str)]) -> (Option<i32>, String) {
+        self.check_with(config, variables, &[])
+    }
+
+    fn check_with(
+        &self,
+        config: &str,
+        variables: &[(&str, &str)],
+        flags: &[&str],
+    ) -> (Option<i32>, String) {
         let file = self.path("c.kdl");
         fs::write(&file, config).unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"))
@@ -69,6 +78,7 @@ impl Machine {
             .envs(variables.iter().copied())
             .arg("check-config")
             .arg(file)
+            .args(flags)
             .output()
             .unwrap();
         let said = [output.stdout, output.stderr].concat();
@@ -183,6 +193,68 @@ fn each_thing_that_is_wrong_here_is_a_finding_and_no_error() {
     }
 }
 
+/// What the agent will be told goes before the file in a check of it too.
+#[test]
+fn flags_of_the_agent_are_checked_with_the_file() {
+    let machine = Machine::new();
+    let config = machine
+        .config()
+        .replace("/run/agent.sock", "/gone/agent.sock");
+    let socket = machine.path("run/agent.sock");
+    let flags = ["--socket", socket.to_str().unwrap()];
+    let (exit, said) = machine.check_with(&config, &[], &flags);
+    assert_eq!(exit, Some(0), "{said}");
+    assert!(said.ends_with("no errors, 0 findings"), "{said}");
+    let gone = machine.path("gone/agent.sock");
+    let flags = ["--socket", gone.to_str().unwrap()];
+    let (_, said) = machine.check_with(&machine.config(), &[], &flags);
+    assert!(said.contains("--socket: on this machine"), "{said}");
+}
+
+/// `/tmp`: nobody named it.
+#[test]
+fn a_finding_about_a_default_says_so() {
+    let machine = Machine::new();
+    let socket = format!(" socket {:?}\n state-dir", machine.path("run/agent.sock"));
+    let config = machine.config().replace(&socket, " state-dir");
+    let (_, said) = machine.check(&config, &[]);
+    assert!(
+        said.contains("(nothing names another: this is the default)"),
+        "{said}"
+    );
+}
+
+/// Of two sinks and two proxies, the one that is wrong.
+#[test]
+fn a_finding_points_at_the_one_of_several() {
+    let machine = Machine::new();
+    let two = format!(
+        "{QUIET}spire {{ socket {:?} }}\naudit {{\n sink \"stdout\"\n sink \"file\" path=\"/gone/audit.jsonl\"\n}}\n\
+         agent {{\n socket {:?}\n trusted-proxies \"uid:0\" \"uid:3999999999\"\n}}\n",
+        machine.path("spire.sock"),
+        machine.path("run/agent.sock"),
+    );
+    let (_, said) = machine.check(&two, &[]);
+    assert!(said.contains("c.kdl:7:2]"), "the second sink: {said}");
+    assert!(said.contains("c.kdl:11:26]"), "the second proxy: {said}");
+    let variable = ("TRUSTED_PROXIES", "uid:0,uid:3999999999");
+    let (_, said) = machine.check(&two, &[variable]);
+    assert!(said.contains("TRUSTED_PROXIES: on this machine"), "{said}");
+}
+
+/// Whoever reads the first line knows what to look at.
+#[test]
+fn a_wrong_switch_is_told_with_an_example() {
+    let machine = Machine::new();
+    let (exit, said) = machine.check(&machine.config(), &[("SPIFFE_VERBOSE", "maybe")]);
+    assert_eq!(exit, Some(78), "{said}");
+    assert!(
+        said.contains("error: a flag or variable is wrong"),
+        "{said}"
+    );
+    assert!(said.contains("for example true"), "{said}");
+}
+
 #[test]
 fn what_a_variable_says_is_told_under_its_name() {
     let machine = Machine::new();
@@ -212,6 +284,7 @@ fn a_variable_or_flag_that_says_nothing_readable_is_refused() {
     let wrong = std::ffi::OsStr::from_bytes(b"uid:1\xff");
     for (args, variable, says) in [
         (vec!["--trusted-proxy", ""], None, "--trusted-proxy: "),
+        (vec![], Some(std::ffi::OsStr::new("")), "TRUSTED_PROXIES: "),
         (vec![], Some(wrong), "TRUSTED_PROXIES: this is not UTF-8"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));

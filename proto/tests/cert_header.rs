@@ -1410,3 +1410,44 @@ mod properties {
         }
     }
 }
+
+// ---- What a refusal says of a value in another format ----
+
+fn told(format: Grammar, value: &str) -> String {
+    let format = Format::Named(format);
+    let header = CertHeader::new("x-cert", format, XfccElement::Last).unwrap();
+    let raw = header.find([("x-cert", value)]).unwrap().unwrap();
+    let error = header.decode(&raw).unwrap_err();
+    header.misread(&raw, error).to_string()
+}
+
+#[test]
+fn a_value_in_another_format_is_told_as_such_and_never_repeated() {
+    let encoded = "-----BEGIN%20CERTIFICATE-----%0ASECRET";
+    let spaces = "-----BEGIN CERTIFICATE----- SECRET";
+    for (format, value, looks_like) in [
+        (Grammar::Xfcc, encoded, "pem-urlencoded"),
+        (Grammar::Xfcc, spaces, "pem-spaces"),
+        (Grammar::PemSpaces, encoded, "pem-urlencoded"),
+        (Grammar::PemUrlencoded, "Hash=SECRET;Cert=SECRET", "xfcc"),
+        (Grammar::PemSpaces, "By=SECRET", "xfcc"),
+        (Grammar::DerBase64, ":SECRET:", "rfc9440"),
+        (Grammar::Rfc9440, spaces, "pem-spaces"),
+    ] {
+        let told = told(format, value);
+        let says =
+            format!("; the value looks like {looks_like}, and client-cert-format is {format}");
+        assert!(told.ends_with(&says), "{told}");
+        assert!(!told.contains("SECRET"), "{told}");
+    }
+    for (format, value) in [
+        (Grammar::Xfcc, "Hash=SECRET"),
+        (Grammar::PemUrlencoded, spaces),
+        (Grammar::PemUrlencoded, encoded),
+        (Grammar::PemUrlencoded, "SECRET"),
+        (Grammar::Rfc9440, ":SECRET"),
+    ] {
+        let told = told(format, value);
+        assert!(!told.contains("looks like"), "{told}");
+    }
+}

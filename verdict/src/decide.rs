@@ -201,7 +201,7 @@ pub fn decide<'p>(evidence: &Evidence, basis: &Basis, policy: &'p Policy) -> Dec
     if evidence.serial() != basis.serial() {
         return refuse(
             Intake::Internal,
-            &"evidence and basis were made in different worlds (decisions, the question)",
+            &"evidence and basis were made in different worlds (README, Reasons)",
         );
     }
     let mut course = Course::new();
@@ -253,8 +253,7 @@ impl Course {
 
     fn absent<'p>(self, policy: &'p Policy) -> Decision<'p> {
         if policy.spec().tls.require_mtls {
-            let rule =
-                "no credential was presented and tls.require-mtls is true (decisions, check 1)";
+            let rule = "no credential was presented and tls.require-mtls is true (README, Reasons)";
             let fault = Fault::new(Check::Presence, Reason::NoCredential, &rule);
             return self.fail(fault, policy);
         }
@@ -267,7 +266,7 @@ impl Course {
         if !is_of_a_credential(fault) {
             return refuse(
                 Intake::Internal,
-                &"the evidence names a failure that no credential has by itself (decisions, checks 2 to 6)",
+                &"the evidence names a failure that no credential has by itself (README, Reasons)",
             );
         }
         self.pass_before(fault.check());
@@ -295,7 +294,7 @@ impl Course {
         self.pass_before(Check::Basis);
         match basis.stance {
             Stance::Refuse => {
-                let rule = "the trust source is away and failure.spire-unavailable refuses (decisions, basis)";
+                let rule = "the trust source is away and failure.spire-unavailable refuses (README, When SPIRE is away)";
                 let fault = Fault::new(Check::Basis, Reason::TrustUnavailable, &rule);
                 self.fail(fault, policy)
             }
@@ -361,7 +360,7 @@ impl Course {
         match trust {
             Trust::NotJudged => Err(refuse(
                 Intake::Internal,
-                &"the basis asks for a judgement that the evidence does not hold (decisions, the question)",
+                &"the basis asks for a judgement that the evidence does not hold (README, Reasons)",
             )),
             Trust::NoBundle => {
                 let rule = "there is no bundle for the trust domain of the ID (SPIFFE Federation, 7.3; X.509-SVID, 5)";
@@ -391,13 +390,13 @@ impl Course {
         policy: &'p Policy,
     ) -> Decision<'p> {
         if let Some(rule) = policy.deny().matches(claim) {
-            let text = format!("denylist {rule} matches (decisions, check 10)");
+            let text = format!("denylist {rule} matches (README, Reasons)");
             let mut decision = self.fail(Fault::new(Check::Lists, Reason::Denied, &text), policy);
             decision.rule = Some((ListName::Deny, rule));
             return decision;
         }
         let Some(rule) = policy.allow().matches(claim) else {
-            let text = "no allowlist entry matches (decisions, check 10)";
+            let text = "no allowlist entry matches (README, Reasons)";
             return self.fail(Fault::new(Check::Lists, Reason::NotAllowed, &text), policy);
         };
         self.pass(Check::Lists);

@@ -99,21 +99,19 @@ pub struct Replayed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Contradiction {
     /// A check has an outcome that does not follow from those before it.
-    #[error("check {} cannot have had this outcome after those before it (decisions, verdicts)", .0.as_str())]
+    #[error("check {} cannot have had this outcome after those before it (README, Reasons)", .0.as_str())]
     Outcome(Check),
     /// A failure without a label, a label without a failure, or one of another check.
-    #[error("the reason is not one of check {} (decisions, verdicts)", .0.as_str())]
+    #[error("the reason is not one of check {} (README, Reasons)", .0.as_str())]
     Reason(Check),
     /// A reason stands there and no check failed.
-    #[error("there is a reason, and no check failed (decisions, verdicts)")]
+    #[error("there is a reason, and no check failed (README, Reasons)")]
     Unfounded,
     /// Check 0 passed, and the basis or the policy is missing.
-    #[error(
-        "check intake passed, and the record holds no basis or no policy (decisions, the question)"
-    )]
+    #[error("check intake passed, and the record holds no basis or no policy (README, Reasons)")]
     NoGrounds,
     /// The list that decided is not the one that the reason and the outcome name.
-    #[error("the list that matched does not fit the outcome of check lists (decisions, lists)")]
+    #[error("the list that matched does not fit the outcome of check lists (README, Reasons)")]
     List,
 }
 

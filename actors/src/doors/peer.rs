@@ -46,7 +46,7 @@ pub enum UntrustedProxy {
     #[error("the peer's credentials cannot be read: {0}")]
     Unknown(#[from] std::io::Error),
     /// It is the overflow user or group.
-    #[error("uid {uid}, gid {gid}: the overflow id may be anybody (decisions, the trusted hop)")]
+    #[error("uid {uid}, gid {gid}: the overflow id may be anybody (README, trusted-proxies)")]
     Overflow {
         /// The peer's user.
         uid: u32,
@@ -54,7 +54,7 @@ pub enum UntrustedProxy {
         gid: u32,
     },
     /// It is not in the list.
-    #[error("uid {uid}, gid {gid} is not in trusted-proxies (decisions, the trusted hop)")]
+    #[error("uid {uid}, gid {gid} is not in trusted-proxies (README, trusted-proxies)")]
     NotListed {
         /// The peer's user.
         uid: u32,

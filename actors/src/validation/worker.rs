@@ -137,7 +137,10 @@ pub fn examine(
     now: Now,
 ) -> Evidence {
     match header.decode(raw) {
-        Err(error) => Evidence::faulty(Fault::new(Check::Parse, Reason::Malformed, &error), world),
+        Err(error) => {
+            let rule = header.misread(raw, error);
+            Evidence::faulty(Fault::new(Check::Parse, Reason::Malformed, &rule), world)
+        }
         Ok(chain) => Evidence::judge(&chain.into_vec(), world, basis, failure, now),
     }
 }

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::MAX_NAME_BYTES;
+use super::{Format, Grammar, MAX_NAME_BYTES};
 
 /// Why a name cannot be the credential header's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -97,6 +97,26 @@ pub enum CertHeaderError {
     /// RFC 9440.
     #[error(transparent)]
     Sf(#[from] SfError),
+}
+
+/// The rule that a value broke, and what a value that begins so is usually written in: the likeliest
+/// mistake of all is a `client-cert-format` that is another proxy's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{error}{}", other_format(self))]
+pub struct Misread {
+    pub(super) error: CertHeaderError,
+    pub(super) configured: Format,
+    pub(super) looks_like: Option<Grammar>,
+}
+
+fn other_format(misread: &Misread) -> String {
+    match misread.looks_like {
+        None => String::new(),
+        Some(looks_like) => format!(
+            "; the value looks like {looks_like}, and client-cert-format is {}",
+            misread.configured
+        ),
+    }
 }
 
 /// Rules of RFC 4648 §4; nothing is forgiven.

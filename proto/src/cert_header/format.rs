@@ -7,6 +7,9 @@ use thiserror::Error;
 
 use super::{percent, xfcc};
 
+/// Bytes of a value that tell which format it is in: `-----BEGIN CERTIFICATE-----`, percent-encoded.
+const LOOKED_AT_BYTES: usize = 96;
+
 /// How the header's value is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -79,6 +82,31 @@ impl Grammar {
             Self::Rfc9440 => "rfc9440",
         }
     }
+}
+
+/// The grammar that a value's first bytes speak of, if it is another one than the one insisted on.
+///
+/// For a person who reads the refusal; nothing is decided by it. Base64 alone looks like anything.
+pub(super) fn looks_unlike(insisted_on: Format, value: &[u8]) -> Option<Grammar> {
+    let Format::Named(insisted_on) = insisted_on else {
+        return None;
+    };
+    let start = value.get(..LOOKED_AT_BYTES).unwrap_or(value);
+    let looks_like = if xfcc::begins_with_known_key(start) {
+        Grammar::Xfcc
+    } else if start.starts_with(b":") {
+        Grammar::Rfc9440
+    } else if !percent::begins_with(start, b"-----BEGIN") {
+        return None;
+    } else if start.contains(&b'%') {
+        Grammar::PemUrlencoded
+    } else {
+        Grammar::PemSpaces
+    };
+    // Percent-encoding is optional: what has none of it is the other format too.
+    let fits = looks_like == insisted_on
+        || (looks_like, insisted_on) == (Grammar::PemSpaces, Grammar::PemUrlencoded);
+    (!fits).then_some(looks_like)
 }
 
 /// The first match, in the order of decisions.md, "The credential header".

@@ -23,7 +23,8 @@ mod xfcc;
 pub use chain::CertChain;
 pub use collect::{Collector, Raw};
 pub use error::{
-    Base64Error, CertHeaderError, DerError, NameError, PemError, SfError, XfccError, XfccKey,
+    Base64Error, CertHeaderError, DerError, Misread, NameError, PemError, SfError, XfccError,
+    XfccKey,
 };
 pub use format::{Format, Grammar, UnknownFormat, UnknownXfccElement, XfccElement};
 
@@ -174,6 +175,18 @@ impl CertHeader {
             }
         }
         found.finish()
+    }
+}
+
+impl CertHeader {
+    /// An error of [`CertHeader::decode`] about `raw`, for a person: what the value looks like instead.
+    #[must_use]
+    pub fn misread(&self, raw: &Raw<'_>, error: CertHeaderError) -> Misread {
+        Misread {
+            error,
+            configured: self.format,
+            looks_like: format::looks_unlike(self.format, raw.value().as_bytes()),
+        }
     }
 }
 

@@ -60,7 +60,7 @@ pub enum UntrustedCaller {
     #[error("{0}")]
     Svid(#[from] Refusal),
     /// It is somebody else.
-    #[error("{0} is not in trusted-proxies (decisions, the trusted hop)")]
+    #[error("{0} is not in trusted-proxies (README, trusted-proxies)")]
     NotListed(String),
     /// There is nothing to judge it by.
     #[error("no bundle of {0}: its proxies cannot be told from others")]
