@@ -80,11 +80,11 @@ class Client:
     def close(self):
         self.socket.close()
 
-    def ask(self, headers, method="GET", uri="/orders?id=7", traceparent=None):
+    def ask(self, headers, method="GET", uri="/orders?id=7", traceparent=None, request_id=None):
         """Sends RequestHeaders and returns the Reply. `headers`: name to list of values."""
         correlation_id = f"peer-{next(self.ids)}"
         metadata = {
-            "correlation_id": correlation_id, "request_id": correlation_id,
+            "correlation_id": correlation_id, "request_id": request_id or correlation_id,
             "client_ip": "127.0.0.1", "client_port": 40000, "server_name": None,
             "protocol": "HTTP/1.1", "tls_version": None, "tls_cipher": None,
             "route_id": "api", "upstream_id": None, "timestamp": "2026-01-02T03:04:05Z",
