@@ -14,6 +14,7 @@
 
 pub mod expect;
 pub mod load;
+pub mod schema;
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::process::CommandExt as _;

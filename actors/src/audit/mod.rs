@@ -26,4 +26,4 @@ pub use self::queue::{AuditQueue, AuditRecords, Filed, Late, Receipt, Unrecorded
 pub(crate) use self::record::hex;
 pub use self::record::{Corrects, Grounds, Request, render, rfc3339};
 pub use self::recorded::{Recorded, RecordedCert, RecordedChecks, RecordedError, RecordedPolicy};
-pub use self::sink::{AuditActor, AuditArgs, Sink, SinkError};
+pub use self::sink::{AuditActor, AuditArgs, AuditMessage, Sink, SinkError};
