@@ -100,6 +100,11 @@ impl Configured {
         &self.policies
     }
 
+    #[cfg(test)]
+    pub(crate) const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
     /// Where one of the timings in force comes from.
     #[must_use]
     pub fn timing_source(&self, timing: config::Timing) -> config::Source {

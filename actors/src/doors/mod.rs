@@ -16,6 +16,8 @@ mod reports;
 mod session;
 mod sink;
 pub mod socket;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
