@@ -61,7 +61,7 @@ use crate::validation::{Validation, Worker, WorkerArgs, workers};
 /// Why the agent did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// The file's policy does not compile.
+    /// The file's policy cannot be put in force.
     #[error("{0}")]
     Policy(#[from] PolicyError),
     /// The socket cannot be served.

@@ -54,7 +54,7 @@ impl Configured {
     /// Puts the settings in force.
     ///
     /// # Errors
-    /// The file's policy does not compile.
+    /// The file's policy cannot be put in force.
     pub fn new(
         settings: Settings,
         trust: Arc<TrustStore>,

@@ -25,8 +25,8 @@ pub(crate) fn fingerprint(spec: &PolicySpec) -> String {
     } = spec;
     let mut print = Print(Context::new(&SHA256));
     tls(&mut print, of_tls);
-    list(&mut print, "allowlist", allowlist);
-    list(&mut print, "denylist", denylist);
+    list(&mut print, "allowlist", allowlist.spec());
+    list(&mut print, "denylist", denylist.spec());
     failure(&mut print, of_failure);
     headers(&mut print, of_headers);
     audit(&mut print, of_audit);

@@ -1,4 +1,4 @@
-//! Policies in force: compiled once, shared by the connections that say the same.
+//! Policies in force: shared by the connections that say the same.
 //!
 //! A pushed policy takes a place, one of `limits.policies`; equal ones share theirs, and the file's
 //! needs none. Places are held by peers, as the kernel or TLS knows them, however many connections
@@ -10,13 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use proto::cert_header::{
     Bounds, CertHeader, Format, Grammar, NameError, XfccElement as WireElement,
 };
-use verdict::lists::{EntryError, ListName};
 use verdict::policy::{CertFormat, Policy, PolicySpec, XfccElement};
 
 use crate::doors::peer::Peer;
 use crate::fingerprint::fingerprint;
 use crate::memory::Reading;
-use crate::unhurried::{HEAVY_BYTES, unhurried};
 
 /// A policy, and the reader of its credential header. One for each peer that holds it: as long as
 /// a connection or a request of that peer uses it, it is held.
@@ -34,9 +32,6 @@ pub struct InForce {
 /// Why a policy cannot be put in force.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
-    /// Entries of the lists are refused.
-    #[error("{}", entries(.0))]
-    Lists(Vec<(ListName, EntryError)>),
     /// The credential header's name is refused.
     #[error("tls.client-cert-header: {0}")]
     Header(#[from] NameError),
@@ -55,17 +50,9 @@ pub enum PolicyError {
     },
 }
 
-fn entries(errors: &[(ListName, EntryError)]) -> String {
-    let texts = errors
-        .iter()
-        .map(|(list, error)| format!("{}.{error}", list.as_str()));
-    texts.collect::<Vec<_>>().join("; ")
-}
-
 /// The policies in force.
 pub struct Policies {
     known: Mutex<Vec<Known>>,
-    compiling: Mutex<()>,
     max: usize,
     credential: Bounds,
 }
@@ -101,7 +88,6 @@ impl Policies {
     pub const fn new(max: usize, credential: Bounds) -> Self {
         Self {
             known: Mutex::new(Vec::new()),
-            compiling: Mutex::new(()),
             max,
             credential,
         }
@@ -110,7 +96,7 @@ impl Policies {
     /// The file's policy: it takes no place.
     ///
     /// # Errors
-    /// It does not compile.
+    /// The credential header's name is refused.
     pub fn own(&self, spec: PolicySpec) -> Result<Arc<InForce>, PolicyError> {
         self.hold(spec, &Holder::File)
     }
@@ -118,48 +104,23 @@ impl Policies {
     /// The policy that this peer pushed: the one in force if there is one, else a new one.
     ///
     /// # Errors
-    /// It does not compile, too many are in force, or the peer holds its share.
+    /// The credential header's name is refused, too many are in force, or the peer holds its share.
     pub fn share(&self, spec: PolicySpec, peer: &Peer) -> Result<Arc<InForce>, PolicyError> {
         self.hold(spec, &Holder::Peer(peer.clone()))
     }
 
     fn hold(&self, spec: PolicySpec, holder: &Holder) -> Result<Arc<InForce>, PolicyError> {
-        if let Some(policy) = self.find_or_join(&spec, holder)? {
-            return Ok(policy);
-        }
-        // Compiling takes milliseconds, hundreds for what a hostile proxy pushes: neither the list of
-        // policies nor another connection's thread waits for it. Two at once could take one place.
-        unhurried(HEAVY_BYTES, || {
-            let _one = self
-                .compiling
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            if let Some(policy) = self.find_or_join(&spec, holder)? {
-                return Ok(policy);
-            }
-            let policy = Arc::new(InForce::compile(spec, self.credential)?);
-            self.list().push(Known::of(holder, &policy));
-            Ok(policy)
-        })
-    }
-
-    /// The policy of this specification, if it is in force; `None`: there is a place for it.
-    fn find_or_join(
-        &self,
-        spec: &PolicySpec,
-        holder: &Holder,
-    ) -> Result<Option<Arc<InForce>>, PolicyError> {
+        // Its fingerprint is made before, needed or not: nobody waits for it with the list.
+        let new = InForce::new(spec, self.credential)?;
         let mut known = self.list();
         known.retain(|known| known.policy.strong_count() > 0);
-        match find(&known, spec, holder, self.max)? {
-            Found::Held(policy) => Ok(Some(policy)),
-            Found::Elsewhere(policy) => {
-                let policy = Arc::new(policy.again());
-                known.push(Known::of(holder, &policy));
-                Ok(Some(policy))
-            }
-            Found::Nowhere => Ok(None),
-        }
+        let policy = match find(&known, new.policy.spec(), holder, self.max)? {
+            Found::Held(policy) => return Ok(policy),
+            Found::Elsewhere(policy) => Arc::new(policy.again()),
+            Found::Nowhere => Arc::new(new),
+        };
+        known.push(Known::of(holder, &policy));
+        Ok(policy)
     }
 
     fn list(&self) -> MutexGuard<'_, Vec<Known>> {
@@ -242,7 +203,7 @@ const fn judge_share(held: usize, taken: usize, max: usize) -> Result<(), Policy
     }
 }
 
-/// What tells compiled policies apart.
+/// What tells policies apart.
 fn address(policy: &InForce) -> usize {
     Arc::as_ptr(&policy.policy).addr()
 }
@@ -267,7 +228,7 @@ impl InForce {
         }
     }
 
-    fn compile(spec: PolicySpec, bounds: Bounds) -> Result<Self, PolicyError> {
+    fn new(spec: PolicySpec, bounds: Bounds) -> Result<Self, PolicyError> {
         let reading = Reading {
             format: spec.tls.client_cert_format,
             element: spec.tls.xfcc_element,
@@ -278,7 +239,7 @@ impl InForce {
         let fingerprint = fingerprint(&spec).into();
         Ok(Self {
             fingerprint,
-            policy: Arc::new(Policy::compile(spec).map_err(PolicyError::Lists)?),
+            policy: Arc::new(Policy::new(spec)),
             header: Arc::new(header),
             reading,
         })

@@ -19,7 +19,7 @@ use verdict::availability::{Blame, Refusal, State, Timing, Trouble};
 use verdict::decide::{Intake, Verdict, decide, refuse};
 use verdict::evidence::{Check, Evidence, Fault};
 use verdict::headers::{HeaderName, IdentityHeaders};
-use verdict::lists::ListSpec;
+use verdict::lists::{List, ListSpec};
 use verdict::policy::{
     Audit, CertFormat, DenyStatus, Failure, Mode, PolicySpec, Tls, ValidationFailure, XfccElement,
 };
@@ -97,12 +97,13 @@ fn state() -> impl Strategy<Value = State> {
     ]
 }
 
-fn list(id: Option<usize>) -> ListSpec {
+fn list(id: Option<usize>) -> Arc<List> {
     let entries = [WEB, "spiffe://stranger.test/web", "spiffe://example.org/db"];
-    ListSpec {
+    let spec = ListSpec {
         exact: id.iter().map(|at| entries[*at].to_owned()).collect(),
         ..ListSpec::default()
-    }
+    };
+    Arc::new(List::compile(&spec).unwrap())
 }
 
 fn policy() -> impl Strategy<Value = PolicySpec> {

@@ -3,8 +3,10 @@
 mod list;
 mod schema;
 
+use std::sync::Arc;
+
 use verdict::headers::{HeaderName, IdentityHeaders, IdentityHeadersError, Slot};
-use verdict::lists::ListSpec;
+use verdict::lists::List;
 use verdict::policy::{
     Audit, CertFormat, DenyStatus, Failure, Mode, PolicySpec, Tls, ValidationFailure, XfccElement,
 };
@@ -29,8 +31,8 @@ pub(crate) const YEAR_S: u64 = 365 * 24 * 60 * 60;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PolicyBlocks {
     pub(crate) tls: Option<Tls>,
-    pub(crate) allowlist: Option<ListSpec>,
-    pub(crate) denylist: Option<ListSpec>,
+    pub(crate) allowlist: Option<Arc<List>>,
+    pub(crate) denylist: Option<Arc<List>>,
     pub(crate) failure: Option<Failure>,
     pub(crate) headers: Option<HeaderNames>,
     pub(crate) audit: Option<Audit>,

@@ -202,8 +202,8 @@ fn file_sink(file: &FileSink) -> String {
 fn of_policy(policy: &PolicySpec, block: &str, key: &str) -> Option<Value> {
     match block {
         "tls" => of_tls(policy, key),
-        "allowlist" => of_list(&policy.allowlist, key),
-        "denylist" => of_list(&policy.denylist, key),
+        "allowlist" => of_list(policy.allowlist.spec(), key),
+        "denylist" => of_list(policy.denylist.spec(), key),
         "failure" => of_failure(policy, key),
         "headers" => {
             let slot = Slot::ALL.into_iter().find(|slot| slot.as_str() == key)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 use verdict::lists::{EntryKind, Lint, LintCode};
-use verdict::policy::{CertFormat, Mode, Policy, PolicySpec, ValidationFailure, XfccElement};
+use verdict::policy::{CertFormat, Mode, PolicySpec, ValidationFailure, XfccElement};
 
 use crate::bounds::Bound;
 use crate::overrides::Source;
@@ -213,11 +213,7 @@ impl Lints<'_> {
     }
 
     fn lists(&mut self, policy: &PolicySpec) {
-        // A file's lists were compiled when it was read; without them there is nothing to say.
-        let Ok(compiled) = Policy::compile(policy.clone()) else {
-            return;
-        };
-        for lint in verdict::lists::lints(compiled.allow(), compiled.deny()) {
+        for lint in verdict::lists::lints(&policy.allowlist, &policy.denylist) {
             self.list(&lint);
         }
     }
@@ -304,7 +300,7 @@ impl Lints<'_> {
                 let message = "while SPIRE is away everybody passes who claims an allowed ID";
                 let advice = "\"cache\" survives most outages and lets nobody in unverified";
                 self.warn("fail-open", mode_key, message, advice);
-                let any = policy.allowlist.any;
+                let any = policy.allowlist.spec().any;
                 if any {
                     let message = "fail_open with any: while SPIRE is away, any certificate passes";
                     let advice = "name who may call, or use \"cache\"";

@@ -1,6 +1,8 @@
 //! A push: which blocks it replaces, which it leaves, and what is not the pusher's to say.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+use std::sync::Arc;
+
 use config::{
     Applied, FileConfig, Json, NamedTimings, Notice, Outcome, Override, Overrides, Push, Settings,
     Source, Timing,
@@ -61,10 +63,10 @@ fn one_entry_is_a_list_of_one() {
         r#"{"allowlist":{"exact":["spiffe://example.org/a"]}}"#,
     ] {
         let policy = applied(&no_file(), json).policy;
-        assert_eq!(policy.allowlist.exact, ["spiffe://example.org/a"]);
+        assert_eq!(policy.allowlist.spec().exact, ["spiffe://example.org/a"]);
     }
     let none = applied(&no_file(), r#"{"allowlist":{"exact":[]}}"#);
-    assert_eq!(none.policy.allowlist.exact, [""; 0]);
+    assert_eq!(none.policy.allowlist.spec().exact, [""; 0]);
 }
 
 #[test]
@@ -89,16 +91,39 @@ fn a_block_the_push_names_replaces_the_files_whole() {
         ..Failure::default()
     };
     assert_eq!(policy.failure, expected);
-    assert_eq!(policy.allowlist.exact, [""; 0]);
-    assert_eq!(policy.allowlist.trust_domains, [""; 0]);
-    assert_eq!(policy.allowlist.prefix, ["spiffe://example.org/b"]);
+    assert_eq!(policy.allowlist.spec().exact, [""; 0]);
+    assert_eq!(policy.allowlist.spec().trust_domains, [""; 0]);
+    assert_eq!(policy.allowlist.spec().prefix, ["spiffe://example.org/b"]);
     assert_eq!(policy.tls.client_cert_format, CertFormat::Xfcc);
     assert!(!policy.audit.log_success);
     // An empty block is named too.
     let policy = applied(&settings, r#"{"allowlist":{},"audit":{}}"#).policy;
-    assert_eq!(policy.allowlist, Default::default());
+    assert!(policy.allowlist.is_empty());
     assert_eq!(policy.audit, Audit::default());
     assert_eq!(policy.failure.spire_unavailable, Mode::Cache);
+}
+
+/// A file's list is compiled when the file is read, and by no push that leaves it.
+#[test]
+fn what_a_push_does_not_name_is_the_files_own() {
+    let settings = settings("allowlist { exact \"spiffe://example.org/a\" }");
+    let policy = applied(&settings, r#"{"failure":{"cache-ttl":120}}"#).policy;
+    let of_file = &settings.policy().unwrap().allowlist;
+    assert!(Arc::ptr_eq(&policy.allowlist, of_file));
+}
+
+/// On a denylist an entry that matches nothing lets somebody in.
+#[test]
+fn what_is_refused_is_refused_on_both_lists() {
+    for list in ["allowlist", "denylist"] {
+        let good = format!(r#"{{"{list}":{{"exact":["spiffe://example.org/a"]}}}}"#);
+        assert!(no_file().take_push(good.as_bytes()).is_ok());
+        let json = format!(r#"{{"{list}":{{"exact":["spiffe://example.org/a","b"]}}}}"#);
+        let errors = no_file().take_push(json.as_bytes()).unwrap_err();
+        let lines: Vec<String> = errors.lines().collect();
+        let at = format!("{list}.exact[1]");
+        assert!(matches!(&*lines, [one] if one.contains(&at)), "{lines:?}");
+    }
 }
 
 #[test]
@@ -111,7 +136,7 @@ fn a_block_no_one_names_is_the_default_and_never_an_earlier_pushs() {
     assert_eq!(first.policy.failure.spire_unavailable, Mode::FailOpen);
     let second = applied(&settings, r#"{"allowlist":{"any":true}}"#);
     assert_eq!(second.policy.failure, Failure::default());
-    assert!(second.policy.allowlist.any);
+    assert!(second.policy.allowlist.spec().any);
 }
 
 #[test]
@@ -119,7 +144,7 @@ fn another_spire_socket_is_reported_and_left_out() {
     let json =
         r#"{"spire":{"socket":"/evil.sock","api-timeout-ms":7000},"allowlist":{"any":true}}"#;
     let applied_ = applied(&no_file(), json);
-    assert!(applied_.policy.allowlist.any);
+    assert!(applied_.policy.allowlist.spec().any);
     assert_eq!(applied_.timings.named(Timing::ApiTimeoutMs), Some(7000));
     let [Notice::OtherSpireSocket { pushed, in_force }] = applied_.notices.as_slice() else {
         panic!("{:?}", applied_.notices);

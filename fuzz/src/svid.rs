@@ -212,7 +212,7 @@ fn policy(mode: &str, ttl_s: u64) -> Policy {
         .expect("a good push")
         .expect("a push");
     let applied = push.apply(&settings).expect("a good policy");
-    Policy::compile(applied.policy).expect("good lists")
+    Policy::new(applied.policy)
 }
 
 fn check_verdicts(chain: &[Vec<u8>]) {

@@ -174,7 +174,7 @@ fn behind(ahead_s: i64, what: &str, examination: &mut Examination) {
 
 /// Trust domains that the allowlist names and SPIRE does not deliver.
 fn unfederated(policy: &PolicySpec, delivered: &BTreeSet<&str>, examination: &mut Examination) {
-    let list = &policy.allowlist;
+    let list = policy.allowlist.spec();
     let entries = list
         .exact
         .iter()

@@ -1,7 +1,9 @@
 //! Policy: what holds for one connection. Plain values, compiled once, shared when equal.
 
 use crate::headers::{HeaderName, IdentityHeaders};
-use crate::lists::{EntryError, List, ListName, ListSpec};
+use std::sync::Arc;
+
+use crate::lists::List;
 
 /// What the agent does while a trust source is away (`failure.spire-unavailable`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -223,15 +225,15 @@ impl Default for Audit {
     }
 }
 
-/// What the operator said, checked but not compiled: equal specifications share one policy.
+/// What the operator said, its lists compiled: equal specifications share one policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicySpec {
     /// `tls`.
     pub tls: Tls,
     /// `allowlist`.
-    pub allowlist: ListSpec,
+    pub allowlist: Arc<List>,
     /// `denylist`.
-    pub denylist: ListSpec,
+    pub denylist: Arc<List>,
     /// `failure`.
     pub failure: Failure,
     /// `headers`.
@@ -240,57 +242,38 @@ pub struct PolicySpec {
     pub audit: Audit,
 }
 
-/// A policy in force: its specification and the compiled lists.
+/// A policy in force: what it says changes no more.
 #[derive(Debug)]
-pub struct Policy {
-    spec: PolicySpec,
-    allow: List,
-    deny: List,
-}
+pub struct Policy(PolicySpec);
 
 impl Policy {
-    /// Compiles the lists.
-    ///
-    /// # Errors
-    /// Every entry that is refused, with the list it stands in.
-    pub fn compile(spec: PolicySpec) -> Result<Self, Vec<(ListName, EntryError)>> {
-        let allow = List::compile(&spec.allowlist);
-        let deny = List::compile(&spec.denylist);
-        match (allow, deny) {
-            (Ok(allow), Ok(deny)) => Ok(Self { spec, allow, deny }),
-            (allow, deny) => {
-                let in_list = |name, list: Result<List, Vec<EntryError>>| {
-                    let errors = list.err().unwrap_or_default();
-                    errors.into_iter().map(move |error| (name, error))
-                };
-                Err(in_list(ListName::Allow, allow)
-                    .chain(in_list(ListName::Deny, deny))
-                    .collect())
-            }
-        }
+    /// Puts the specification in force.
+    #[must_use]
+    pub const fn new(spec: PolicySpec) -> Self {
+        Self(spec)
     }
 
     /// What it was made from.
     #[must_use]
     pub const fn spec(&self) -> &PolicySpec {
-        &self.spec
+        &self.0
     }
 
     /// The `failure` block.
     #[must_use]
     pub const fn failure(&self) -> &Failure {
-        &self.spec.failure
+        &self.0.failure
     }
 
-    /// The compiled `allowlist`.
+    /// The `allowlist`.
     #[must_use]
-    pub const fn allow(&self) -> &List {
-        &self.allow
+    pub fn allow(&self) -> &List {
+        &self.0.allowlist
     }
 
-    /// The compiled `denylist`.
+    /// The `denylist`.
     #[must_use]
-    pub const fn deny(&self) -> &List {
-        &self.deny
+    pub fn deny(&self) -> &List {
+        &self.0.denylist
     }
 }

@@ -10,14 +10,12 @@
 
 use proptest::prelude::*;
 use regex::Regex;
-use verdict::headers::{HeaderName, IdentityHeaders};
 use verdict::id::{IdError, SpiffeId, WorkloadId};
 use verdict::lists::limits::{
     MAX_ENTRIES, MAX_EXCERPT_BYTES, MAX_PATTERN_BYTES, MAX_PATTERN_NESTING, MAX_PATTERNS,
     MAX_TEXT_BYTES,
 };
-use verdict::lists::{EntryError, EntryKind, List, ListError, ListName, ListSpec, PatternError};
-use verdict::policy::{Audit, CertFormat, Failure, Policy, PolicySpec, Tls, XfccElement};
+use verdict::lists::{EntryError, EntryKind, List, ListError, ListSpec, PatternError};
 
 fn workload(id: &str) -> WorkloadId {
     WorkloadId::try_from(SpiffeId::parse(id.as_bytes()).unwrap()).unwrap()
@@ -334,41 +332,6 @@ fn every_other_entry_is_refused_with_its_rule_and_advice() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-fn policy(allowlist: ListSpec, denylist: ListSpec) -> PolicySpec {
-    let client_cert_header = HeaderName::parse("X-Forwarded-Client-Cert").unwrap();
-    PolicySpec {
-        headers: IdentityHeaders::new(|_| None, &client_cert_header).unwrap(),
-        tls: Tls {
-            require_mtls: true,
-            client_cert_header,
-            client_cert_format: CertFormat::Auto,
-            xfcc_element: XfccElement::Last,
-        },
-        allowlist,
-        denylist,
-        failure: Failure::default(),
-        audit: Audit::default(),
-    }
-}
-
-/// On a denylist an entry that matches nothing lets somebody in.
-#[test]
-fn what_is_refused_is_refused_on_both_lists() {
-    for &(kind, entry, ..) in REFUSED {
-        let (list, none) = (spec(kind, &[entry]), ListSpec::default());
-        for (name, policy) in [
-            (ListName::Allow, policy(list.clone(), none.clone())),
-            (ListName::Deny, policy(none, list)),
-        ] {
-            let errors = Policy::compile(policy).expect_err(entry);
-            assert!(
-                matches!(&*errors, [(found, _)] if *found == name),
-                "{entry}: {errors:?}"
-            );
-        }
-    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ::actors::policies::{InForce, Policies};
 use proto::cert_header::Bounds;
 use verdict::headers::{HeaderName, IdentityHeaders};
-use verdict::lists::ListSpec;
+use verdict::lists::{EntryError, List, ListSpec};
 use verdict::policy::{Audit, CertFormat, Failure, Mode, PolicySpec, Tls, XfccElement};
 use verdict::reason::Reason;
 
@@ -374,15 +374,15 @@ fn spec(mode: Mode, ttl_s: u64) -> Result<PolicySpec, SimulateError> {
             client_cert_format: CertFormat::Auto,
             xfcc_element: XfccElement::Last,
         },
-        allowlist: ListSpec {
+        allowlist: compiled(&ListSpec {
             exact: vec![FRONTEND.to_owned(), PARTNER_API.to_owned()],
             prefix: vec!["spiffe://example.org/services/".to_owned()],
             ..ListSpec::default()
-        },
-        denylist: ListSpec {
+        })?,
+        denylist: compiled(&ListSpec {
             exact: vec![BANNED.to_owned()],
             ..ListSpec::default()
-        },
+        })?,
         failure: Failure {
             spire_unavailable: mode,
             cache_ttl_s: ttl_s,
@@ -391,6 +391,14 @@ fn spec(mode: Mode, ttl_s: u64) -> Result<PolicySpec, SimulateError> {
         headers,
         audit: Audit::default(),
     })
+}
+
+fn compiled(list: &ListSpec) -> Result<Arc<List>, SimulateError> {
+    let terms = |errors: Vec<EntryError>| {
+        let texts = errors.iter().map(EntryError::to_string);
+        SimulateError::Terms(texts.collect::<Vec<_>>().join("; "))
+    };
+    List::compile(list).map(Arc::new).map_err(terms)
 }
 
 /// When every play begins, Unix seconds.

@@ -1,4 +1,7 @@
-//! `allowlist` and `denylist`: every entry is compiled when it is read, so that each mistake has its place.
+//! `allowlist` and `denylist`: compiled when they are read, and never again, so that each mistake has
+//! its place.
+
+use std::sync::Arc;
 
 use verdict::lists::{EntryError, EntryKind, List, ListSpec};
 
@@ -6,7 +9,8 @@ use crate::decode::Block;
 use crate::problem::{Problem, Rule, Shown};
 use crate::tree::Place;
 
-pub(super) fn read(block: &mut Block<'_, '_>) -> ListSpec {
+/// The list; empty where an entry is refused, for then there is no configuration.
+pub(super) fn read(block: &mut Block<'_, '_>) -> Arc<List> {
     let mut entries = |kind: EntryKind| {
         let texts = block.list(kind.as_str()).unwrap_or_default();
         let (texts, places): (Vec<&str>, Vec<&Place>) = texts.into_iter().unzip();
@@ -34,11 +38,14 @@ pub(super) fn read(block: &mut Block<'_, '_>) -> ListSpec {
         let at = places.get(error.index);
         at.map_or(Place::Whole, |at| (*at).clone())
     };
-    for error in List::compile(&spec).err().unwrap_or_default() {
-        let problem = entry_problem(&error, place(&error));
-        block.decoder().problems.push(problem);
-    }
-    spec
+    let compiled = List::compile(&spec).unwrap_or_else(|errors| {
+        for error in errors {
+            let problem = entry_problem(&error, place(&error));
+            block.decoder().problems.push(problem);
+        }
+        List::default()
+    });
+    Arc::new(compiled)
 }
 
 fn entry_problem(error: &EntryError, at: Place) -> Problem {

@@ -1,11 +1,11 @@
 //! Certificates made once, and worlds, policies and decisions written short.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use verdict::availability::{Event, Found, Loss, State, Timing};
 use verdict::decide::{Decision, Outcome, Passage, Verdict};
 use verdict::headers::{HeaderName, IdentityHeaders};
-use verdict::lists::ListSpec;
+use verdict::lists::{List, ListSpec};
 use verdict::policy::{
     Audit, CertFormat, Failure, Mode, Policy, PolicySpec, Tls, ValidationFailure, XfccElement,
 };
@@ -208,15 +208,18 @@ impl Settings {
 
     pub fn policy(self) -> Policy {
         let credential = HeaderName::parse("X-Forwarded-Client-Cert").unwrap();
-        let everybody = |listed: bool| ListSpec {
-            exact: [HOME, PARTNER, EMPTY, KEPT, STALE, NOBODY]
-                .iter()
-                .filter(|_| listed)
-                .map(|domain| format!("{domain}/web"))
-                .collect(),
-            ..ListSpec::default()
+        let everybody = |listed: bool| {
+            let list = ListSpec {
+                exact: [HOME, PARTNER, EMPTY, KEPT, STALE, NOBODY]
+                    .iter()
+                    .filter(|_| listed)
+                    .map(|domain| format!("{domain}/web"))
+                    .collect(),
+                ..ListSpec::default()
+            };
+            Arc::new(List::compile(&list).unwrap())
         };
-        Policy::compile(PolicySpec {
+        Policy::new(PolicySpec {
             headers: IdentityHeaders::new(|_| None, &credential).unwrap(),
             tls: Tls {
                 require_mtls: self.require_mtls,
@@ -229,7 +232,6 @@ impl Settings {
             failure: self.failure(),
             audit: Audit::default(),
         })
-        .unwrap()
     }
 }
 

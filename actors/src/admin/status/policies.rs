@@ -40,8 +40,8 @@ impl Policy {
             cache_ttl_s: failure.cache_ttl_s,
             unavailable_status: failure.unavailable_status.get(),
             reveal_reason: failure.reveal_reason,
-            allowlist: List::of(&spec.allowlist),
-            denylist: List::of(&spec.denylist),
+            allowlist: List::of(spec.allowlist.spec()),
+            denylist: List::of(spec.denylist.spec()),
         }
     }
 }
