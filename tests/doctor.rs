@@ -154,6 +154,8 @@ async fn spire_that_refuses_hangs_or_is_something_else() {
     spire.answer_with(tonic::Code::Unimplemented, "no such service");
     assert_eq!(found(&site, POLICY, &[]), ["spire-not-understood"]);
     spire.answer_http(404);
+    assert_eq!(found(&site, POLICY, &[]), ["spire-not-understood"]);
+    spire.answer_with(tonic::Code::Unavailable, "no server");
     assert_eq!(found(&site, POLICY, &[]), ["spire-broken"]);
     spire.hang();
     let hasty = format!("{POLICY}spire {{ api-timeout-ms 100 }}\n");

@@ -430,3 +430,53 @@ async fn nobody_is_answered_wrongly_while_spire_comes_and_goes() {
     );
     agent.stop().await;
 }
+
+/// Whatever is wrong with SPIRE's socket or behind it, the log says it in words, and what to do.
+#[tokio::test]
+async fn what_is_in_the_way_is_said_with_its_remedy() {
+    let site = Site::new();
+    let (spire, socket) = (site.world.spire(), site.path("spire.sock"));
+    let hasty = || site.configured(&policy(FAIL_CLOSED, 200, 3600));
+    spire.stop(SocketFile::Removed).await.unwrap();
+    complains(&site, hasty(), "no such file", "--spire-socket says where").await;
+    std::fs::write(&socket, b"no socket").unwrap();
+    complains(&site, hasty(), "is no socket", "name SPIRE's socket").await;
+    std::fs::remove_file(&socket).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    complains(
+        &site,
+        hasty(),
+        "connection refused: nobody listens",
+        "start the SPIRE agent",
+    )
+    .await;
+    spire.start().unwrap();
+    spire.withdraw();
+    let (error, remedy) = (
+        "no registration entry",
+        "register it: spire-server entry create",
+    );
+    complains(&site, hasty(), error, remedy).await;
+    spire.hang();
+    complains(
+        &site,
+        hasty(),
+        "does not answer in time",
+        "its log, its load",
+    )
+    .await;
+    spire.answer_http(404);
+    complains(&site, hasty(), "is no Workload API", "not its admin socket").await;
+    spire.answer_with(Code::Unimplemented, "no such service");
+    complains(&site, hasty(), "is no Workload API", "not its admin socket").await;
+}
+
+async fn complains(site: &Site, command: std::process::Command, error: &str, remedy: &str) {
+    let agent = site.serve(command).await;
+    agent
+        .said(0, "no bundles from the Workload API cause=")
+        .await;
+    agent.said(0, error).await;
+    agent.said(0, remedy).await;
+    agent.stop().await;
+}

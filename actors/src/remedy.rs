@@ -36,6 +36,15 @@ pub(crate) fn of_address(error: &io::Error) -> &'static str {
     }
 }
 
+/// What registers this agent in SPIRE.
+pub(crate) fn registration(uid: u32) -> String {
+    format!(
+        "spire-server entry create -spiffeID spiffe://TRUST_DOMAIN/sentinel-spiffe-agent \
+         -parentID spiffe://TRUST_DOMAIN/NODE -selector unix:uid:{uid}; or set \
+         allow_unauthenticated_verifiers = true in the SPIRE agent (then without federated bundles)"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

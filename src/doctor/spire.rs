@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use actors::bundles::loss::End;
+use actors::bundles::obstacle::Obstacle;
 use actors::cache;
 use actors::clock::{Clock, ToldClock};
 use config::{NamedTimings, Settings};
@@ -26,16 +27,6 @@ const ENDS_SOON_S: i64 = 24 * 3_600;
 /// SPIRE's default is an hour; a stolen key is good for as long as its SVID.
 pub(super) const LONG_LIFETIME_S: i64 = 24 * 3_600;
 
-/// The line that registers this agent, as the log has it.
-fn registration() -> String {
-    let uid = rustix::process::geteuid().as_raw();
-    format!(
-        "spire-server entry create -spiffeID spiffe://TRUST_DOMAIN/sentinel-spiffe-agent -parentID \
-         spiffe://TRUST_DOMAIN/NODE -selector unix:uid:{uid}; or allow_unauthenticated_verifiers = true in \
-         the SPIRE agent (then without federated bundles)"
-    )
-}
-
 pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
     let socket = settings.spire_socket().value.as_path();
     let timings = settings.timings(&NamedTimings::default());
@@ -54,35 +45,18 @@ pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
 }
 
 fn unanswered(end: &End, socket: &Path, examination: &mut Examination) {
-    let said = inspect::why(end);
-    match end.loss {
-        Loss::Refused => examination.problem(
-            "not-registered",
-            "SPIRE refuses this process: there is no registration entry that fits",
-            &said,
-            &registration(),
-        ),
-        Loss::TimedOut => examination.problem(
-            "spire-silent",
-            "SPIRE takes the call and does not answer",
-            &said,
-            "look at the SPIRE agent: its log, its load, its server",
-        ),
-        Loss::OurFault => examination.problem(
-            "spire-not-understood",
-            "what listens there does not speak the Workload API",
-            &said,
-            "is this the SPIRE agent's Workload API, and not its admin socket?",
-        ),
-        // What is wrong with the socket is said where sockets are looked at.
-        Loss::Transport if std::os::unix::net::UnixStream::connect(socket).is_err() => {}
-        Loss::Transport | Loss::Ended | Loss::Unreadable => examination.problem(
-            "spire-broken",
-            "SPIRE's answer cannot be used",
-            &said,
-            "is this the SPIRE agent's Workload API? look at its log",
-        ),
+    // What is wrong with the socket is said where sockets are looked at.
+    if end.loss == Loss::Transport && std::os::unix::net::UnixStream::connect(socket).is_err() {
+        return;
     }
+    let code = match end.obstacle {
+        Obstacle::NotRegistered => "not-registered",
+        Obstacle::Silent => "spire-silent",
+        Obstacle::NoWorkloadApi | Obstacle::NotUnderstood => "spire-not-understood",
+        _ => "spire-broken",
+    };
+    let said = inspect::why(end);
+    examination.problem(code, end.obstacle.what(), &said, &end.obstacle.remedy());
 }
 
 fn answered(inspected: &Inspected, settings: &Settings, examination: &mut Examination) {
@@ -93,7 +67,7 @@ fn answered(inspected: &Inspected, settings: &Settings, examination: &mut Examin
             "no-bundles",
             "SPIRE delivers no bundle",
             "an answer without any",
-            &registration(),
+            &Obstacle::NotRegistered.remedy(),
         );
     }
     for bundle in &inspected.bundles {

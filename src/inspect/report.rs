@@ -100,10 +100,7 @@ fn told<T, S>(
 
 /// In words, with the label that the log has.
 pub(crate) fn why(end: &End) -> String {
-    match end.detail.as_str() {
-        "" => end.loss.as_str().to_owned(),
-        detail => format!("{}: {detail}", end.loss.as_str()),
-    }
+    format!("{}: {}", end.loss.as_str(), end.words())
 }
 
 fn bundles(response: &X509BundlesResponse, at: UnixSeconds) -> Vec<BundleShown> {

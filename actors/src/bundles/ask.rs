@@ -1,4 +1,5 @@
-//! Asking the Workload API once, for who looks and does not watch: the commands.
+//! Asking the Workload API once, for who looks and does not watch the bundles: the commands,
+//! and the gRPC door for its own SVID.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,7 +7,6 @@ use std::time::Duration;
 use proto::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
 use proto::workload::{X509BundlesResponse, X509svidRequest, X509svidResponse};
 use tonic::Streaming;
-use verdict::availability::Loss;
 
 use super::MESSAGE_MAX_BYTES;
 use super::attempt::{connect, request, with_header};
@@ -24,15 +24,13 @@ pub struct Subscription<T> {
 /// # Errors
 /// Why there are none.
 pub async fn bundles(socket: &Path) -> Result<Subscription<X509BundlesResponse>, End> {
-    let channel = connect(socket)
-        .await
-        .map_err(|error| End::transport(&error))?;
+    let channel = connect(socket).await?;
     let received = Received::default();
     let mut client = SpiffeWorkloadApiClient::new(Observed::new(channel, received.clone()))
         .max_decoding_message_size(MESSAGE_MAX_BYTES);
     match client.fetch_x509_bundles(request()).await {
         Ok(response) => Ok(Subscription::of(response.into_inner(), received)),
-        Err(status) => Err(End::status(&status, received.code())),
+        Err(status) => Err(received.end(&status)),
     }
 }
 
@@ -41,15 +39,13 @@ pub async fn bundles(socket: &Path) -> Result<Subscription<X509BundlesResponse>,
 /// # Errors
 /// Why there are none.
 pub async fn svids(socket: &Path) -> Result<Subscription<X509svidResponse>, End> {
-    let channel = connect(socket)
-        .await
-        .map_err(|error| End::transport(&error))?;
+    let channel = connect(socket).await?;
     let received = Received::default();
     let mut client = SpiffeWorkloadApiClient::new(Observed::new(channel, received.clone()))
         .max_decoding_message_size(MESSAGE_MAX_BYTES);
     match client.fetch_x509svid(with_header(X509svidRequest {})).await {
         Ok(response) => Ok(Subscription::of(response.into_inner(), received)),
-        Err(status) => Err(End::status(&status, received.code())),
+        Err(status) => Err(received.end(&status)),
     }
 }
 
@@ -66,7 +62,7 @@ impl<T> Subscription<T> {
         match self.stream.message().await {
             Ok(Some(message)) => Ok(message),
             Ok(None) => Err(End::in_order()),
-            Err(status) => Err(End::status(&status, self.received.code())),
+            Err(status) => Err(self.received.end(&status)),
         }
     }
 }
@@ -79,10 +75,7 @@ pub async fn within<T>(
     limit: Duration,
     asking: impl Future<Output = Result<T, End>>,
 ) -> Result<T, End> {
-    let late = End {
-        loss: Loss::TimedOut,
-        detail: format!("no answer within {} ms", limit.as_millis()),
-    };
+    let late = End::silent(format!("no answer within {} ms", limit.as_millis()));
     tokio::time::timeout(limit, asking)
         .await
         .unwrap_or(Err(late))

@@ -19,6 +19,7 @@ use tower::service_fn;
 use super::WatcherMsg;
 use super::loss::End;
 use super::observed::{Observed, Received};
+use super::obstacle::Obstacle;
 use super::plan::AttemptId;
 
 /// Largest message taken (decisions, "Trust sources": up to 16 MiB).
@@ -32,21 +33,21 @@ const AUTHORITY: &str = "http://localhost";
 pub(super) async fn run(socket: PathBuf, id: AttemptId, owner: ActorRef<WatcherMsg>) -> End {
     let channel = match connect(&socket).await {
         Ok(channel) => channel,
-        Err(error) => return End::transport(&error),
+        Err(end) => return end,
     };
     let received = Received::default();
     let mut client = SpiffeWorkloadApiClient::new(Observed::new(channel, received.clone()))
         .max_decoding_message_size(MESSAGE_MAX_BYTES);
     let mut stream = match client.fetch_x509_bundles(request()).await {
         Ok(response) => response.into_inner(),
-        Err(status) => return End::status(&status, received.code()),
+        Err(status) => return received.end(&status),
     };
     loop {
         match stream.message().await {
             Ok(Some(message)) => hand_over(id, message, &owner).await,
             Ok(None) => return End::in_order(),
             // An error is the end: after an oversized message the library repeats it for ever.
-            Err(status) => return End::status(&status, received.code()),
+            Err(status) => return received.end(&status),
         }
     }
 }
@@ -60,16 +61,32 @@ async fn hand_over(id: AttemptId, message: X509BundlesResponse, owner: &ActorRef
     }
 }
 
+/// Connects, or says what is in the way.
+///
 /// No HTTP/2 keepalive: Go's gRPC servers drop clients that ping more than once in five minutes.
-pub(super) async fn connect(socket: &Path) -> Result<Channel, tonic::transport::Error> {
-    let socket = socket.to_owned();
+pub(super) async fn connect(path: &Path) -> Result<Channel, End> {
+    let socket = path.to_owned();
     let connector = service_fn(move |_: Uri| {
         let socket = socket.clone();
         async move { Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(socket).await?)) }
     });
-    Endpoint::from_static(AUTHORITY)
-        .connect_with_connector(connector)
-        .await
+    let endpoint = Endpoint::from_static(AUTHORITY);
+    match endpoint.connect_with_connector(connector).await {
+        Ok(channel) => Ok(channel),
+        Err(error) => Err(unconnected(path, &error).await),
+    }
+}
+
+/// The file tells more than the error: the system refuses a connection to a plain file as it does one
+/// to a socket that nobody listens on.
+async fn unconnected(path: &Path, error: &tonic::transport::Error) -> End {
+    let end = End::transport(error);
+    // Off the async workers, as a path on a dead network mount blocks whoever looks.
+    let found = tokio::fs::metadata(path).await;
+    End {
+        obstacle: Obstacle::of_file(&found).unwrap_or(end.obstacle),
+        ..end
+    }
 }
 
 pub(super) fn request() -> Request<X509BundlesRequest> {
@@ -89,19 +106,55 @@ pub(super) fn with_header<T>(message: T) -> Request<T> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use verdict::availability::Loss;
+
     use super::*;
 
     /// The cause must be in the log, not only that there was one.
     #[tokio::test]
     async fn an_error_before_the_call_says_what_the_system_said() {
         let dir = tempfile::TempDir::new().unwrap();
-        let missing = connect(&dir.path().join("missing")).await.unwrap_err();
-        let end = End::transport(&missing);
+        let end = connect(&dir.path().join("missing")).await.unwrap_err();
+        assert_eq!(end.obstacle, Obstacle::Missing);
         assert!(end.detail.contains("No such file"), "{}", end.detail);
         let file = dir.path().join("file");
         std::fs::write(&file, b"no socket").unwrap();
-        let refused = connect(&file).await.unwrap_err();
-        let end = End::transport(&refused);
+        let end = connect(&file).await.unwrap_err();
+        assert_eq!(end.obstacle, Obstacle::NoSocket);
         assert!(end.detail.contains("refused"), "{}", end.detail);
+        let deserted = dir.path().join("deserted");
+        drop(tokio::net::UnixListener::bind(&deserted).unwrap());
+        let end = connect(&deserted).await.unwrap_err();
+        assert_eq!(end.obstacle, Obstacle::Deserted);
+    }
+
+    /// What listens there may be anything.
+    #[tokio::test]
+    async fn a_peer_that_is_no_workload_api_is_told_from_one_that_breaks_off() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let answers: [(&[u8], Obstacle); 2] = [
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", Obstacle::NoWorkloadApi),
+            (b"", Obstacle::Broken),
+        ];
+        for (name, (answer, obstacle)) in ["one", "two"].into_iter().zip(answers) {
+            let path = dir.path().join(name);
+            let listener = tokio::net::UnixListener::bind(&path).unwrap();
+            let peer = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                // The call is under way once its first bytes are here.
+                let _ = stream.read(&mut [0; 64]).await;
+                stream.write_all(answer).await.unwrap();
+            };
+            let asking = async { crate::bundles::ask::bundles(&path).await?.next().await };
+            let (asked, ()) = tokio::join!(asking, peer);
+            let end = asked.unwrap_err();
+            assert_eq!(
+                (end.loss, end.obstacle),
+                (Loss::Transport, obstacle),
+                "{}",
+                end.detail
+            );
+        }
     }
 }

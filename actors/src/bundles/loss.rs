@@ -5,6 +5,8 @@ use std::error::Error;
 use tonic::{Code, Status};
 use verdict::availability::Loss;
 
+use super::obstacle::Obstacle;
+
 /// Longest text of an error that is kept for the log, characters: a line, not a dump.
 const TEXT_MAX_CHARS: usize = 300;
 
@@ -13,6 +15,8 @@ const TEXT_MAX_CHARS: usize = 300;
 pub struct End {
     /// What it counts as.
     pub loss: Loss,
+    /// What is in the way, for people.
+    pub obstacle: Obstacle,
     /// What was said, for the log; short, and without control characters.
     pub detail: String,
 }
@@ -23,7 +27,50 @@ impl End {
     pub fn in_order() -> Self {
         Self {
             loss: Loss::Ended,
+            obstacle: Obstacle::Ended,
             detail: String::new(),
+        }
+    }
+
+    /// No answer came in time; `detail` says in which.
+    #[must_use]
+    pub fn silent(detail: impl Into<String>) -> Self {
+        Self {
+            loss: Loss::TimedOut,
+            obstacle: Obstacle::Silent,
+            detail: detail.into(),
+        }
+    }
+
+    /// The asking itself failed.
+    pub(super) fn ours(error: &(dyn Error + 'static)) -> Self {
+        Self {
+            obstacle: Obstacle::Ours,
+            ..Self::transport(error)
+        }
+    }
+
+    /// What the plan reports, with what is known of it.
+    pub(super) fn reported(loss: Loss, ended: Option<&Self>) -> Self {
+        match (loss, ended) {
+            (Loss::TimedOut, _) => {
+                Self::silent("no answer within api-timeout-ms, the attempt stays open")
+            }
+            (Loss::Unreadable, _) | (_, None) => Self {
+                loss,
+                obstacle: Obstacle::Unreadable,
+                detail: "the first message holds no bundle that can be read".to_owned(),
+            },
+            (_, Some(end)) => end.clone(),
+        }
+    }
+
+    /// In words, with what was said.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self.detail.as_str() {
+            "" => self.obstacle.what().to_owned(),
+            detail => format!("{} ({detail})", self.obstacle.what()),
         }
     }
 
@@ -32,6 +79,7 @@ impl End {
     pub fn transport(error: &(dyn Error + 'static)) -> Self {
         Self {
             loss: Loss::Transport,
+            obstacle: Obstacle::of_error(error).unwrap_or(Obstacle::Broken),
             detail: text_of(error),
         }
     }
@@ -46,6 +94,7 @@ impl End {
         };
         Self {
             loss: loss_of(status, received),
+            obstacle: obstacle_of(status, received),
             detail: shown(&detail),
         }
     }
@@ -62,6 +111,16 @@ pub fn loss_of(status: &Status, received: Option<Code>) -> Loss {
             _ => Loss::Transport,
         },
         Some(_) | None => Loss::Transport,
+    }
+}
+
+/// What a status means: the peer's word if it is one, else what the library saw.
+fn obstacle_of(status: &Status, received: Option<Code>) -> Obstacle {
+    match (received, status.source()) {
+        (Some(code), _) if code == status.code() => Obstacle::of_code(code),
+        (_, Some(source)) => Obstacle::of_error(source).unwrap_or(Obstacle::Broken),
+        // Of its own making: too long a message, no status, a compression that nobody agreed on.
+        (_, None) => Obstacle::Unreadable,
     }
 }
 

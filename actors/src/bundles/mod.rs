@@ -13,6 +13,7 @@ mod complaints;
 mod look;
 pub mod loss;
 mod observed;
+pub mod obstacle;
 pub mod plan;
 
 use std::collections::HashMap;
@@ -27,7 +28,6 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
-use verdict::availability::Loss;
 
 pub use attempt::MESSAGE_MAX_BYTES;
 
@@ -150,7 +150,7 @@ impl Actor for BundleWatcher {
             args,
         };
         // The first attempt starts before the start is over: every millisecond counts.
-        state.step(Event::Tick, "", &myself);
+        state.step(Event::Tick, None, &myself);
         Ok(state)
     }
 
@@ -161,19 +161,19 @@ impl Actor for BundleWatcher {
         state: &mut Watching,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            WatcherMsg::Wake => state.step(Event::Tick, "", &myself),
+            WatcherMsg::Wake => state.step(Event::Tick, None, &myself),
             WatcherMsg::Received { id, message, done } => {
                 state.receive(id, &message, &myself);
                 drop(done);
             }
             WatcherMsg::Ended { id, end } => state.ended(id, end, &myself),
             WatcherMsg::Sighted { sighting, done } => {
-                state.step(Event::Sighted(sighting), "", &myself);
+                state.step(Event::Sighted(sighting), None, &myself);
                 // Whoever looked may be gone.
                 let _ = done.send(());
             }
             WatcherMsg::Paced { pace, done } => {
-                state.step(Event::Paced(pace), "", &myself);
+                state.step(Event::Paced(pace), None, &myself);
                 let _ = done.send(());
             }
             // Timings that nobody can change any more are no failure.
@@ -203,8 +203,7 @@ impl Watching {
                 tracing::info!(failures, "the Workload API delivers bundles again");
             }
         }
-        let detail = "the first message holds no bundle that can be read";
-        self.step(Event::Message(id, reading), detail, myself);
+        self.step(Event::Message(id, reading), None, myself);
     }
 
     /// A panic over a message is the end of that message alone: no sequence of messages uses up a
@@ -250,18 +249,19 @@ impl Watching {
         self.open.remove(&id);
         let end = end.unwrap_or_else(|panicked| {
             tracing::error!(%panicked, "an attempt panicked: this is a bug");
-            End::transport(&panicked)
+            End::ours(&panicked)
         });
-        self.step(Event::Ended(id, end.loss), &end.detail, myself);
+        self.step(Event::Ended(id, end.loss), Some(&end), myself);
     }
 
-    fn step(&mut self, event: Event, detail: &str, myself: &ActorRef<WatcherMsg>) {
+    /// `ended` is how the attempt ended that the event is about.
+    fn step(&mut self, event: Event, ended: Option<&End>, myself: &ActorRef<WatcherMsg>) {
         let now_ms = self.now_ms();
         for action in self.plan.step(event, now_ms, rand::random()) {
             match action {
                 Action::Open(id) => self.begin(id, myself),
                 Action::Drop(id) => drop(self.open.remove(&id)),
-                Action::Report(loss) => self.report(loss, detail),
+                Action::Report(loss) => self.report(&End::reported(loss, ended)),
             }
         }
         self.set_alarm(now_ms, myself);
@@ -273,25 +273,23 @@ impl Watching {
         self.open.insert(id, handle);
     }
 
-    fn report(&mut self, loss: Loss, detail: &str) {
-        let (cause, failures) = (loss.as_str(), self.plan.failures());
-        let detail = match loss {
-            Loss::TimedOut => "no answer within api-timeout-ms, the attempt stays open",
-            _ => detail,
-        };
+    fn report(&mut self, end: &End) {
+        let (cause, failures) = (end.loss.as_str(), self.plan.failures());
+        let (error, detail) = (end.obstacle.what(), end.detail.as_str());
+        let remedy = end.obstacle.remedy();
         let socket = self.args.socket.display();
-        match self.complaints.failed(loss) {
+        match self.complaints.failed(end.loss) {
             Loudness::Loud => {
-                tracing::warn!(cause, detail, failures, %socket, "no bundles from the Workload API");
+                tracing::warn!(cause, error, detail, remedy, failures, %socket, "no bundles from the Workload API");
             }
             Loudness::LastLoud => {
-                tracing::warn!(cause, detail, failures, %socket, "no bundles from the Workload API; more of the same is logged at debug");
+                tracing::warn!(cause, error, detail, remedy, failures, %socket, "no bundles from the Workload API; more of the same is logged at debug");
             }
             Loudness::Quiet => {
-                tracing::debug!(cause, detail, failures, %socket, "no bundles from the Workload API");
+                tracing::debug!(cause, error, detail, failures, %socket, "no bundles from the Workload API");
             }
         }
-        self.args.trust.lost(loss);
+        self.args.trust.lost(end.loss);
     }
 
     fn set_alarm(&mut self, now_ms: u64, myself: &ActorRef<WatcherMsg>) {

@@ -8,29 +8,51 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tonic::Code;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::Service;
+
+use super::loss::End;
+use super::obstacle::Obstacle;
 
 /// Where gRPC puts the code (gRPC over HTTP/2, "Responses").
 const GRPC_STATUS: &str = "grpc-status";
 
-/// The code that was received for one call, once it was.
+/// What was received for one call, once it was.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Received(Arc<OnceLock<Code>>);
+pub(super) struct Received(Arc<Heard>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    code: OnceLock<Code>,
+    http: OnceLock<StatusCode>,
+}
 
 impl Received {
     /// The code, if one came.
     pub(super) fn code(&self) -> Option<Code> {
-        self.0.get().copied()
+        self.0.code.get().copied()
+    }
+
+    /// How a call with this status ended.
+    pub(super) fn end(&self, status: &Status) -> End {
+        let end = End::status(status, self.code());
+        match (self.code(), self.0.http.get()) {
+            // gRPC answers 200 whatever happens; who answers otherwise is somebody else.
+            (None, Some(http)) if *http != StatusCode::OK => End {
+                obstacle: Obstacle::NoWorkloadApi,
+                ..end
+            },
+            _ => end,
+        }
     }
 
     fn note(&self, headers: &HeaderMap) {
         if let Some(value) = headers.get(GRPC_STATUS) {
             // The first one holds: a call has one status.
-            let _ = self.0.set(Code::from_bytes(value.as_bytes()));
+            let _ = self.0.code.set(Code::from_bytes(value.as_bytes()));
         }
     }
 }
@@ -67,6 +89,7 @@ where
         Box::pin(async move {
             let response = response.await?;
             received.note(response.headers());
+            let _ = received.0.http.set(response.status());
             Ok(response.map(|body| ObservedBody { body, received }))
         })
     }

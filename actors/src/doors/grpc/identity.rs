@@ -3,31 +3,26 @@
 //! The latest good one is kept when SPIRE goes away, until it expires; callers judge that.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use config::Timings;
-use hyper_util::rt::TokioIo;
-use proto::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
-use proto::workload::{SECURITY_HEADER, SECURITY_HEADER_VALUE, X509svidRequest, X509svidResponse};
+use proto::workload::X509svidResponse;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
-use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint, Uri};
-use tonic::{Code, Request, Status};
-use tower::service_fn;
 use verdict::svid::CHAIN_MAX_CERTIFICATES;
 
 use super::tls::provider;
+use crate::bundles::ask;
+use crate::bundles::loss::End;
+use crate::bundles::obstacle::Obstacle;
 use crate::observe::{Happened, Happening, Observer};
 use crate::supervision::{Ping, Pings, TaskPanicked, attentive, spawn_watched};
 
@@ -140,14 +135,8 @@ impl Actor for IdentityActor {
 /// Why a stream ended, or was given up.
 #[derive(Debug, thiserror::Error)]
 enum StreamEnd {
-    #[error("connect: {0}")]
-    Connect(#[from] tonic::transport::Error),
-    #[error("{0}")]
-    Status(#[from] Status),
-    #[error("SPIRE ended the stream")]
-    Closed,
-    #[error("no answer within api-timeout-ms")]
-    Silent,
+    #[error("{}", .0.words())]
+    Lost(End),
     #[error("renewed after bundle-refresh-interval")]
     Stale,
     #[error("{0}")]
@@ -167,6 +156,16 @@ enum SvidError {
     Key(#[from] rustls::Error),
 }
 
+impl StreamEnd {
+    const fn obstacle(&self) -> Obstacle {
+        match self {
+            Self::Lost(end) => end.obstacle,
+            Self::Svid(_) => Obstacle::Unreadable,
+            Self::Stale => Obstacle::Silent,
+        }
+    }
+}
+
 async fn follow(args: IdentityArgs) {
     let mut failures = 0_u32;
     loop {
@@ -180,15 +179,15 @@ async fn follow(args: IdentityArgs) {
         } else {
             failures.saturating_add(1)
         };
-        let refused =
-            matches!(&end, StreamEnd::Status(status) if status.code() == Code::PermissionDenied);
+        let obstacle = end.obstacle();
+        let remedy = obstacle.remedy();
         match failures {
-            0 | 1 if refused => tracing::error!(
-                %end,
-                "SPIRE gives this agent no X.509-SVID, so no proxy can connect to the gRPC door: register the agent (spire-server entry create)"
+            0 | 1 if obstacle == Obstacle::NotRegistered => tracing::error!(
+                %end, remedy,
+                "SPIRE gives this agent no X.509-SVID, so no proxy can connect to the gRPC door"
             ),
             0 | 1 => {
-                tracing::warn!(%end, "the gRPC door's own X.509-SVID is not followed, trying again")
+                tracing::warn!(%end, remedy, "the gRPC door's own X.509-SVID is not followed, trying again")
             }
             _ => {
                 tracing::debug!(%end, failures, "the gRPC door's own X.509-SVID is not followed, trying again")
@@ -210,14 +209,13 @@ fn wait(failures: u32, random: u64) -> Duration {
 async fn follow_once(args: &IdentityArgs, taken: &mut u64) -> StreamEnd {
     let timings = *args.timings.borrow();
     let mut first = Duration::from_millis(timings.api_timeout_ms);
-    let mut stream = match timeout(first, open(&args.socket)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(end)) => return end,
-        Err(_) => return StreamEnd::Silent,
+    let mut stream = match ask::within(first, ask::svids(&args.socket)).await {
+        Ok(stream) => stream,
+        Err(end) => return StreamEnd::Lost(end),
     };
     loop {
-        match timeout(first, stream.message()).await {
-            Ok(Ok(Some(message))) => match take(&message) {
+        match timeout(first, stream.next()).await {
+            Ok(Ok(message)) => match take(&message) {
                 Ok(key) => {
                     let since = Instant::now();
                     let id = message.svids.first().map(|svid| svid.spiffe_id.as_str());
@@ -230,36 +228,15 @@ async fn follow_once(args: &IdentityArgs, taken: &mut u64) -> StreamEnd {
                 }
                 Err(error) => return error.into(),
             },
-            Ok(Ok(None)) => return StreamEnd::Closed,
-            Ok(Err(status)) => return status.into(),
-            Err(_) if *taken == 0 => return StreamEnd::Silent,
+            Ok(Err(end)) => return StreamEnd::Lost(end),
+            Err(_) if *taken == 0 => {
+                return StreamEnd::Lost(End::silent("no answer within api-timeout-ms"));
+            }
             // A frozen SPIRE says nothing for ever: a new stream shows whether it is there.
             Err(_) => return StreamEnd::Stale,
         }
         first = Duration::from_secs(timings.bundle_refresh_interval_s);
     }
-}
-
-async fn open(socket: &Path) -> Result<tonic::Streaming<X509svidResponse>, StreamEnd> {
-    let mut client = SpiffeWorkloadApiClient::new(connect(socket).await?);
-    let mut request = Request::new(X509svidRequest {});
-    request.metadata_mut().insert(
-        SECURITY_HEADER,
-        MetadataValue::from_static(SECURITY_HEADER_VALUE),
-    );
-    Ok(client.fetch_x509svid(request).await?.into_inner())
-}
-
-async fn connect(socket: &Path) -> Result<Channel, tonic::transport::Error> {
-    let socket = socket.to_owned();
-    let connector = service_fn(move |_: Uri| {
-        let socket = socket.clone();
-        async move { Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(socket).await?)) }
-    });
-    // A Unix socket has no host, HTTP/2 demands a name.
-    Endpoint::from_static("http://localhost")
-        .connect_with_connector(connector)
-        .await
 }
 
 /// The first SVID is the default one (Workload API, 5.3).

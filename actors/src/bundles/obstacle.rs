@@ -1,0 +1,211 @@
+//! What is wrong with SPIRE's socket or behind it, in words, each with what to do.
+//!
+//! The log and the commands that look at SPIRE say the same, because they say it from here.
+
+use std::error::Error;
+use std::fs::Metadata;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileTypeExt as _;
+
+use tonic::Code;
+
+use crate::remedy::registration;
+
+/// Deepest chain of causes that is followed; a chain is as long as its maker likes.
+const SOURCES_MAX: usize = 16;
+
+/// Why SPIRE gives no bundles or no SVID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// There is no file at the socket's path.
+    Missing,
+    /// There is one, and it is no socket.
+    NoSocket,
+    /// This user may not reach it.
+    Forbidden,
+    /// A socket whose listener is gone.
+    Deserted,
+    /// The system says something else.
+    Unreachable,
+    /// Somebody listened, and broke the connection off.
+    Broken,
+    /// Somebody answers, but not as the Workload API.
+    NoWorkloadApi,
+    /// The Workload API does not accept how we call it.
+    NotUnderstood,
+    /// The Workload API knows no entry that fits this process.
+    NotRegistered,
+    /// The Workload API answers with another error.
+    Failing,
+    /// No answer in time.
+    Silent,
+    /// The stream ended in good order.
+    Ended,
+    /// An answer that cannot be used.
+    Unreadable,
+    /// It is our own doing.
+    Ours,
+}
+
+impl Obstacle {
+    /// Every one.
+    pub const ALL: [Self; 14] = [
+        Self::Missing,
+        Self::NoSocket,
+        Self::Forbidden,
+        Self::Deserted,
+        Self::Unreachable,
+        Self::Broken,
+        Self::NoWorkloadApi,
+        Self::NotUnderstood,
+        Self::NotRegistered,
+        Self::Failing,
+        Self::Silent,
+        Self::Ended,
+        Self::Unreadable,
+        Self::Ours,
+    ];
+
+    /// In words.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Missing => "SPIRE's socket is not there: no such file",
+            Self::NoSocket => "the file at SPIRE's socket path is no socket",
+            Self::Forbidden => "permission denied: this user may not connect to SPIRE's socket",
+            Self::Deserted => "connection refused: nobody listens on SPIRE's socket",
+            Self::Unreachable => "SPIRE's socket cannot be used",
+            Self::Broken => "the connection to SPIRE's socket broke off",
+            Self::NoWorkloadApi => "what answers on SPIRE's socket is no Workload API",
+            Self::NotUnderstood => "the Workload API does not accept this agent's call",
+            Self::NotRegistered => {
+                "SPIRE refuses this process: there is no registration entry that fits"
+            }
+            Self::Failing => "the Workload API answers with an error",
+            Self::Silent => "SPIRE takes the call and does not answer in time",
+            Self::Ended => "SPIRE ended the stream",
+            Self::Unreadable => "SPIRE's answer cannot be used",
+            Self::Ours => "asking SPIRE failed within this agent",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(self) -> String {
+        let uid = rustix::process::geteuid().as_raw();
+        let fixed = match self {
+            Self::Missing => {
+                "is the SPIRE agent up, and does it listen there? --spire-socket says where"
+            }
+            Self::NoSocket => "name SPIRE's socket with --spire-socket",
+            Self::Forbidden => {
+                return format!(
+                    "let uid {uid} pass the directories, and read and write the socket"
+                );
+            }
+            Self::Deserted => {
+                "start the SPIRE agent; in a container, mount the directory of the socket, not the file"
+            }
+            Self::Unreachable => "look at the socket, its directories and their mounts",
+            Self::NoWorkloadApi => {
+                "name the SPIRE agent's Workload API with --spire-socket, not its admin socket nor another's"
+            }
+            Self::NotUnderstood => "is a proxy in between that drops headers? otherwise report it",
+            Self::NotRegistered => return format!("register it: {}", registration(uid)),
+            Self::Silent => "look at the SPIRE agent: its log, its load, its server",
+            Self::Broken | Self::Failing | Self::Ended | Self::Unreadable => {
+                "look at the SPIRE agent: is it up, and what does its log say?"
+            }
+            Self::Ours => "report it, with the log",
+        };
+        fixed.to_owned()
+    }
+
+    /// What the file at the socket's path shows; `None`: a socket, so nothing.
+    #[must_use]
+    pub fn of_file(found: &io::Result<Metadata>) -> Option<Self> {
+        match found {
+            Err(error) => Some(Self::of_io(error)),
+            Ok(file) if !file.file_type().is_socket() => Some(Self::NoSocket),
+            Ok(_) => None,
+        }
+    }
+
+    /// What the system's error means, on a path or a connection.
+    #[must_use]
+    pub fn of_io(error: &io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Self::Missing,
+            ErrorKind::PermissionDenied => Self::Forbidden,
+            ErrorKind::ConnectionRefused => Self::Deserted,
+            ErrorKind::BrokenPipe
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::UnexpectedEof => Self::Broken,
+            _ => Self::Unreachable,
+        }
+    }
+
+    /// What an error of the transport means, told by what lies behind it.
+    pub(super) fn of_error(error: &(dyn Error + 'static)) -> Option<Self> {
+        causes(error).find_map(|cause| {
+            if let Some(error) = cause.downcast_ref::<h2::Error>() {
+                // What our side calls wrong was no HTTP/2; the rest are ways to close a connection.
+                return Some(match (error.get_io(), error.is_library()) {
+                    (Some(error), _) => Self::of_io(error),
+                    (None, true) => Self::NoWorkloadApi,
+                    (None, false) => Self::Broken,
+                });
+            }
+            cause.downcast_ref::<io::Error>().map(Self::of_io)
+        })
+    }
+
+    /// What a code means that came over the wire.
+    pub(super) const fn of_code(code: Code) -> Self {
+        match code {
+            Code::PermissionDenied => Self::NotRegistered,
+            Code::Unimplemented => Self::NoWorkloadApi,
+            Code::InvalidArgument => Self::NotUnderstood,
+            _ => Self::Failing,
+        }
+    }
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source()).take(SOURCES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_says_something_of_its_own_and_what_to_do() {
+        let words: HashSet<_> = Obstacle::ALL.iter().map(|one| one.what()).collect();
+        assert_eq!(words.len(), Obstacle::ALL.len());
+        for obstacle in Obstacle::ALL {
+            assert!(!obstacle.remedy().is_empty(), "{obstacle:?}");
+        }
+        assert!(Obstacle::NotRegistered.remedy().contains("entry create"));
+    }
+
+    /// Running as root defeats a chmod, so the error that it causes is made by hand.
+    #[test]
+    fn the_systems_errors_have_their_own_words() {
+        for (kind, obstacle) in [
+            (ErrorKind::NotFound, Obstacle::Missing),
+            (ErrorKind::NotADirectory, Obstacle::Missing),
+            (ErrorKind::PermissionDenied, Obstacle::Forbidden),
+            (ErrorKind::ConnectionRefused, Obstacle::Deserted),
+            (ErrorKind::BrokenPipe, Obstacle::Broken),
+            (ErrorKind::OutOfMemory, Obstacle::Unreachable),
+        ] {
+            assert_eq!(Obstacle::of_file(&Err(kind.into())), Some(obstacle));
+            assert_eq!(Obstacle::of_error(&io::Error::from(kind)), Some(obstacle));
+        }
+        assert_eq!(Obstacle::of_error(&std::fmt::Error), None);
+    }
+}
