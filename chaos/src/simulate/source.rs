@@ -111,10 +111,23 @@ enum Tongue {
     NoPartner,
 }
 
+/// What is due later than this is not on the wire yet, ms.
+const WIRE_MAX_MS: u64 = 24;
+
 struct Stream {
     call: Call,
     /// Nothing overtakes on a stream.
     last_ms: u64,
+}
+
+impl Stream {
+    /// When an end of now is heard: behind what is on the wire, but ahead of what a slow server has
+    /// not written yet, which never comes.
+    fn ends_ms(&self, now_ms: u64) -> u64 {
+        let is_written = self.last_ms <= now_ms + WIRE_MAX_MS;
+        let after_ms = if is_written { self.last_ms } else { 0 };
+        after_ms.max(now_ms + 1)
+    }
 }
 
 /// The simulated SPIRE.
@@ -210,7 +223,7 @@ impl Source {
             Call(self.calls),
             Rng::new(self.seed, Purpose::Source(self.calls)),
         );
-        let at_ms = now_ms + rng.stretch_ms(1, 24);
+        let at_ms = now_ms + rng.stretch_ms(1, WIRE_MAX_MS);
         let end = |ending| {
             vec![Arrival::End {
                 at_ms,
@@ -369,7 +382,7 @@ impl Source {
         let streams = std::mem::take(&mut self.streams).into_iter();
         streams
             .map(|stream| Arrival::End {
-                at_ms: stream.last_ms.max(now_ms + 1),
+                at_ms: stream.ends_ms(now_ms),
                 call: stream.call,
                 ending,
             })
