@@ -55,7 +55,10 @@ impl Hooks {
         let thread = reading.spawn(move || {
             for line in io::stdin().lock().lines().map_while(Result::ok) {
                 match line.parse() {
-                    Ok(order) => self.carry_out(&order, &tree),
+                    Ok(order) => {
+                        let struck = self.carry_out(&order, &tree);
+                        tracing::warn!(order = line, struck, "chaos hooks: done");
+                    }
                     Err(error) => {
                         tracing::error!(order = line, %error, "chaos hooks: no such order")
                     }
@@ -67,8 +70,9 @@ impl Hooks {
         Ok(())
     }
 
-    fn carry_out(&self, order: &Order, tree: &Tree) {
-        let struck = match (order, &self.clock) {
+    /// Returns how many it struck.
+    fn carry_out(&self, order: &Order, tree: &Tree) -> usize {
+        match (order, &self.clock) {
             (Order::Kill(name), _) => tree.kill(name),
             (Order::Befall(name, mishap), _) => tree.befall(name, *mishap),
             (Order::Wall(by_ms), Some(clock)) => {
@@ -80,8 +84,7 @@ impl Hooks {
                 1
             }
             (Order::Wall(_) | Order::Sleep(_), None) => 0,
-        };
-        tracing::warn!(?order, struck, "chaos hooks: done");
+        }
     }
 }
 

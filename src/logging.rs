@@ -21,6 +21,10 @@ const QUEUE_LINES: usize = 4_096;
 /// Time for what still waits when the process ends; a reader that is stuck must not hold it up.
 const FLUSH_WITHIN: Duration = Duration::from_millis(200);
 
+/// A library whose spans would stand before every line of ours, naming actors by number. It goes before
+/// what the operator says, which may name it all the same.
+const QUIET: &str = "ractor=warn";
+
 /// The queue of this process, once logging is on.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
@@ -37,12 +41,12 @@ pub(crate) fn filter(verbose: bool) -> EnvFilter {
             None
         }
     })
-    .unwrap_or_else(|| EnvFilter::new(default))
+    .unwrap_or_else(|| EnvFilter::new(format!("{QUIET},{default}")))
 }
 
 fn precise(said: &OsStr) -> Result<EnvFilter, String> {
     let said = said.to_str().ok_or("this is not UTF-8")?;
-    EnvFilter::try_new(said).map_err(|error| error.to_string())
+    EnvFilter::try_new(format!("{QUIET},{said}")).map_err(|error| error.to_string())
 }
 
 fn say_ignored(error: &str) {

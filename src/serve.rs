@@ -167,7 +167,7 @@ async fn serve(
     tokio::select! {
         signal = signals.end() => tracing::info!("{signal}: draining"),
         ended = agent.ended() => {
-            tracing::error!(?ended, "the supervision tree gave up");
+            tracing::error!(%ended, "the supervision tree gave up");
             return Ok(Exit::GaveUp);
         }
     }

@@ -1,6 +1,7 @@
 //! Times as people write and read them.
 
 use actors::clock::Clock;
+pub(crate) use actors::words::span;
 use anyhow::{Context as _, bail};
 use verdict::time::Now;
 
@@ -85,19 +86,6 @@ const fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-/// A length of time in its two largest units.
-pub(crate) fn span(ms: u64) -> String {
-    let seconds = ms / 1_000;
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes, seconds % 60) {
-        (0, 0, 0, 0) => format!("{ms} ms"),
-        (0, 0, 0, seconds) => format!("{seconds} s"),
-        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
-        (days, hours, ..) => format!("{days} d {hours} h"),
-    }
-}
-
 /// How far a moment is from now: `in 3 h 2 min`, `5 min 1 s ago`. Unix seconds, and milliseconds.
 pub(crate) fn relative(at_s: i64, now_ms: i64) -> String {
     let at_ms = at_s.saturating_mul(1_000);
@@ -118,7 +106,7 @@ pub(crate) fn shown(at_s: i64) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
-    use super::{parse, relative, span};
+    use super::{parse, relative};
 
     #[test]
     fn what_is_written_is_read_back() {
@@ -159,10 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_told_in_two_units() {
-        assert_eq!(span(12), "12 ms");
-        assert_eq!(span(61_000), "1 min 1 s");
-        assert_eq!(span(90_061_000), "1 d 1 h");
+    fn a_moment_is_told_by_its_distance() {
         assert_eq!(relative(60, 0), "in 1 min 0 s");
         assert_eq!(relative(0, 3_660_000), "1 h 1 min ago");
     }

@@ -89,6 +89,30 @@ async fn answers_an_outage(site: &Site, client: &Client, mode: &str) {
     }
 }
 
+/// The log explains it by itself, and in words.
+async fn tells_an_outage(site: &Site, agent: &Agent, mark: usize, mode: &str) {
+    let meets = match mode {
+        FAIL_CLOSED => "every request with a credential is refused, 503 TRUST_UNAVAILABLE",
+        _ => "verified by the bundles of",
+    };
+    agent
+        .said(mark, &format!("requests=\"{mode}: {meets}"))
+        .await;
+    let log = agent.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("to=\"Outage\""))
+        .unwrap();
+    let socket = format!("socket={}", site.path("spire.sock").display());
+    for part in [socket.as_str(), "error=\"", "remedy=\""] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    // Nobody on call reads our types.
+    for form in ["Actor{", "fault=", "Theirs", "Ms(", "Some("] {
+        assert!(!log.contains(form), "{form} in:\n{log}");
+    }
+}
+
 async fn live_in(site: &Site, mode: &str, unavailable_after_ms: u64) -> (Agent, Client) {
     let agent = site.live(&policy(mode, unavailable_after_ms, 3600)).await;
     let client = agent.connect().await;
@@ -124,6 +148,7 @@ async fn a_stopped_spire_is_an_outage_and_its_return_ends_it() {
         let mark = agent.mark();
         site.world.spire().stop(file).await.unwrap();
         agent.said(mark, "to=\"Outage\"").await;
+        tells_an_outage(&site, &agent, mark, mode).await;
         answers_an_outage(&site, &client, mode).await;
         // On a new connection as well.
         answers_an_outage(&site, &agent.connect().await, mode).await;

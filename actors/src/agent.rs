@@ -268,6 +268,7 @@ fn restore(settings: &Settings, clock: &Clock, metrics: &Arc<Metrics>) -> TrustS
     let state = State::start(found, timing, clock.now());
     let advice = Advice {
         uid: rustix::process::geteuid().as_raw(),
+        socket: spire.to_owned(),
     };
     let world = World::new(state, timing, snapshot);
     TrustStore::new(world, clock.clone(), Arc::clone(metrics), advice)
@@ -332,7 +333,7 @@ impl Owned {
             .transpose()?;
         Ok(Self {
             trust: Arc::clone(trust),
-            doors: Arc::new(doors),
+            doors: doors.shared(),
             validation,
             workers,
             desk,

@@ -26,3 +26,4 @@ pub mod supervision;
 pub mod trust;
 mod unhurried;
 pub mod validation;
+pub mod words;

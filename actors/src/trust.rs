@@ -4,18 +4,25 @@
 //! step alone, never across an await. So an actor that dies takes nothing with it, and a successor
 //! finds things as they are.
 
+mod absence;
+mod meets;
 mod timeline;
+mod told;
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use verdict::availability::{Effect, Event, Loss, Phase, State, Timing, Transition};
+use verdict::availability::{Effect, Event, Loss, Phase, Timing, Transition};
+use verdict::policy::Failure;
 use verdict::time::Now;
 use verdict::trust::{Snapshot, UpdateError, UpdateReport, World};
 
+use self::absence::Absence;
+pub use self::absence::{REMIND_EVERY_MS, Why};
 pub use self::timeline::{CHANGES_MAX, Change, Timeline};
 use crate::clock::Clock;
 use crate::metrics::{Metrics, count};
@@ -24,37 +31,52 @@ use crate::observe::{self, Happened, Happening, Observer};
 /// The world, and the only way to change it.
 pub struct TrustStore {
     world: ArcSwap<World>,
-    writer: Mutex<()>,
+    /// Guards the order of writers, and what they say.
+    writer: Mutex<Absence>,
     changed: watch::Sender<()>,
     timeline: Timeline,
     clock: Clock,
     metrics: Arc<Metrics>,
     observer: Arc<dyn Observer>,
     advice: Advice,
+    in_force: OnceLock<PoliciesInForce>,
 }
 
-/// What an operator must do when SPIRE refuses the agent; printed with the withdrawal.
+/// Asks for the `failure` block of every policy in force.
+pub type PoliciesInForce = Arc<dyn Fn() -> Vec<Failure> + Send + Sync>;
+
+/// What the log says to an operator beside what happened.
 #[derive(Clone, Debug, Default)]
 pub struct Advice {
     /// User id of this process, for the registration's selector.
     pub uid: u32,
+    /// The Workload API's socket.
+    pub socket: PathBuf,
 }
 
 impl TrustStore {
     /// The store at the start of the process.
     #[must_use]
     pub fn new(world: World, clock: Clock, metrics: Arc<Metrics>, advice: Advice) -> Self {
-        let timeline = Timeline::new(world.state().phase(), clock.now());
+        let now = clock.now();
+        let absence = Absence::at_start(world.state(), now);
         Self {
-            timeline,
+            timeline: Timeline::new(world.state().phase(), now),
             world: ArcSwap::from_pointee(world),
-            writer: Mutex::new(()),
+            writer: Mutex::new(absence),
             changed: watch::Sender::new(()),
             clock,
             metrics,
             observer: observe::unobserved(),
             advice,
+            in_force: OnceLock::new(),
         }
+    }
+
+    /// Says by which policies requests are judged, so that the log can say what they meet. The first
+    /// to say it holds.
+    pub fn judge_by(&self, in_force: PoliciesInForce) {
+        let _ = self.in_force.set(in_force);
     }
 
     /// The same, told to an observer.
@@ -106,10 +128,10 @@ impl TrustStore {
         bundles: impl ExactSizeIterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<UpdateReport, UpdateError> {
         let since = Instant::now();
-        let _writing = self.write();
+        let mut absence = self.write();
         let now = self.clock.now();
         // What time has withdrawn by now is gone before the update is read: it keeps nothing alive.
-        self.let_pass(now);
+        self.let_pass(&mut absence, now);
         let world = self.world.load_full();
         let (snapshot, report) = world
             .snapshot()
@@ -125,47 +147,62 @@ impl TrustStore {
         for _ in &report.unreadable {
             count(&self.metrics.bundles_unreadable);
         }
-        self.step(&world, Arc::new(snapshot), Event::FullUpdate, now);
-        self.tell(Happening::Updated(&report), since, || {
-            report_update(&report)
-        });
+        let event = Event::FullUpdate;
+        self.step(&mut absence, &world, Arc::new(snapshot), event, now);
+        self.tell(Happening::Updated(&report), since, || told::update(&report));
         Ok(report)
     }
 
     /// Notes that the source was lost, or that an attempt failed.
     pub fn lost(&self, cause: Loss) {
-        self.event(Event::Lost(cause));
+        let error = cause.as_str().to_owned();
+        let remedy = String::new();
+        self.lost_for(cause, Why { error, remedy });
+    }
+
+    /// The same, with what the log is to say of it.
+    pub fn lost_for(&self, cause: Loss, why: Why) {
+        let mut absence = self.write();
+        let now = self.clock.now();
+        absence.fails(why, now);
+        self.event(&mut absence, Event::Lost(cause), now);
     }
 
     /// Lets time pass: the transitions that nobody else brings about are made, and reported.
     pub fn tick(&self) {
-        self.event(Event::Tick);
+        let mut absence = self.write();
+        self.let_pass(&mut absence, self.clock.now());
     }
 
     /// Puts other deadlines in force.
     pub fn set_timing(&self, timing: Timing) {
-        let _writing = self.write();
+        let mut absence = self.write();
         // What has happened under the old deadlines has happened: longer ones do not take it back.
-        self.let_pass(self.clock.now());
+        self.let_pass(&mut absence, self.clock.now());
         let world = self.world.load_full();
         if world.timing() != timing {
             self.publish(world.next(world.state(), timing, Arc::clone(world.snapshot())));
         }
     }
 
-    fn let_pass(&self, now: Now) {
-        let world = self.world.load_full();
-        self.step(&world, Arc::clone(world.snapshot()), Event::Tick, now);
+    fn let_pass(&self, absence: &mut Absence, now: Now) {
+        self.event(absence, Event::Tick, now);
     }
 
-    fn event(&self, event: Event) {
-        let _writing = self.write();
+    fn event(&self, absence: &mut Absence, event: Event, now: Now) {
         let world = self.world.load_full();
         let snapshot = Arc::clone(world.snapshot());
-        self.step(&world, snapshot, event, self.clock.now());
+        self.step(absence, &world, snapshot, event, now);
     }
 
-    fn step(&self, world: &World, snapshot: Arc<Snapshot>, event: Event, now: Now) {
+    fn step(
+        &self,
+        absence: &mut Absence,
+        world: &World,
+        snapshot: Arc<Snapshot>,
+        event: Event,
+        now: Now,
+    ) {
         let (state, effects) = world.state().step(event, world.timing(), now);
         let snapshot = match effects.contains(&Effect::Withdraw) {
             true => Arc::new(snapshot.withdrawn()),
@@ -183,9 +220,10 @@ impl TrustStore {
         // Said once it is so: who reads the log may ask the next moment.
         for effect in effects {
             if let Effect::Report(transition) = effect {
-                self.report(transition, state);
+                self.report(transition, absence, now);
             }
         }
+        self.remind(absence, now);
     }
 
     fn publish(&self, world: World) {
@@ -193,8 +231,8 @@ impl TrustStore {
         self.changed.send_replace(());
     }
 
-    /// A poisoned lock guards nothing but the order of writers: the world itself is replaced whole.
-    fn write(&self) -> MutexGuard<'_, ()> {
+    /// A poisoned lock guards the order of writers and what they say: the world is replaced whole.
+    fn write(&self) -> MutexGuard<'_, Absence> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -207,61 +245,23 @@ impl TrustStore {
         });
     }
 
-    fn report(&self, transition: Transition, state: State) {
+    fn report(&self, transition: Transition, absence: &mut Absence, now: Now) {
         count(&self.metrics.transitions);
         let cause = cause(transition.trigger);
         let what = Happening::Changed { transition, cause };
         self.tell(what, Instant::now(), || {
-            self.log_transition(transition, cause, state);
+            self.log_transition(transition, cause, absence, now);
         });
+        match transition.to {
+            Phase::Live => absence.ends(),
+            Phase::Starting | Phase::Interrupted | Phase::Outage | Phase::Withdrawn => {
+                absence.said(self.change_in_ms(now), now);
+            }
+        }
     }
 
     fn tell(&self, what: Happening<'_>, since: Instant, mut tell: impl FnMut()) {
         self.observer.happened(&Happened { what, since }, &mut tell);
-    }
-
-    fn log_transition(&self, transition: Transition, cause: &str, state: State) {
-        let (from, to) = (transition.from.as_str(), transition.to.as_str());
-        match transition.to {
-            Phase::Live => tracing::info!(from, to, cause, "trust source availability changed"),
-            Phase::Starting | Phase::Interrupted | Phase::Outage => {
-                tracing::warn!(from, to, cause, fault = ?state.blame(), "trust source availability changed");
-            }
-            Phase::Withdrawn => {
-                let uid = self.advice.uid;
-                tracing::error!(
-                    from,
-                    to,
-                    cause,
-                    "trust source availability changed: SPIRE refuses this agent, every request with a credential is refused"
-                );
-                tracing::error!(
-                    "register it: spire-server entry create -spiffeID spiffe://TRUST_DOMAIN/sentinel-spiffe-agent \
-                     -parentID spiffe://TRUST_DOMAIN/NODE -selector unix:uid:{uid}; or set \
-                     allow_unauthenticated_verifiers = true in the SPIRE agent (then without federated bundles)"
-                );
-            }
-        }
-    }
-}
-
-fn report_update(report: &UpdateReport) {
-    let domains = |list: &[verdict::id::TrustDomain]| {
-        list.iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    if !(report.added.is_empty() && report.changed.is_empty() && report.removed.is_empty()) {
-        tracing::info!(
-            added = domains(&report.added),
-            changed = domains(&report.changed),
-            removed = domains(&report.removed),
-            "trust bundles updated"
-        );
-    }
-    for unreadable in &report.unreadable {
-        tracing::warn!(%unreadable, "bundle cannot be read, the domain keeps its last one for cache-ttl");
     }
 }
 
@@ -274,46 +274,4 @@ const fn cause(trigger: Event) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use verdict::availability::Found;
-
-    use super::*;
-    use crate::clock::TestClock;
-
-    const SHORT: Timing = Timing {
-        unavailable_after_ms: 1_000,
-        withdrawal_grace_ms: 1_000,
-    };
-    const YEAR_MS: u64 = 365 * 24 * 3_600 * 1_000;
-
-    /// Between a deadline and the tick that reports it nobody has stepped the machine; a push of longer
-    /// deadlines must not find it as it was before.
-    #[tokio::test(start_paused = true)]
-    async fn longer_deadlines_take_nothing_back() {
-        let start = Now {
-            wall_ms: 1_700_000_000_000,
-            boot_ms: 5_000,
-        };
-        for (loss, expected) in [
-            (Loss::Transport, Phase::Outage),
-            (Loss::Refused, Phase::Withdrawn),
-        ] {
-            let clock = Clock::Test(TestClock::new(
-                start,
-                "00000000-0000-0000-0000-000000000000",
-            ));
-            let state = State::start(Found::Nothing, SHORT, clock.now());
-            let world = World::new(state, SHORT, Snapshot::default());
-            let store = TrustStore::new(world, clock, Arc::default(), Advice::default());
-            store.lost(loss);
-            tokio::time::advance(Duration::from_millis(1_500)).await;
-            store.set_timing(Timing {
-                unavailable_after_ms: YEAR_MS,
-                withdrawal_grace_ms: YEAR_MS,
-            });
-            assert_eq!(store.phase(), expected);
-        }
-    }
-}
+mod tests;

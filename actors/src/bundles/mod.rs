@@ -33,7 +33,7 @@ pub use attempt::MESSAGE_MAX_BYTES;
 
 use crate::clock::Clock;
 use crate::supervision::{Ping, TaskPanicked, spawn_watched};
-use crate::trust::TrustStore;
+use crate::trust::{TrustStore, Why};
 use crate::unhurried::unhurried;
 use complaints::{Complaints, Loudness};
 use loss::End;
@@ -289,7 +289,8 @@ impl Watching {
                 tracing::debug!(cause, error, detail, failures, %socket, "no bundles from the Workload API");
             }
         }
-        self.args.trust.lost(end.loss);
+        let error = end.words();
+        self.args.trust.lost_for(end.loss, Why { error, remedy });
     }
 
     fn set_alarm(&mut self, now_ms: u64, myself: &ActorRef<WatcherMsg>) {

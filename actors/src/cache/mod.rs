@@ -20,11 +20,13 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 use verdict::availability::Found;
+use verdict::time::Age;
 use verdict::trust::Snapshot;
 
 use crate::clock::Clock;
 use crate::supervision::{Ping, TaskPanicked, spawn_watched};
 use crate::trust::TrustStore;
+use crate::words::span;
 use content::{Content, Record, SameBoot};
 pub use image::{Image, image, load_image};
 pub use shelf::Mark;
@@ -147,8 +149,11 @@ fn restore(content: Content, clock: &Clock) -> Loaded {
     if snapshot.is_empty() {
         return Loaded::nothing();
     }
-    let age = contact.age(clock.now());
-    tracing::info!(domains = snapshot.len(), ?age, "bundles restored from disk");
+    let age = match contact.age(clock.now()) {
+        Age::Ms(age_ms) => span(age_ms),
+        Age::InTheFuture => "in the future".to_owned(),
+    };
+    tracing::info!(domains = snapshot.len(), age, "bundles restored from disk");
     Loaded {
         found: Found::Material(contact),
         snapshot,

@@ -38,6 +38,8 @@ use proto::sentinel::handshake::{Capabilities, Event};
 
 use tokio_util::task::TaskTracker;
 
+use verdict::policy::Failure;
+
 use self::budget::FrameBudget;
 
 /// What this agent is called in the handshake.
@@ -79,15 +81,30 @@ pub struct Doors {
 }
 
 impl Doors {
+    /// To be shared; the log of the trust source says from now on what requests meet.
+    #[must_use]
+    pub fn shared(self) -> Arc<Self> {
+        let doors = Arc::new(self);
+        // The store is below the doors: it must not keep them.
+        let weak = Arc::downgrade(&doors);
+        doors.judge.trust.judge_by(Arc::new(move || {
+            let doors = weak.upgrade();
+            doors.map(|doors| doors.failures()).unwrap_or_default()
+        }));
+        doors
+    }
+
+    fn failures(&self) -> Vec<Failure> {
+        let policies = self.configured.policies().in_force();
+        let failures = policies.iter().map(|(policy, _)| *policy.policy.failure());
+        failures.collect()
+    }
+
     /// Asks for the policies in force, again and again, as pushes come and go.
     #[must_use]
     pub fn policies_in_force(self: &Arc<Self>) -> PoliciesInForce {
         let doors = Arc::clone(self);
-        Arc::new(move || {
-            let policies = doors.configured.policies().in_force();
-            let failures = policies.iter().map(|(policy, _)| *policy.policy.failure());
-            failures.collect()
-        })
+        Arc::new(move || doors.failures())
     }
 
     /// Waits until no connection is open.

@@ -22,13 +22,11 @@ pub use self::process::ProcessHealth;
 pub use self::readiness::{Readiness, Seen, Wanting};
 use crate::clock::Clock;
 use crate::supervision::Ping;
+pub use crate::trust::PoliciesInForce;
 use crate::trust::TrustStore;
 
 /// How often time is let pass, milliseconds: how late a transition by time is reported at most.
 const TICK_MS: u64 = 100;
-
-/// Asks for the `failure` block of every policy in force.
-pub type PoliciesInForce = Arc<dyn Fn() -> Vec<Failure> + Send + Sync>;
 
 /// How the agent is, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -22,13 +22,16 @@ pub struct Root {
 }
 
 /// How a tree ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ended {
     /// It was stopped.
+    #[error("it was stopped")]
     Stopped,
     /// A restart budget was used up, all the way to the root.
+    #[error("{0}")]
     GaveUp(Escalation),
     /// The root itself was killed or panicked; nobody below it was stopped in order.
+    #[error("its root died")]
     Died,
 }
 

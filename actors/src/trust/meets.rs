@@ -1,0 +1,154 @@
+//! What requests meet now, in words: the state and the policies in force, for the log.
+//!
+//! It follows from the same stance that decisions are made by, so that the log promises nothing else.
+
+use std::fmt::Write as _;
+
+use verdict::availability::{Blame, Phase, Refusal, Stance, State, Trouble};
+use verdict::policy::{Failure, Mode};
+use verdict::reason::Reason;
+use verdict::time::{Age, Now};
+use verdict::trust::{Basis, World};
+
+use crate::words::span;
+
+/// Policies that are told of in one line; each more is counted.
+const POLICIES_TOLD_MAX: usize = 3;
+
+/// What becomes of requests from now on, under each policy in force.
+pub(super) fn requests(world: &World, in_force: &[Failure], now: Now) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for failure in in_force {
+        let words = under(world, failure, now);
+        if !said.contains(&words) {
+            said.push(words);
+        }
+    }
+    let more = said.len().saturating_sub(POLICIES_TOLD_MAX);
+    said.truncate(POLICIES_TOLD_MAX);
+    let mut line = said.join("; under another policy: ");
+    if line.is_empty() {
+        let reason = Reason::NotConfigured.as_str();
+        line = format!("no policy is in force: every request is refused, 503 {reason}");
+    }
+    if more > 0 {
+        // A `String` takes whatever is written.
+        let _ = write!(line, "; and {more} more policies");
+    }
+    line
+}
+
+/// How soon time alone changes what requests meet, milliseconds: the first `cache-ttl` to end.
+pub(super) fn change_in_ms(world: &World, in_force: &[Failure], now: Now) -> Option<u64> {
+    let ends = in_force.iter().filter_map(|failure| {
+        let basis = world.basis(failure, now);
+        match basis.stance {
+            // Within `cache-ttl` is up to and with its last millisecond.
+            Stance::Verify | Stance::OpenMaterial if basis.phase == Phase::Outage => {
+                left_ms(failure, basis).map(|ms| ms.saturating_add(1))
+            }
+            Stance::Verify | Stance::OpenMaterial | Stance::Open | Stance::Refuse => None,
+        }
+    });
+    ends.min()
+}
+
+fn under(world: &World, failure: &Failure, now: Now) -> String {
+    let timing = world.timing();
+    let state = world.state().settled(timing, now);
+    let said = match state {
+        State::Live { .. } => return "verified by the bundles of SPIRE".to_owned(),
+        State::Starting { .. } => {
+            format!("{}: SPIRE has given no bundles yet", refused(failure))
+        }
+        State::Interrupted { since_ms, trouble } => {
+            let outage_ms = since_ms.saturating_add_unsigned(timing.unavailable_after_ms);
+            let withdrawn_ms = match trouble.refusal {
+                Refusal::Never => i64::MAX,
+                Refusal::Since(ms) => ms.saturating_add_unsigned(timing.withdrawal_grace_ms),
+            };
+            let left_ms = outage_ms.min(withdrawn_ms).saturating_sub(now.boot_ms);
+            let left = span(left_ms.max(0).unsigned_abs());
+            let then = then(failure, trouble, withdrawn_ms <= outage_ms);
+            format!("verified as before, for another {left}; {then}")
+        }
+        State::Outage { .. } => in_outage(failure, world.basis(failure, now), state.blame()),
+        State::Withdrawn { .. } => {
+            let refused = refused(failure);
+            format!("{refused}, in every mode, until SPIRE gives this agent bundles again")
+        }
+    };
+    match failure.enforce {
+        true => said,
+        false => format!("{said}; enforce is off: who would be refused passes unverified"),
+    }
+}
+
+fn refused(failure: &Failure) -> String {
+    let (status, reason) = (failure.unavailable_status.get(), Reason::TrustUnavailable);
+    let reason = reason.as_str();
+    format!("every request with a credential is refused, {status} {reason}")
+}
+
+/// What an interruption turns into.
+fn then(failure: &Failure, trouble: Trouble, withdrawn: bool) -> String {
+    let mode = failure.spire_unavailable.as_str();
+    let does = match failure.spire_unavailable {
+        _ if withdrawn => return "then SPIRE's refusal holds, in every mode".to_owned(),
+        Mode::FailOpen if trouble.blame == Blame::Ours => "refuses, as this is no outage of SPIRE",
+        Mode::FailClosed => "refuses every request with a credential",
+        Mode::Cache => "goes on with the bundles at hand until cache-ttl",
+        Mode::FailOpen => "lets pass who cannot be verified",
+    };
+    format!("then {mode} {does}")
+}
+
+fn in_outage(failure: &Failure, basis: Basis, blame: Blame) -> String {
+    let mode = failure.spire_unavailable.as_str();
+    let ttl_s = failure.cache_ttl_s;
+    let said = match (basis.stance, failure.spire_unavailable) {
+        (Stance::Refuse, Mode::FailClosed) => format!("{}, until SPIRE is back", refused(failure)),
+        (Stance::Refuse, Mode::FailOpen) if blame == Blame::Ours => {
+            let refused = refused(failure);
+            format!(
+                "{refused}, as with fail_closed: SPIRE does not accept our call, which is no outage"
+            )
+        }
+        (Stance::Refuse, _) => {
+            let refused = refused(failure);
+            format!("{refused}: there are no bundles younger than cache-ttl ({ttl_s} s)")
+        }
+        (Stance::Verify, _) => {
+            let at_hand = at_hand(failure, basis);
+            format!("verified by {at_hand}; then refused, until SPIRE is back")
+        }
+        (Stance::OpenMaterial, _) => {
+            let at_hand = at_hand(failure, basis);
+            format!("verified by {at_hand}; who cannot be verified passes unverified")
+        }
+        (Stance::Open, _) => {
+            "nobody can be verified; who passes the lists by the ID claimed passes unverified"
+                .to_owned()
+        }
+    };
+    format!("{mode}: {said}")
+}
+
+/// The bundles at hand, and how long they still count.
+fn at_hand(failure: &Failure, basis: Basis) -> String {
+    let age_ms = match basis.age {
+        Some(Age::Ms(age_ms)) => age_ms,
+        Some(Age::InTheFuture) | None => 0,
+    };
+    let (age, left) = (span(age_ms), span(left_ms(failure, basis).unwrap_or(0)));
+    let ttl_s = failure.cache_ttl_s;
+    format!("the bundles of {age} ago, for another {left}, until cache-ttl ({ttl_s} s) is over")
+}
+
+/// What remains of `cache-ttl`, milliseconds.
+fn left_ms(failure: &Failure, basis: Basis) -> Option<u64> {
+    match basis.age? {
+        Age::Ms(age_ms) => failure.cache_ttl_ms().checked_sub(age_ms),
+        Age::InTheFuture => None,
+    }
+}

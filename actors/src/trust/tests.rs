@@ -1,0 +1,322 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may panic"
+)]
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chaos::ca::{Authority, AuthorityOptions};
+use tokio::time::advance;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
+use verdict::availability::{Found, State};
+use verdict::policy::{Failure, Mode};
+
+use super::absence::REMIND_EVERY_MS;
+use super::*;
+use crate::clock::TestClock;
+
+const SHORT: Timing = Timing {
+    unavailable_after_ms: 1_000,
+    withdrawal_grace_ms: 1_000,
+};
+const YEAR_MS: u64 = 365 * 24 * 3_600 * 1_000;
+const START: Now = Now {
+    wall_ms: 1_700_000_000_000,
+    boot_ms: 5_000,
+};
+const SOCKET: &str = "/run/spire/agent.sock";
+const ERROR: &str = "connection refused: nobody listens on SPIRE's socket";
+
+/// Between a deadline and the tick that reports it nobody has stepped the machine; a push of longer
+/// deadlines must not find it as it was before.
+#[tokio::test(start_paused = true)]
+async fn longer_deadlines_take_nothing_back() {
+    for (loss, expected) in [
+        (Loss::Transport, Phase::Outage),
+        (Loss::Refused, Phase::Withdrawn),
+    ] {
+        let store = store(Found::Nothing);
+        store.lost(loss);
+        advance(Duration::from_millis(1_500)).await;
+        store.set_timing(Timing {
+            unavailable_after_ms: YEAR_MS,
+            withdrawal_grace_ms: YEAR_MS,
+        });
+        assert_eq!(store.phase(), expected);
+    }
+}
+
+fn store(found: Found) -> TrustStore {
+    let clock = Clock::Test(TestClock::new(
+        START,
+        "00000000-0000-0000-0000-000000000000",
+    ));
+    let state = State::start(found, SHORT, clock.now());
+    let world = World::new(state, SHORT, Snapshot::default());
+    let advice = Advice {
+        uid: 7,
+        socket: PathBuf::from(SOCKET),
+    };
+    TrustStore::new(world, clock, Arc::default(), advice)
+}
+
+/// What is logged on this thread while it lives.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn listen() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(log.clone())
+            .with_ansi(false)
+            .without_time()
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// The lines since the last time.
+    fn lines(&self) -> Vec<String> {
+        let text = std::mem::take(&mut *self.0.lock().unwrap());
+        let text = String::from_utf8(text).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+fn under(mode: Mode, cache_ttl_s: u64) -> Failure {
+    Failure {
+        spire_unavailable: mode,
+        cache_ttl_s,
+        ..Failure::default()
+    }
+}
+
+/// A store that was live, under this policy.
+fn live(failure: Failure) -> TrustStore {
+    let store = store(Found::Nothing);
+    store.judge_by(Arc::new(move || vec![failure]));
+    deliver(&store);
+    store
+}
+
+/// SPIRE gives bundles.
+fn deliver(store: &TrustStore) {
+    let now_s = START.wall_ms.unsigned_abs() / 1_000;
+    let ca = Authority::new("example.org", AuthorityOptions::at(now_s)).unwrap();
+    let (key, der) = (ca.bundle_key(), ca.anchors_der());
+    store
+        .update([(key.as_str(), der.as_slice())].into_iter())
+        .unwrap();
+    assert_eq!(store.phase(), Phase::Live);
+}
+
+fn refused_connection() -> Why {
+    Why {
+        error: ERROR.to_owned(),
+        remedy: "start the SPIRE agent".to_owned(),
+    }
+}
+
+/// Lets time pass as the health actor does, for `total`.
+async fn pass(store: &TrustStore, total: Duration) {
+    const TICK: Duration = Duration::from_secs(1);
+    for _ in 0..total.as_secs() {
+        advance(TICK).await;
+        store.tick();
+    }
+}
+
+/// What an operator needs stands in the line itself: where, why, what to do, what requests meet.
+#[tokio::test(start_paused = true)]
+async fn a_change_says_where_why_and_what_requests_meet() {
+    let refused = "every request with a credential is refused, 503 TRUST_UNAVAILABLE";
+    for (mode, then, outage) in [
+        (
+            Mode::FailClosed,
+            "then fail_closed refuses",
+            format!("fail_closed: {refused}, until SPIRE is back"),
+        ),
+        (
+            Mode::Cache,
+            "then cache goes on",
+            "cache: verified by the bundles of 1 s ago, for another 9 s, until cache-ttl (10 s)"
+                .to_owned(),
+        ),
+        (
+            Mode::FailOpen,
+            "then fail_open lets pass",
+            "fail_open: verified by the bundles of 1 s ago, for another 9 s".to_owned(),
+        ),
+    ] {
+        let (log, _guard) = Log::listen();
+        let store = live(under(mode, 10));
+        log.lines();
+        store.lost_for(Loss::Transport, refused_connection());
+        pass(&store, Duration::from_secs(1)).await;
+        let lines = log.lines();
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        for (line, to) in lines.iter().zip(["Interrupted", "Outage"]) {
+            let changed = "WARN actors::trust::told: trust source availability changed from=";
+            assert!(line.trim_start().starts_with(changed), "{line}");
+            assert!(line.contains(&format!("to=\"{to}\"")), "{line}");
+            assert!(line.contains(&format!("socket={SOCKET}")), "{line}");
+            assert!(line.contains(&format!("error=\"{ERROR}\"")), "{line}");
+            assert!(line.contains("remedy=\"start the SPIRE agent\""), "{line}");
+        }
+        let before = format!("requests=\"verified as before, for another 1 s; {then}");
+        assert!(lines[0].contains(&before), "{}", lines[0]);
+        assert!(
+            lines[1].contains(&format!("requests=\"{outage}")),
+            "{}",
+            lines[1]
+        );
+        deliver(&store);
+        let back = log.lines().join("\n");
+        assert!(
+            back.contains("INFO") && back.contains("away=\"1 s\""),
+            "{back}"
+        );
+        assert!(
+            back.contains("requests=\"verified by the bundles of SPIRE\""),
+            "{back}"
+        );
+    }
+}
+
+/// SPIRE's own "no", and a call that it does not accept: a mode is about absence only.
+#[tokio::test(start_paused = true)]
+async fn what_no_mode_excuses_is_said_so() {
+    let (log, _guard) = Log::listen();
+    let store = live(under(Mode::FailOpen, 10));
+    store.lost(Loss::OurFault);
+    pass(&store, Duration::from_secs(1)).await;
+    let outage = log.lines().pop().unwrap();
+    assert!(outage.contains("as with fail_closed"), "{outage}");
+    store.lost(Loss::Refused);
+    pass(&store, Duration::from_secs(1)).await;
+    let lines = log.lines();
+    assert!(
+        lines[0].contains("ERROR") && lines[0].contains("to=\"Withdrawn\""),
+        "{lines:#?}"
+    );
+    assert!(
+        lines[0].contains("in every mode, until SPIRE gives this agent bundles"),
+        "{lines:#?}"
+    );
+    assert!(
+        lines[1].contains("register it: spire-server entry create"),
+        "{lines:#?}"
+    );
+    assert!(lines[1].contains("-selector unix:uid:7"), "{lines:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn policies_are_told_apart_and_none_is_told() {
+    let (log, _guard) = Log::listen();
+    let store = store(Found::Nothing);
+    let modes = Mode::ALL.map(|mode| under(mode, 3_600));
+    let mut many = modes.to_vec();
+    many.extend(modes);
+    many.extend((1..=3).map(|ttl_s| under(Mode::Cache, ttl_s)));
+    store.lost(Loss::Ended);
+    pass(&store, Duration::from_secs(1)).await;
+    let none = log.lines().pop().unwrap();
+    assert!(
+        none.contains("no policy is in force: every request is refused, 503 NOT_CONFIGURED"),
+        "{none}"
+    );
+    let store = live(under(Mode::FailClosed, 1));
+    let world = store.load();
+    let at = |ms| Now {
+        wall_ms: store.clock.now().wall_ms + ms,
+        boot_ms: store.clock.now().boot_ms + ms,
+    };
+    assert_eq!(
+        meets::requests(&world, &many, at(0)),
+        "verified by the bundles of SPIRE"
+    );
+    store.lost(Loss::Ended);
+    let line = meets::requests(&store.load(), &many, at(2_500));
+    assert_eq!(
+        line.matches("; under another policy: ").count(),
+        2,
+        "{line}"
+    );
+    assert!(line.ends_with("; and 3 more policies"), "{line}");
+    let off = Failure {
+        enforce: false,
+        ..modes[0]
+    };
+    let line = meets::requests(&store.load(), &[off], at(2_500));
+    assert!(
+        line.ends_with("enforce is off: who would be refused passes unverified"),
+        "{line}"
+    );
+}
+
+/// One line every ten minutes, and one when `cache-ttl` is over, which is no change of state.
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_repeated_until_it_is_over() {
+    let repeat = Duration::from_millis(REMIND_EVERY_MS);
+    let (log, _guard) = Log::listen();
+    let store = live(under(Mode::Cache, 15 * 60));
+    store.lost_for(Loss::Transport, refused_connection());
+    pass(&store, Duration::from_secs(1)).await;
+    assert_eq!(log.lines().len(), 4, "two at the start, two of the loss");
+    // More failures are no news.
+    store.lost_for(Loss::Transport, refused_connection());
+    pass(&store, repeat.saturating_sub(Duration::from_secs(1))).await;
+    assert_eq!(log.lines(), [""; 0]);
+    pass(&store, Duration::from_secs(1)).await;
+    let lines = log.lines();
+    let [line] = lines.as_slice() else {
+        panic!("{lines:#?}");
+    };
+    for part in [
+        "WARN actors::trust::told: trust source still away state=\"Outage\" lasts=\"10 min 1 s\" since=2023-11-14T22:13:20.000Z",
+        "socket=/run/spire/agent.sock",
+        "error=\"connection refused: nobody listens on SPIRE's socket\" remedy=\"start the SPIRE agent\"",
+        "requests=\"cache: verified by the bundles of 10 min 1 s ago, for another 4 min 59 s, until cache-ttl (900 s) is over",
+    ] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    pass(&store, Duration::from_secs(4 * 60 + 59)).await;
+    assert_eq!(log.lines(), [""; 0]);
+    pass(&store, Duration::from_secs(1)).await;
+    let over = log.lines().join("\n");
+    let refused = "TRUST_UNAVAILABLE: there are no bundles younger than cache-ttl (900 s)";
+    assert!(
+        over.contains("still away") && over.contains(refused),
+        "{over}"
+    );
+    pass(&store, repeat * 3).await;
+    assert_eq!(log.lines().len(), 3);
+    deliver(&store);
+    assert!(log.lines().concat().contains("to=\"Live\""));
+    pass(&store, repeat * 3).await;
+    assert_eq!(log.lines(), [""; 0]);
+}

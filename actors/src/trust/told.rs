@@ -1,0 +1,105 @@
+//! What the trust source's log lines say: where, why, what to do, and what requests meet.
+
+use verdict::availability::{Phase, Transition};
+use verdict::policy::Failure;
+use verdict::time::Now;
+use verdict::trust::UpdateReport;
+
+use super::absence::Absence;
+use super::{TrustStore, meets};
+use crate::audit::rfc3339;
+use crate::remedy::registration;
+
+impl TrustStore {
+    pub(super) fn log_transition(
+        &self,
+        changed: Transition,
+        cause: &str,
+        absence: &Absence,
+        now: Now,
+    ) {
+        let (from, to) = (changed.from.as_str(), changed.to.as_str());
+        let socket = self.advice.socket.display();
+        let (error, remedy) = words(absence);
+        let requests = self.requests(now);
+        match changed.to {
+            Phase::Live => {
+                // A start is no absence.
+                let away = absence
+                    .lasts(now)
+                    .filter(|_| changed.from != Phase::Starting);
+                tracing::info!(from, to, cause, away, %socket, requests, "trust source availability changed");
+            }
+            Phase::Starting | Phase::Interrupted | Phase::Outage => {
+                tracing::warn!(from, to, cause, %socket, error, remedy, requests, "trust source availability changed");
+            }
+            Phase::Withdrawn => {
+                tracing::error!(
+                    from,
+                    to,
+                    cause,
+                    %socket,
+                    error,
+                    requests,
+                    "trust source availability changed: SPIRE refuses this agent, every request with a credential is refused"
+                );
+                let registration = registration(self.advice.uid);
+                tracing::error!("register it: {registration}");
+            }
+        }
+    }
+
+    /// Says again that SPIRE is away, when that is due.
+    pub(super) fn remind(&self, absence: &mut Absence, now: Now) {
+        let Some(away) = absence.due(now) else { return };
+        let state = self.load().state().phase().as_str();
+        let (lasts, since) = (away.lasts(now), rfc3339(away.since_ms()));
+        let socket = self.advice.socket.display();
+        let (error, remedy) = words(absence);
+        let requests = self.requests(now);
+        tracing::warn!(state, lasts, %since, %socket, error, remedy, requests, "trust source still away");
+        absence.said(self.change_in_ms(now), now);
+    }
+
+    fn requests(&self, now: Now) -> String {
+        meets::requests(&self.load(), &self.failures(), now)
+    }
+
+    pub(super) fn change_in_ms(&self, now: Now) -> Option<u64> {
+        meets::change_in_ms(&self.load(), &self.failures(), now)
+    }
+
+    fn failures(&self) -> Vec<Failure> {
+        let in_force = self.in_force.get();
+        in_force.map(|in_force| in_force()).unwrap_or_default()
+    }
+}
+
+/// What happened last, and what to do about it, as far as it is known.
+fn words(absence: &Absence) -> (Option<&str>, Option<&str>) {
+    let why = absence.why();
+    let remedy = why.map(|why| why.remedy.as_str());
+    let error = why.map(|why| why.error.as_str());
+    (error, remedy.filter(|remedy| !remedy.is_empty()))
+}
+
+/// What an update changed, and what of it cannot be read.
+pub(super) fn update(report: &UpdateReport) {
+    let domains = |list: &[verdict::id::TrustDomain]| {
+        list.iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    if !(report.added.is_empty() && report.changed.is_empty() && report.removed.is_empty()) {
+        tracing::info!(
+            added = domains(&report.added),
+            changed = domains(&report.changed),
+            removed = domains(&report.removed),
+            "trust bundles updated"
+        );
+    }
+    for unreadable in &report.unreadable {
+        tracing::warn!(%unreadable, "bundle cannot be read, the domain keeps its last one for cache-ttl");
+    }
+}
