@@ -63,7 +63,12 @@ async fn the_first_verified_decision_comes_soon_and_memory_stays_small() {
     }
     let rss = agent.rss_kib();
     eprintln!("VmRSS after 1000 requests: {rss} KiB");
-    let promised = if cfg!(debug_assertions) { 64 } else { 20 };
+    // The promise is the released build's, which the gate names; debug code is larger.
+    let promised = if common::other_binary().is_some() {
+        20
+    } else {
+        64
+    };
     assert!(rss <= promised * 1024, "{rss} KiB");
     agent.stop().await;
 }

@@ -52,6 +52,15 @@ pub struct Site {
     pub world: World,
 }
 
+/// Another build of the agent to put to these tests: the gate holds the released one to its size.
+pub fn other_binary() -> Option<std::ffi::OsString> {
+    std::env::var_os("AGENT_BIN")
+}
+
+fn binary() -> std::ffi::OsString {
+    other_binary().unwrap_or_else(|| env!("CARGO_BIN_EXE_sentinel-spiffe-agent").into())
+}
+
 impl Site {
     /// A SPIRE that serves `example.org` and the federated `partner.test`.
     pub fn new() -> Self {
@@ -70,7 +79,7 @@ impl Site {
 
     /// The program with nothing of our environment, on this site's sockets.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+        let mut command = Command::new(binary());
         command.env_clear();
         // Many agents run at once, and the default address is one.
         command.env("AGENT_ADMIN_ADDRESS", "none");
