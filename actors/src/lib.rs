@@ -20,6 +20,9 @@ pub mod judge;
 pub mod memory;
 pub mod metrics;
 pub mod observe;
+#[cfg(test)]
+mod overheard;
+pub mod parts;
 pub mod policies;
 mod remedy;
 pub mod supervision;

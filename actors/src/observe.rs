@@ -15,7 +15,9 @@ use verdict::trust::{UpdateError, UpdateReport};
 
 use crate::audit::{Grounds, Request};
 use crate::configured::Pushed;
+use crate::parts;
 use crate::supervision::{ChildStatus, RestartWatcher};
+use crate::words::span;
 
 /// Whoever watches. It is called on the way of a request, and under the locks of what changes: it
 /// must not wait, and not be slow.
@@ -174,7 +176,18 @@ impl RestartWatcher for Restarts {
         let now = Instant::now();
         let since = now.checked_sub(after).unwrap_or(now);
         let what = Happening::Restarted(status);
-        // The failure was logged when it happened.
-        self.0.happened(&Happened { what, since }, &mut || {});
+        let (path, restarts) = (&status.path, status.restarts);
+        let (part, down) = (self.plain(path), span(millis(after)));
+        self.0.happened(&Happened { what, since }, &mut || {
+            tracing::info!(%path, part, restarts, down, "actor runs again");
+        });
     }
+
+    fn plain<'a>(&self, path: &'a str) -> &'a str {
+        parts::plain(path)
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

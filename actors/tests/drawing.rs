@@ -115,3 +115,11 @@ async fn a_plaintext_door_has_no_identity_to_follow() {
     });
     assert_eq!(tree.await, drawn(&["identity"]));
 }
+
+#[test]
+fn every_part_has_a_plain_name() {
+    for (name, _) in drawing() {
+        let name = name.trim_start_matches(['|', '-', '`', ' ']);
+        assert_ne!(actors::parts::plain(name), name);
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::words::span;
+
 /// The longest first wait, in ms: a dead actor is promised back within 1 s, start included.
 pub const FIRST_BACKOFF_MS_MAX: u64 = 50;
 
@@ -143,6 +145,15 @@ impl RestartBudget {
     #[must_use]
     pub fn restart(&self) -> Restart {
         self.restart
+    }
+
+    /// What is left of it after the latest failure, in words.
+    #[must_use]
+    pub fn left(&self) -> String {
+        let Restart { max, within_ms, .. } = self.restart;
+        let used = u32::try_from(self.failures_ms.len()).unwrap_or(u32::MAX);
+        let left = max.saturating_sub(used);
+        format!("{left} of {max} restarts within {} left", span(within_ms))
     }
 
     /// Takes note of a failure at `now_ms` (any clock that does not jump) and says what follows.

@@ -314,9 +314,13 @@ impl State {
             let path = self.tree.path(slot.place);
             match step {
                 Step::Ask | Step::Wait => {}
-                Step::Kill => tracing::error!(%path, %cause, "actor wedged, killing it"),
+                Step::Kill => {
+                    let part = self.tree.plain(&path);
+                    tracing::error!(%path, part, %cause, "actor wedged, killing it");
+                }
                 Step::LeaveBehind => {
-                    tracing::error!(%path, "killed actor does not end, its thread is blocked: it is left behind");
+                    let part = self.tree.plain(&path);
+                    tracing::error!(%path, part, "killed actor does not end, its thread is blocked: it is left behind");
                     self.on_failure(myself, at, cause)?;
                 }
             }
@@ -344,7 +348,11 @@ impl State {
         match slot.budget.on_failure(self.tree.now_ms()) {
             Ruling::RestartAfter(wait_ms) => {
                 let path = self.tree.path(slot.place);
-                tracing::warn!(%path, %cause, wait_ms, "actor down, restarting it");
+                let part = self.tree.plain(&path);
+                let budget = slot.budget.left();
+                // This one is counted once it is told.
+                let failures = self.tree.failures(slot.place).saturating_add(1);
+                tracing::warn!(%path, part, %cause, failures, budget, wait_ms, "actor down, restarting it");
                 self.tree.failed(slot.place, cause, ChildState::Restarting);
                 slot.phase = Phase::Waiting(later(myself, wait_ms, Message::Restart { slot: at }));
                 Ok(())
@@ -369,7 +377,8 @@ impl State {
             within_ms: restart.within_ms(),
             cause: cause.clone(),
         };
-        tracing::error!(path = %escalation.child, %escalation, "actor given up, its supervisor fails");
+        let part = self.tree.plain(&escalation.child);
+        tracing::error!(path = %escalation.child, part, %escalation, "actor given up, its supervisor fails");
         self.tree.failed(slot.place, cause, ChildState::GivenUp);
         match &self.on_give_up {
             OnGiveUp::Fail => Err(escalation.into()),

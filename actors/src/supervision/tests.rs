@@ -16,6 +16,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::*;
+use crate::observe::{Restarts, unobserved};
+use crate::overheard::Overheard;
 
 mod wedged;
 
@@ -169,6 +171,45 @@ async fn only_the_failed_child_is_restarted() {
     assert!(answers(&right).await);
     assert_eq!(root.tree().status("root/right").unwrap().restarts, 0);
     assert_eq!(*log.lock().unwrap(), ["+left", "+right", "+left"]);
+}
+
+/// Who reads the log learns which part it was, how often, and how near the end is.
+#[tokio::test(start_paused = true)]
+async fn a_restart_is_told_in_plain_words() {
+    let (log, _guard) = Overheard::listen();
+    let address = Address::new();
+    let spec = SupervisorSpec::new("root").child(puppet("bundles", &address, &Log::default()));
+    let watcher = Arc::new(Restarts(unobserved()));
+    let farewell = Farewell::at_once(SECOND);
+    let root = Root::start_watched(spec, farewell, Some(watcher))
+        .await
+        .unwrap();
+    for (restarts, left) in [(1, 2), (2, 1), (3, 0)] {
+        address.send(Order::Err).unwrap();
+        back(root.tree(), "root/bundles", restarts).await;
+        let lines = log.lines();
+        let down = lines
+            .iter()
+            .find(|line| line.contains("actor down, restarting it path=root/bundles"));
+        let down = down.unwrap_or_else(|| panic!("{lines:#?}"));
+        let part = "part=\"the watcher of SPIRE's bundles\"";
+        let told = format!(
+            "{part} cause=failed: the strings are tangled failures={restarts} \
+             budget=\"{left} of 3 restarts within 10 s left\" wait_ms="
+        );
+        assert!(down.contains(&told), "{down}");
+        let again =
+            format!("actor runs again path=root/bundles {part} restarts={restarts} down=\"");
+        assert!(
+            lines.iter().any(|line| line.contains(&again)),
+            "{again} in {lines:#?}"
+        );
+    }
+    address.send(Order::Err).unwrap();
+    root.ended().await;
+    let lines = log.lines().join("\n");
+    let given_up = "actor given up, its supervisor fails path=root/bundles part=\"the watcher";
+    assert!(lines.contains(given_up), "{lines}");
 }
 
 #[tokio::test(start_paused = true)]

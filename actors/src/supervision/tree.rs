@@ -77,6 +77,11 @@ pub struct Tree {
 pub trait RestartWatcher: Send + Sync {
     /// The child at this place runs again, so long after it failed.
     fn restarted(&self, status: &ChildStatus, after: Duration);
+
+    /// What the log calls the place of this path, in plain words.
+    fn plain<'a>(&self, path: &'a str) -> &'a str {
+        path
+    }
 }
 
 impl Tree {
@@ -207,6 +212,18 @@ impl Tree {
         let inner = self.lock();
         let row = inner.rows.get(place.0);
         row.map_or_else(|| Arc::from(""), |row| Arc::clone(&row.status.path))
+    }
+
+    /// What the log calls the place of this path.
+    pub(super) fn plain<'a>(&self, path: &'a str) -> &'a str {
+        let watcher = self.watcher.as_ref();
+        watcher.map_or(path, |watcher| watcher.plain(path))
+    }
+
+    /// How often the child at this place has failed since the tree was started.
+    pub(super) fn failures(&self, place: Place) -> u64 {
+        let inner = self.lock();
+        inner.rows.get(place.0).map_or(0, |row| row.status.failures)
     }
 
     pub(super) fn child(&self, parent: Place, name: &str) -> Option<Place> {

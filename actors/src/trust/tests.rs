@@ -5,20 +5,18 @@
     reason = "a test may panic"
 )]
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chaos::ca::{Authority, AuthorityOptions};
 use tokio::time::advance;
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
 use verdict::availability::{Found, State};
 use verdict::policy::{Failure, Mode};
 
 use super::absence::REMIND_EVERY_MS;
 use super::*;
 use crate::clock::TestClock;
+use crate::overheard::Overheard;
 
 const SHORT: Timing = Timing {
     unavailable_after_ms: 1_000,
@@ -63,48 +61,6 @@ fn store(found: Found) -> TrustStore {
         socket: PathBuf::from(SOCKET),
     };
     TrustStore::new(world, clock, Arc::default(), advice)
-}
-
-/// What is logged on this thread while it lives.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn listen() -> (Self, DefaultGuard) {
-        let log = Self::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(log.clone())
-            .with_ansi(false)
-            .without_time()
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    /// The lines since the last time.
-    fn lines(&self) -> Vec<String> {
-        let text = std::mem::take(&mut *self.0.lock().unwrap());
-        let text = String::from_utf8(text).unwrap();
-        text.lines().map(str::to_owned).collect()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
 }
 
 fn under(mode: Mode, cache_ttl_s: u64) -> Failure {
@@ -172,7 +128,7 @@ async fn a_change_says_where_why_and_what_requests_meet() {
             "fail_open: verified by the bundles of 1 s ago, for another 9 s".to_owned(),
         ),
     ] {
-        let (log, _guard) = Log::listen();
+        let (log, _guard) = Overheard::listen();
         let store = live(under(mode, 10));
         log.lines();
         store.lost_for(Loss::Transport, refused_connection());
@@ -210,7 +166,7 @@ async fn a_change_says_where_why_and_what_requests_meet() {
 /// SPIRE's own "no", and a call that it does not accept: a mode is about absence only.
 #[tokio::test(start_paused = true)]
 async fn what_no_mode_excuses_is_said_so() {
-    let (log, _guard) = Log::listen();
+    let (log, _guard) = Overheard::listen();
     let store = live(under(Mode::FailOpen, 10));
     store.lost(Loss::OurFault);
     pass(&store, Duration::from_secs(1)).await;
@@ -236,7 +192,7 @@ async fn what_no_mode_excuses_is_said_so() {
 
 #[tokio::test(start_paused = true)]
 async fn policies_are_told_apart_and_none_is_told() {
-    let (log, _guard) = Log::listen();
+    let (log, _guard) = Overheard::listen();
     let store = store(Found::Nothing);
     let modes = Mode::ALL.map(|mode| under(mode, 3_600));
     let mut many = modes.to_vec();
@@ -282,7 +238,7 @@ async fn policies_are_told_apart_and_none_is_told() {
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_repeated_until_it_is_over() {
     let repeat = Duration::from_millis(REMIND_EVERY_MS);
-    let (log, _guard) = Log::listen();
+    let (log, _guard) = Overheard::listen();
     let store = live(under(Mode::Cache, 15 * 60));
     store.lost_for(Loss::Transport, refused_connection());
     pass(&store, Duration::from_secs(1)).await;
