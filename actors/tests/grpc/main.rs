@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod health;
 mod stage;
 
 use std::collections::HashSet;

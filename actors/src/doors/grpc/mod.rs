@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `connection` | TLS and HTTP/2 of one connection, to its end |
 //! | `service` | the calls |
+//! | `health` | whether traffic may come, asked once or watched |
 //! | `stream` | `ProcessStream`: one proxy's conversation |
 //! | `meter` | memory for large messages |
 //! | `dialect` | how questions read and replies are written here |
@@ -13,6 +14,7 @@
 
 mod connection;
 mod dialect;
+mod health;
 pub mod identity;
 mod meter;
 mod service;

@@ -16,13 +16,18 @@ use tokio_stream::Empty;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
+use tonic_health::pb::health_server::HealthServer;
 
 use super::MESSAGE_MAX_BYTES;
 use super::dialect::{V1, V2};
+use super::health::Serving;
 use super::stream::{self, Replies};
 use crate::doors::budget::Owner;
 use crate::doors::conversation::{Asking, Conversation, Dialect, Pushes, Question};
 use crate::doors::{CAPABILITIES, Doors};
+
+/// A health check names a service, and that is all, bytes.
+const HEALTH_MESSAGE_MAX_BYTES: usize = 1_024;
 
 /// Who is at the other end of a connection.
 #[derive(Clone)]
@@ -63,8 +68,10 @@ pub(super) fn routes(caller: &Caller) -> Routes {
     let sentinel = Sentinel(caller.clone());
     let zentinel = Zentinel(caller.clone());
     let v1 = Version1(caller.clone());
+    let health = Serving(caller.clone());
     Routes::new(AgentServiceV2Server::new(sentinel).max_decoding_message_size(MESSAGE_MAX_BYTES))
         .add_service(ZentinelServer::new(zentinel).max_decoding_message_size(MESSAGE_MAX_BYTES))
+        .add_service(HealthServer::new(health).max_decoding_message_size(HEALTH_MESSAGE_MAX_BYTES))
         .add_service(AgentProcessorServer::new(v1).max_decoding_message_size(MESSAGE_MAX_BYTES))
 }
 
