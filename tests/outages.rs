@@ -505,3 +505,32 @@ async fn complains(site: &Site, command: std::process::Command, error: &str, rem
     agent.said(0, remedy).await;
     agent.stop().await;
 }
+
+/// The gRPC door's own SVID is asked for as the bundles are, and what is in the way is said alike.
+#[tokio::test]
+async fn a_door_without_its_own_svid_says_why_and_what_to_do() {
+    let site = Site::new();
+    site.world.spire().withdraw();
+    let mut command = site.configured(&policy(FAIL_CLOSED, 200, 3600));
+    // Free a moment ago; beyond loopback, where the door has mutual TLS.
+    let free = std::net::TcpListener::bind("0.0.0.0:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    command.args(["--grpc-address", &free.to_string()]);
+    command.args(["--trusted-proxy", "spiffe://example.org/proxy"]);
+    let agent = site.serve(command).await;
+    agent.said(0, "SPIRE gives this agent no X.509-SVID").await;
+    let log = agent.log();
+    let line = log.lines().find(|line| line.contains("no X.509-SVID"));
+    let line = line.unwrap();
+    assert!(
+        line.contains("there is no registration entry that fits"),
+        "{line}"
+    );
+    assert!(
+        line.contains("register it: spire-server entry create"),
+        "{line}"
+    );
+    agent.stop().await;
+}

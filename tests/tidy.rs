@@ -1,5 +1,5 @@
 //! What a reader may expect of every file: lines and functions of a size that fits a head, no debt
-//! without an owner, no trace of the machine it was written on.
+//! without an owner, no trace of the machine it was written on, no type in a log line.
 //!
 //! Exceptions stand in [`LONG_FILES`], [`LONG_FUNCTIONS`] and [`LARGE_CRATES`], each with its reason
 //! and its own ceiling. One that is no longer needed fails, so the tables only shrink.
@@ -147,6 +147,32 @@ fn no_machine_is_named() {
         }
     }
     none(&found, "places of one machine are named");
+}
+
+/// Whoever is on call has not read our types: what is logged has words of its own.
+#[test]
+fn no_log_line_shows_a_type() {
+    let macros = ["trace!(", "debug!(", "info!(", "warn!(", "error!("];
+    let mut shown = Vec::new();
+    for (_, folder) in CRATES {
+        for file in rust_files(folder) {
+            let text = blanked(&file.text, Blank::LiteralsAndComments);
+            for said in text.split("tracing::").skip(1) {
+                let Some(fields) = macros.iter().find_map(|name| said.strip_prefix(name)) else {
+                    continue;
+                };
+                let fields = fields.split(';').next().unwrap_or_default();
+                // A field's form stands where the field or its value begins.
+                let begins = |before: &str| before.trim_end().ends_with([',', '=', '(']);
+                let forms = fields.match_indices('?').map(|(at, _)| &fields[..at]);
+                let mut forms = forms.filter(|before| before.is_empty() || begins(before));
+                if forms.next().is_some() {
+                    shown.push(format!("{}: {}", file.name, fields.trim()));
+                }
+            }
+        }
+    }
+    none(&shown, "log lines show a type's Debug form: use its words");
 }
 
 #[test]

@@ -153,7 +153,8 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore, TargetError> {
             let found = rustls_native_certs::load_native_certs();
             let (added, _) = store.add_parsable_certificates(found.certs);
             if added == 0 {
-                return Err(TargetError::NoAuthorities(format!("{:?}", found.errors)));
+                let errors: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+                return Err(TargetError::NoAuthorities(errors.join("; ")));
             }
         }
     }
