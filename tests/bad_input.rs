@@ -665,6 +665,7 @@ async fn thousands_of_connections_are_served_or_wait() {
 #[tokio::test]
 async fn beyond_the_limit_connections_wait_their_turn() {
     let scene = Scene::new(&Scene::limits("connections 4")).await;
+    let full = "every place of this door is taken";
     // One is the bystander's.
     let mut served = Vec::new();
     for _ in 0..3 {
@@ -677,10 +678,18 @@ async fn beyond_the_limit_connections_wait_their_turn() {
         .with_timeout(Duration::from_millis(300));
     waiting.handshake(Hello::default()).await.unwrap_err();
     let waiting = waiting.with_timeout(common::PATIENCE);
+    scene.agent.said(0, full).await;
     drop(served.pop());
     // What it asked was kept for it.
     waiting.ping().await.unwrap();
     scene.still_answers(&waiting).await;
+    // Told once, with what is needed: one comes as another goes.
+    let log = scene.agent.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains(full)).collect();
+    let says = |what| told.iter().all(|line| line.contains(what));
+    assert!(told.len() == 1, "{told:?}");
+    assert!(says("door=\"sentinel\" connections=4"), "{told:?}");
+    assert!(says("agent.limits.connections"), "{told:?}");
     scene.end().await;
 }
 

@@ -28,7 +28,6 @@ use std::time::Duration;
 
 use config::{Bound, GrpcDoor, Settings, Sink as ConfigSink, TrustedProxy};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
 use verdict::availability::{Found, State};
 use verdict::trust::{Snapshot, World};
 
@@ -44,7 +43,7 @@ use crate::doors::budget::FrameBudget;
 use crate::doors::grpc::identity::{IdentityActor, IdentityArgs, OwnIdentity};
 use crate::doors::peer::TrustedPeer;
 use crate::doors::socket::{self, SocketError, SocketFile};
-use crate::doors::{Bounds, Doors, Entrance, ListenerActor, ListenerArgs};
+use crate::doors::{Bounds, Doors, Entrance, ListenerActor, ListenerArgs, Places};
 use crate::health::{HealthActor, HealthArgs, HealthBoard};
 use crate::judge::Judge;
 use crate::memory::{self, Memory};
@@ -473,11 +472,13 @@ impl Owned {
 
     fn listener(&self, name: &'static str, entrance: Entrance) -> ChildSpec {
         // Each door has its own places: who fills one does not close the other.
-        let permits = Arc::new(Semaphore::new(self.doors.bounds.connections));
+        let connections = self.doors.bounds.connections;
+        let metrics = Arc::clone(&self.doors.metrics);
+        let places = Arc::new(Places::new(name, connections, metrics));
         let args = ListenerArgs {
             entrance,
             doors: Arc::clone(&self.doors),
-            permits,
+            places,
             connections: None,
         };
         ChildSpec::actor(name, Restart::STANDARD, &Address::new(), move |start| {

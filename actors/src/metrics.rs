@@ -53,6 +53,8 @@ pub struct Metrics {
     pub untrusted_proxy: AtomicU64,
     /// Connections accepted.
     pub connections: AtomicU64,
+    /// Times that a door had no place left for whoever connects next.
+    pub doors_full: AtomicU64,
     /// Frames, handshakes or events that could not be read.
     pub malformed_messages: AtomicU64,
     /// Panics contained to the request that caused them.

@@ -28,8 +28,8 @@ pub struct ConnectionArgs {
     pub(super) peer: String,
     /// Counts it among the open ones, which a drain waits for.
     pub(super) open: TaskTrackerToken,
-    /// The connection's place among the permitted ones.
-    pub(super) permit: OwnedSemaphorePermit,
+    /// Its place at the door.
+    pub(super) place: OwnedSemaphorePermit,
 }
 
 /// The task ended.
@@ -46,7 +46,7 @@ impl Actor for ConnectionActor {
         args: ConnectionArgs,
     ) -> Result<Self::State, ActorProcessingErr> {
         Ok(AbortOnDropHandle::new(tokio::spawn(async move {
-            let _permit = args.permit;
+            let _place = args.place;
             let _open = args.open;
             let peer = args.peer;
             let served = tokio::spawn(args.served);
@@ -128,7 +128,7 @@ mod tests {
             served,
             peer: "test".to_owned(),
             open: open.token(),
-            permit: Arc::clone(permits).try_acquire_owned().unwrap(),
+            place: Arc::clone(permits).try_acquire_owned().unwrap(),
         }
     }
 

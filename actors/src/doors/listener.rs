@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{ConnectionActor, ConnectionArgs, Doors, Entrance};
+use super::{ConnectionActor, ConnectionArgs, Doors, Entrance, Places};
 use crate::metrics::count;
 use crate::supervision::{Ping, Pings, Temporaries, attentive};
 
@@ -21,8 +20,8 @@ pub struct ListenerArgs {
     pub entrance: Entrance,
     /// What doors share.
     pub doors: Arc<Doors>,
-    /// One permit per connection, owned above.
-    pub permits: Arc<Semaphore>,
+    /// One place for each connection, owned above.
+    pub places: Arc<Places>,
     /// Starts the actor of a connection; absent only if the tree names no such temporaries.
     pub connections: Option<Temporaries>,
 }
@@ -89,26 +88,25 @@ impl Actor for ListenerActor {
     }
 }
 
-/// Accepts until draining. A permit first: who finds none free waits in the socket's own queue.
+/// Accepts until draining. A place first: who finds none free waits in the socket's own queue.
 async fn accept(args: ListenerArgs) {
     loop {
         let accepted = async {
-            // The semaphore is never closed.
-            let permit = Arc::clone(&args.permits).acquire_owned().await;
-            (permit, args.entrance.accept(&args.doors).await)
+            let place = args.places.take().await;
+            (place, args.entrance.accept(&args.doors).await)
         };
-        let (permit, arrival) = tokio::select! {
+        let (place, arrival) = tokio::select! {
             accepted = accepted => accepted,
             () = args.doors.health.draining() => return,
         };
-        match (permit, arrival) {
-            (Ok(permit), Ok(Ok(guest))) => {
+        match (place, arrival) {
+            (Some(place), Ok(Ok(guest))) => {
                 count(&args.doors.metrics.connections);
                 let connection = ConnectionArgs {
                     served: guest.served,
                     peer: guest.peer,
                     open: args.doors.open.token(),
-                    permit,
+                    place,
                 };
                 if let Some(connections) = &args.connections
                     && let Err(error) = connections.spawn(ConnectionActor, connection).await
@@ -116,7 +114,7 @@ async fn accept(args: ListenerArgs) {
                     tracing::error!(%error, "a connection's actor could not be started");
                 }
             }
-            (Ok(_), Ok(Err(error))) => {
+            (Some(_), Ok(Err(error))) => {
                 count(&args.doors.metrics.untrusted_proxy);
                 tracing::warn!(%error, "UNTRUSTED_PROXY: connection closed before its request was read");
             }
@@ -124,7 +122,7 @@ async fn accept(args: ListenerArgs) {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
             }
-            (Err(_), Ok(_)) => return,
+            (None, Ok(_)) => return,
         }
     }
 }

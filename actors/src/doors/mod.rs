@@ -11,6 +11,7 @@ pub mod grpc;
 mod ledger;
 mod listener;
 pub mod peer;
+mod places;
 mod reader;
 mod reports;
 mod session;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 pub use self::actor::{ConnectionActor, ConnectionArgs};
 pub use self::entrance::Entrance;
 pub use self::listener::{ListenerActor, ListenerArgs};
+pub use self::places::Places;
 
 use crate::admin::denials::Denials;
 use crate::audit::AuditQueue;

@@ -155,6 +155,11 @@ fn connections(of: Register<'_>) {
         },
     );
     of.counter(
+        "spiffe_agent.doors.full",
+        "Times that a door had no place left: whoever connects next waits unheard",
+        |sources, take| with_doors(sources, |doors| take(now(&doors.metrics.doors_full), &[])),
+    );
+    of.counter(
         "spiffe_agent.messages.malformed",
         "Frames, handshakes and events that could not be read",
         |sources, take| {
