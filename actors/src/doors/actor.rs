@@ -7,11 +7,10 @@ use std::error::Error;
 use std::pin::Pin;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// A connection served to its end; an error says why we closed it.
+/// A connection served to its end, which holds its place; an error says why we closed it.
 pub(super) type Served = Pin<Box<dyn Future<Output = Result<(), ClosedBecause>> + Send>>;
 
 /// Why a connection was closed by us.
@@ -28,8 +27,6 @@ pub struct ConnectionArgs {
     pub(super) peer: String,
     /// Counts it among the open ones, which a drain waits for.
     pub(super) open: TaskTrackerToken,
-    /// Its place at the door.
-    pub(super) place: OwnedSemaphorePermit,
 }
 
 /// The task ended.
@@ -46,7 +43,6 @@ impl Actor for ConnectionActor {
         args: ConnectionArgs,
     ) -> Result<Self::State, ActorProcessingErr> {
         Ok(AbortOnDropHandle::new(tokio::spawn(async move {
-            let _place = args.place;
             let _open = args.open;
             let peer = args.peer;
             let served = tokio::spawn(args.served);
@@ -124,11 +120,14 @@ mod tests {
     }
 
     fn args(served: Served, permits: &Arc<Semaphore>, open: &TaskTracker) -> ConnectionArgs {
+        let place = Arc::clone(permits).try_acquire_owned().unwrap();
         ConnectionArgs {
-            served,
+            served: Box::pin(async move {
+                let _place = place;
+                served.await
+            }),
             peer: "test".to_owned(),
             open: open.token(),
-            place: Arc::clone(permits).try_acquire_owned().unwrap(),
         }
     }
 

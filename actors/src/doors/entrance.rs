@@ -8,7 +8,7 @@ use tokio::net::UnixListener;
 use super::actor::{ClosedBecause, Served};
 use super::grpc::GrpcEntrance;
 use super::peer::{TrustedPeer, UntrustedProxy, admit};
-use super::{Doors, connection};
+use super::{Doors, Places, connection};
 
 /// A listening socket, owned above its actor.
 #[derive(Clone)]
@@ -31,18 +31,22 @@ pub(super) struct Guest {
 }
 
 impl Entrance {
-    /// The next connection, or why it is none.
+    /// The next connection, or why it is none. A place first: who finds none free waits in the
+    /// socket's own queue.
     pub(super) async fn accept(
         &self,
         doors: &Arc<Doors>,
+        places: &Arc<Places>,
     ) -> io::Result<Result<Guest, UntrustedProxy>> {
         match self {
             Self::Unix { listener, trusted } => {
+                let place = places.take().await;
                 let (stream, _) = listener.accept().await?;
                 let doors = Arc::clone(doors);
                 Ok(admit(&stream, trusted).map(|peer| {
                     let name = peer.to_string();
                     let served = async move {
+                        let _place = place;
                         let served = connection::serve(stream, doors, peer).await;
                         served.map_err(ClosedBecause::from)
                     };
@@ -52,7 +56,7 @@ impl Entrance {
                     }
                 }))
             }
-            Self::Grpc(entrance) => entrance.accept(doors).await.map(Ok),
+            Self::Grpc(entrance) => entrance.accept(doors, places).await.map(Ok),
         }
     }
 }

@@ -88,25 +88,20 @@ impl Actor for ListenerActor {
     }
 }
 
-/// Accepts until draining. A place first: who finds none free waits in the socket's own queue.
+/// Accepts until draining.
 async fn accept(args: ListenerArgs) {
     loop {
-        let accepted = async {
-            let place = args.places.take().await;
-            (place, args.entrance.accept(&args.doors).await)
-        };
-        let (place, arrival) = tokio::select! {
-            accepted = accepted => accepted,
+        let arrival = tokio::select! {
+            arrival = args.entrance.accept(&args.doors, &args.places) => arrival,
             () = args.doors.health.draining() => return,
         };
-        match (place, arrival) {
-            (Some(place), Ok(Ok(guest))) => {
+        match arrival {
+            Ok(Ok(guest)) => {
                 count(&args.doors.metrics.connections);
                 let connection = ConnectionArgs {
                     served: guest.served,
                     peer: guest.peer,
                     open: args.doors.open.token(),
-                    place,
                 };
                 if let Some(connections) = &args.connections
                     && let Err(error) = connections.spawn(ConnectionActor, connection).await
@@ -114,15 +109,14 @@ async fn accept(args: ListenerArgs) {
                     tracing::error!(%error, "a connection's actor could not be started");
                 }
             }
-            (Some(_), Ok(Err(error))) => {
+            Ok(Err(error)) => {
                 count(&args.doors.metrics.untrusted_proxy);
                 tracing::warn!(%error, "UNTRUSTED_PROXY: connection closed before its request was read");
             }
-            (_, Err(error)) => {
+            Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
             }
-            (None, Ok(_)) => return,
         }
     }
 }

@@ -25,6 +25,8 @@ use proto::sentinel::grpc::v2::header_op::Operation;
 use proto::sentinel::grpc::v2::proxy_to_agent::Message as Ask;
 use proto::sentinel::grpc::{v1, v2};
 use stage::{FRONTEND, PROXY, Stage, Talk, ask, configure, handshake, headers, other, ping};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 use tonic::Code;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -476,6 +478,47 @@ async fn two_doors_share_few_places() {
     let stage = Stage::with("limits { connections 1 }", None).await;
     drop(stage.talk().await);
     drop(stage.talk().await);
+}
+
+/// Connects so many times, says nothing, and waits until the first is closed for the others' sake.
+async fn crowd(stage: &Stage, strangers: usize) -> Vec<TcpStream> {
+    let mut silent = Vec::new();
+    for _ in 0..strangers {
+        silent.push(soon(TcpStream::connect(stage.address)).await.unwrap());
+    }
+    // In order or broken off: in either case it has come to its end.
+    let _ended = soon(silent[0].read_to_end(&mut Vec::new())).await;
+    silent
+}
+
+/// One place in all, and strangers may be silent for ten minutes: they take nothing from a proxy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_keep_no_proxy_out() {
+    const LIMITS: &str = "limits { connections 1; handshake-timeout-ms 600000 }";
+    let stage = Stage::with(LIMITS, Some(PROXY)).await;
+    stage.trusted_can_ask().await;
+    let _silent = crowd(&stage, 8).await;
+    assert!(stage.can_ask(stage.tls_channel(Some(PROXY)).await).await);
+    // Nor does one that comes while a proxy has the place.
+    let channel = stage.tls_channel(Some(PROXY)).await.unwrap();
+    let mut talk = Talk::open(channel).await;
+    talk.greet().await;
+    let _more = crowd(&stage, 8).await;
+    talk.say(ping(1)).await;
+    assert_eq!(talk.pong().await, 1);
+}
+
+/// In plaintext whoever made no call is a stranger: the oldest makes room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_connections_leave_places_of_a_plaintext_door() {
+    const LIMITS: &str = "limits { connections 8; handshake-timeout-ms 600000 }";
+    let stage = Stage::with(LIMITS, None).await;
+    let _silent = crowd(&stage, 16).await;
+    let mut talk = stage.talk().await;
+    // It is known: another crowd closes its own.
+    let _more = crowd(&stage, 16).await;
+    talk.say(ping(1)).await;
+    assert_eq!(talk.pong().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -24,9 +24,10 @@ use tower::Service as _;
 use super::Security;
 use super::meter::Metered;
 use super::service::{Caller, routes};
+use super::strangers::Stranger;
 use super::tls::{self, UntrustedCaller};
-use crate::doors::Doors;
 use crate::doors::conversation::Pushes;
+use crate::doors::{Doors, Places};
 use crate::metrics::count;
 
 /// Calls at once on one connection: as many as RFC 9113 (6.5.2) wants at least. Proxies use one,
@@ -76,6 +77,9 @@ pub(super) enum GrpcError {
     /// It was a proxy of ours, and is none any more.
     #[error("UNTRUSTED_PROXY: connection closed, its certificate was judged again: {0}")]
     Doubted(#[source] UntrustedCaller),
+    /// It was the oldest of too many that did not say who they are.
+    #[error("too many connections that stay silent, and this one for longest")]
+    CrowdedOut,
     /// It opened no call.
     #[error("no call within {0} ms (agent protocol, section 8)")]
     NoCall(u64),
@@ -87,34 +91,55 @@ pub(super) enum GrpcError {
     Io(#[from] std::io::Error),
 }
 
+/// A connection that came in.
+pub(super) struct Arrival {
+    pub(super) stream: TcpStream,
+    pub(super) address: SocketAddr,
+    pub(super) stranger: Stranger,
+    /// Where it takes its place once it is known.
+    pub(super) places: Arc<Places>,
+}
+
 /// Serves a connection to its end.
 pub(super) async fn serve(
-    stream: TcpStream,
-    address: SocketAddr,
+    arrival: Arrival,
     security: &Security,
     doors: Arc<Doors>,
-    stranger: Option<OwnedSemaphorePermit>,
 ) -> Result<(), GrpcError> {
+    let Arrival {
+        stream,
+        address,
+        stranger,
+        places,
+    } = arrival;
     // An answer is one small message, and somebody waits for it.
     stream.set_nodelay(true)?;
     match security {
         Security::Plaintext => {
-            drop(stranger);
             let caller = Caller::new(Arc::clone(&doors), address.to_string(), Pushes::Closed);
-            speak(stream, caller, &doors, std::future::pending()).await
+            let never = std::future::pending();
+            speak(stream, caller, &doors, never, Some(stranger)).await
         }
         Security::MutualTls { acceptor, proxies } => {
-            let shaken = shake_hands(stream, acceptor, &doors).await;
+            let shaken = tokio::select! {
+                shaken = shake_hands(stream, acceptor, &doors) => shaken,
+                () = stranger.crowded_out() => Err(GrpcError::CrowdedOut),
+            };
             let stream = shaken.inspect_err(|_| count(&doors.metrics.untrusted_proxy))?;
-            drop(stranger);
             let vouched = tls::caller(stream.get_ref().1, proxies)
                 .inspect_err(|_| count(&doors.metrics.untrusted_proxy))
                 .map_err(GrpcError::Doubted)?;
+            let _place = tokio::select! {
+                place = places.take() => place,
+                () = stranger.crowded_out() => return Err(GrpcError::CrowdedOut),
+                () = doors.health.draining() => return Ok(()),
+            };
+            drop(stranger);
             let peer = vouched.peer();
             let name = format!("{peer} {address}");
             tracing::debug!(peer = name, "proxy authenticated");
             let caller = Caller::new(Arc::clone(&doors), name, Pushes::Taken(peer));
-            speak(stream, caller, &doors, proxies.doubted(vouched)).await
+            speak(stream, caller, &doors, proxies.doubted(vouched), None).await
         }
     }
 }
@@ -132,12 +157,13 @@ async fn shake_hands(
 }
 
 /// HTTP/2, until the peer closes, or we drain and the calls in flight are finished, or the caller is
-/// trusted no more.
+/// trusted no more. A stranger is known by its first call.
 async fn speak<S>(
     stream: S,
     caller: Caller,
     doors: &Doors,
     doubted: impl Future<Output = UntrustedCaller>,
+    stranger: Option<Stranger>,
 ) -> Result<(), GrpcError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -173,8 +199,10 @@ where
             error = doubted.as_mut() => break 'trusted error,
             () = called.notified() => {}
             () = doors.health.draining() => {}
+            () = crowded_out(stranger.as_ref()) => return Err(GrpcError::CrowdedOut),
             () = sleep(Duration::from_millis(within_ms)) => return Err(GrpcError::NoCall(within_ms)),
         }
+        drop(stranger);
         tokio::select! {
             end = http.as_mut() => return Ok(end?),
             error = doubted.as_mut() => break 'trusted error,
@@ -194,6 +222,13 @@ where
     // It is closed for that reason, however it takes its leave.
     let _ = timeout(Duration::from_millis(parting_ms), http).await;
     Err(GrpcError::Doubted(error))
+}
+
+async fn crowded_out(stranger: Option<&Stranger>) {
+    match stranger {
+        Some(stranger) => stranger.crowded_out().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Why a call is not taken.

@@ -9,6 +9,7 @@
 //! | `stream` | `ProcessStream`: one proxy's conversation |
 //! | `meter` | memory for large messages |
 //! | `dialect` | how questions read and replies are written here |
+//! | `strangers` | who is not known yet |
 //! | [`tls`] | who may connect |
 //! | [`identity`] | our own certificate, from SPIRE |
 
@@ -18,6 +19,7 @@ mod health;
 pub mod identity;
 mod meter;
 mod service;
+mod strangers;
 mod stream;
 pub mod tls;
 
@@ -25,20 +27,21 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use self::connection::{Arrival, GrpcError};
+use self::strangers::Strangers;
 use self::tls::TrustedProxies;
-use super::Doors;
 use super::actor::ClosedBecause;
 use super::entrance::Guest;
+use super::{Doors, Places};
 
 /// Largest message taken, bytes: what gRPC libraries take unless told otherwise, so no proxy sends
 /// more (agent protocol, section 8).
 pub const MESSAGE_MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// One connection in so many may be a stranger that has not yet shown its certificate: whoever can
-/// reach the port cannot take the places of trusted proxies.
+/// As many strangers at once as one in so many of the places: with mutual TLS beside them, so that
+/// whoever can reach the port takes none from trusted proxies; in plaintext among them.
 const STRANGERS_SHARE: usize = 4;
 
 /// How the door knows its callers.
@@ -58,30 +61,47 @@ pub enum Security {
 pub struct GrpcEntrance {
     listener: TcpListener,
     security: Security,
-    strangers: Arc<Semaphore>,
+    strangers: Arc<Strangers>,
 }
 
 impl GrpcEntrance {
-    /// A door on this socket, with room for `connections` in all.
+    /// A door on this socket, with room for so many `connections` of proxies.
     #[must_use]
     pub fn new(listener: TcpListener, security: Security, connections: usize) -> Self {
         let strangers = (connections / STRANGERS_SHARE).max(1);
         Self {
             listener,
             security,
-            strangers: Arc::new(Semaphore::new(strangers)),
+            strangers: Arc::new(Strangers::new(strangers)),
         }
     }
 
-    pub(super) async fn accept(self: &Arc<Self>, doors: &Arc<Doors>) -> io::Result<Guest> {
-        // The semaphore is never closed; were it, strangers would not be counted, and no more.
-        let stranger = Arc::clone(&self.strangers).acquire_owned().await.ok();
+    pub(super) async fn accept(
+        self: &Arc<Self>,
+        doors: &Arc<Doors>,
+        places: &Arc<Places>,
+    ) -> io::Result<Guest> {
+        let place = match self.security {
+            // It takes its place when it has shown who it is.
+            Security::MutualTls { .. } => None,
+            Security::Plaintext => places.take().await,
+        };
         let (stream, address) = self.listener.accept().await?;
+        let arrival = Arrival {
+            stream,
+            address,
+            stranger: self.strangers.enter().await,
+            places: Arc::clone(places),
+        };
         let entrance = Arc::clone(self);
         let doors = Arc::clone(doors);
         let served = async move {
-            let served = connection::serve(stream, address, &entrance.security, doors, stranger);
-            served.await.map_err(ClosedBecause::from)
+            let _place = place;
+            match connection::serve(arrival, &entrance.security, doors).await {
+                // Told of once for all of them: they come as fast as a stranger likes.
+                Err(GrpcError::CrowdedOut) => Ok(()),
+                served => served.map_err(ClosedBecause::from),
+            }
         };
         Ok(Guest {
             peer: address.to_string(),
