@@ -41,7 +41,13 @@ const COMMANDS: [&str; 2] = ["cargo run --release -- demo", "cargo test --worksp
 
 /// What is written like a reason and is none: words of Envoy, of the logging library and of terminals.
 /// Those of OpenTelemetry are held against the code beside what reads them.
-const NOT_REASONS: [&str; 4] = ["SANITIZE_SET", "ACCEPT_UNTRUSTED", "RUST_LOG", "NO_COLOR"];
+const NOT_REASONS: [&str; 5] = [
+    "SANITIZE_SET",
+    "ACCEPT_UNTRUSTED",
+    "RUST_LOG",
+    "NO_COLOR",
+    "NOT_SERVING",
+];
 
 /// The blocks of the configuration.
 const BLOCKS: [&str; 8] = [
