@@ -68,9 +68,10 @@ impl Actors {
         self.down.remove(&actor);
     }
 
-    /// It is stuck.
+    /// It is stuck; what held it before holds it still.
     pub fn wedge(&mut self, actor: Actor, until_ms: u64) {
-        self.wedged.insert(actor, until_ms);
+        let until = self.wedged.entry(actor).or_default();
+        *until = until_ms.max(*until);
     }
 
     /// The sink takes nothing.
