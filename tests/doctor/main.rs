@@ -5,22 +5,31 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test may panic"
+    clippy::print_stderr,
+    reason = "a test may panic, and say why it was skipped"
 )]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod hop;
+mod seen;
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use chaos::ca::{Authority, AuthorityOptions, SvidOptions, Window};
+use actors::agent::Agent as AgentInside;
+use actors::clock::{Clock, ToldClock};
+use chaos::ca::{Authority, AuthorityOptions, Defect, SvidOptions, Window};
 use chaos::client::Request;
 use chaos::spire::{SocketFile, WorkloadSvid};
 use chaos::world::bundles_of;
+use config::{Override, Overrides, Settings};
 use serde_json::Value;
+use verdict::availability::Phase;
+use verdict::time::Now;
 
 use common::{FRONTEND, Site, eventually, unix_now};
 
@@ -28,9 +37,14 @@ use common::{FRONTEND, Site, eventually, unix_now};
 const POLICY: &str = "tls { client-cert-format \"xfcc\"; xfcc-element \"only\" }\nallowlist { exact \"spiffe://example.org/frontend\" }\n";
 
 fn doctor(site: &Site, config: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+    asked(&mut command, site, config, arguments)
+}
+
+/// `doctor` by this program, or as this user.
+fn asked(command: &mut Command, site: &Site, config: &str, arguments: &[&str]) -> Output {
     let file = site.path("doctor.kdl");
     std::fs::write(&file, config).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
     // No admin listener but where one is looked at: tests share the default address.
     command.env_clear().env("AGENT_ADMIN_ADDRESS", "none");
     command
@@ -213,6 +227,83 @@ async fn svids_that_are_expired_or_live_too_long() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_svid_that_is_none_and_an_answer_without_bundles() {
+    let site = Site::new();
+    let options = SvidOptions::at(unix_now()).with_defect(Defect::CaTrue);
+    let agent = "spiffe://example.org/agent";
+    let svid = site.world.svid_with(agent, &options).unwrap();
+    let hint = String::new();
+    let spire = site.world.spire();
+    spire.set_svids(vec![WorkloadSvid { svid, hint }]);
+    assert_eq!(found(&site, POLICY, &[]), ["svid-unreadable"]);
+    spire.set_svids(Vec::new());
+    spire.set_bundles(BTreeMap::new());
+    let none = found(&site, POLICY, &[]);
+    assert_eq!(none, ["no-bundles", "domain-not-delivered"]);
+}
+
+/// Root may connect to everything: another user is refused, by the kernel itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_that_this_user_may_not_use() {
+    const NOBODY: u32 = 65_534;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can run the doctor as another user");
+        return;
+    }
+    let site = Site::new();
+    let agent = site.live(POLICY).await;
+    // Where that user reaches it, wherever it was built.
+    let program = site.path("doctor");
+    std::fs::copy(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"), &program).unwrap();
+    chmod(program.parent().unwrap(), 0o711);
+    let as_nobody = || {
+        let mut command = Command::new(&program);
+        command.uid(NOBODY).gid(NOBODY);
+        let mut codes = codes(&asked(&mut command, &site, POLICY, &[]));
+        // Nor may that user be the agent.
+        codes.retain(|code| code != "socket-directory");
+        codes
+    };
+    let spire = site.path("spire.sock");
+    chmod(&spire, 0o666);
+    assert_eq!(as_nobody(), ["agent-socket-forbidden"]);
+    chmod(&spire, 0o600);
+    let both = ["spire-socket-forbidden", "agent-socket-forbidden"];
+    assert_eq!(as_nobody(), both);
+    agent.stop().await;
+}
+
+/// Bundles written by an agent whose clock was an hour ahead, in the boot before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_set_back() {
+    let site = Site::new();
+    let state = site.path("state");
+    std::fs::create_dir(&state).unwrap();
+    chmod(&state, 0o700);
+    let mut overrides = Overrides::default();
+    for (name, path) in [
+        (Override::Socket, site.socket()),
+        (Override::SpireSocket, site.path("spire.sock")),
+        (Override::StateDir, state.clone()),
+    ] {
+        overrides = overrides.with_flag(name, path.display().to_string());
+    }
+    let overrides = overrides.with_flag(Override::AdminAddress, "none".to_owned());
+    let settings = Settings::resolve(None, &overrides).unwrap();
+    let now = i64::try_from(unix_now()).unwrap() * 1_000;
+    let (wall_ms, boot_ms) = (now + 3_600_000, 60_000);
+    let ahead = ToldClock::new(Now { wall_ms, boot_ms }, "the boot before");
+    let agent = AgentInside::start(settings, Clock::Told(ahead))
+        .await
+        .unwrap();
+    let live = async || agent.trust().phase() == Phase::Live;
+    eventually("an agent that is Live", live).await;
+    agent.shutdown().await;
+    let arguments = ["--state-dir", state.to_str().unwrap()];
+    assert_eq!(found(&site, POLICY, &arguments), ["clock-set-back"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn our_own_socket_and_state() {
     let site = Site::new();
     std::fs::write(site.socket(), "no socket").unwrap();
@@ -280,78 +371,6 @@ async fn a_proxy_that_brings_no_policy() {
     ));
     assert_eq!(codes, ["no-policy-delivered"]);
     agent.stop().await;
-}
-
-/// A hop and a proxy in one: asks the agent about one request, its headers treated as said.
-fn hop(site: &Site, overwrites: bool, runtime: tokio::runtime::Handle) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/orders", listener.local_addr().unwrap());
-    let socket = site.socket();
-    std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let request = forwarded(&head(&mut stream), overwrites);
-        runtime.block_on(async {
-            let hello = chaos::client::Hello::default();
-            let client = chaos::client::Client::connect(&socket, hello)
-                .await
-                .unwrap();
-            client.ask(&request).await.unwrap();
-        });
-        stream
-            .write_all(b"HTTP/1.1 401 Unauthorized\r\n\r\n")
-            .unwrap();
-    });
-    url
-}
-
-fn head(stream: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    String::from_utf8(head).unwrap()
-}
-
-fn forwarded(head: &str, overwrites: bool) -> Request {
-    let mut request = Request::get("/orders");
-    for (name, value) in head.lines().filter_map(|line| line.split_once(": ")) {
-        let name = name.to_lowercase();
-        if name == "x-forwarded-client-cert" && !overwrites {
-            request = request.header(&name, value);
-        }
-    }
-    request
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hop_that_forwards_a_forged_header_is_found_out() {
-    let site = Site::new();
-    let agent = site.live(POLICY).await;
-    let records = site.path("audit.jsonl");
-    let records = records.to_str().unwrap();
-    for (overwrites, expected) in [(true, None), (false, Some("hop-forwards"))] {
-        let url = hop(&site, overwrites, tokio::runtime::Handle::current());
-        let through = ["--through", &url, "--records", records];
-        let codes = codes(&doctor(&site, POLICY, &through));
-        assert_eq!(codes.first().map(String::as_str), expected);
-    }
-    let nowhere = ["--through", "http://127.0.0.1:1/", "--records", records];
-    assert_eq!(codes(&doctor(&site, POLICY, &nowhere)), ["probe-failed"]);
-    agent.stop().await;
-    let unseen = found(&site, POLICY, &["--through", "http://127.0.0.1:1/"]);
-    assert_eq!(unseen, ["probe-unseen"]);
-    // A hop whose route asks nobody.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        head(&mut stream);
-        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
-    });
-    let unasked = found(&site, POLICY, &["--through", &url, "--records", records]);
-    assert_eq!(unasked, ["probe-unseen"]);
 }
 
 fn chmod(path: &Path, mode: u32) {
