@@ -103,6 +103,9 @@ impl Look<'_> {
     }
 
     fn at_state_dir(&mut self) {
+        // Said of /tmp, the first half alone would break the machine.
+        const ADVICE_OPEN: &str =
+            "name a directory that is yet to be made, or chmod 0700 one that is the agent's alone";
         let Some(dir) = &self.settings.agent().state_dir else {
             return;
         };
@@ -115,7 +118,7 @@ impl Look<'_> {
         }
         if mode(path) & WRITABLE_BY_OTHERS != 0 {
             let seen = format!("group or others can write {shown}: the agent will not use it");
-            self.warn("state-dir-open", about, &seen, "chmod it to 0700");
+            self.warn("state-dir-open", about, &seen, ADVICE_OPEN);
         }
         let us = rustix::process::geteuid().as_raw();
         let owner = path.metadata().map_or(us, |found| found.uid());

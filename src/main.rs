@@ -7,6 +7,7 @@ mod check_config;
 mod cli;
 #[cfg(feature = "demo")]
 mod demo;
+mod descriptors;
 mod doctor;
 mod exit;
 mod explain;

@@ -11,6 +11,7 @@ use config::{Bound, FileConfig, Overrides, Settings};
 use sd_notify::NotifyState;
 
 use crate::cli::Serve;
+use crate::descriptors;
 use crate::exit::Exit;
 use crate::logging;
 use crate::signals::Signals;
@@ -32,6 +33,7 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
     let mut telemetry = Telemetry::start(plan, || logging::filter(verbose))?;
     logging::start(verbose, telemetry.log_layer());
     telemetry.complain();
+    descriptors::provide(&settings);
     let drain = settings.agent().bounds.value(Bound::DrainTimeoutMs);
     let drain = Duration::from_millis(drain);
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -787,6 +787,20 @@ async fn out_of_descriptors_who_is_connected_is_served_and_others_later() {
     }
     agent.said(0, "a connection could not be accepted").await;
     load.served(50).await;
+    // Told once, however often it is tried, and with the remedy; and that it would be so, at the start.
+    let log = agent.log();
+    let told: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("could not be accepted"))
+        .collect();
+    assert!(
+        told.len() == 1 && told[0].contains("LimitNOFILE"),
+        "{told:?}"
+    );
+    assert!(
+        log.contains("fewer file descriptors") && log.contains("limit=48"),
+        "{log}"
+    );
     drop(crowd);
     let late = agent.connect().await;
     asked(&late, &site.asks(FRONTEND), &Expected::allowed_as(FRONTEND)).await;

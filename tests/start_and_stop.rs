@@ -183,6 +183,25 @@ async fn who_never_reads_holds_up_no_drain() {
     assert!(asked_to.elapsed().as_secs() < 15);
 }
 
+/// Whatever cleans up there: the connected are served, and the log says what newcomers meet.
+#[tokio::test]
+async fn a_socket_that_is_removed_is_missed() {
+    let site = Site::new();
+    let agent = site.live(LOAD_POLICY).await;
+    let client = agent.connect().await;
+    std::fs::remove_file(site.socket()).unwrap();
+    agent
+        .said(0, "the agent's socket is gone from its path")
+        .await;
+    asked(
+        &client,
+        &site.asks(FRONTEND),
+        &Expected::allowed_as(FRONTEND),
+    )
+    .await;
+    agent.stop().await;
+}
+
 #[tokio::test]
 async fn a_live_listener_is_not_pushed_aside() {
     let site = Site::new();

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 /// For a file or socket that cannot be made or opened; empty if nothing helps for certain.
 pub(crate) fn of_path(error: &io::Error, path: &Path) -> String {
     let directory = path.parent().unwrap_or(path).display();
@@ -36,12 +38,25 @@ pub(crate) fn of_address(error: &io::Error) -> &'static str {
     }
 }
 
+/// What to do when no more files can be opened.
+pub(crate) const OUT_OF_DESCRIPTORS: &str =
+    "raise LimitNOFILE= of the unit or ulimit -n, or lower agent.limits.connections";
+
+/// Whether this process, or the machine, may open no more files.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    [Errno::MFILE, Errno::NFILE]
+        .map(Errno::raw_os_error)
+        .iter()
+        .any(|no| code == Some(*no))
+}
+
 /// What registers this agent in SPIRE.
 pub(crate) fn registration(uid: u32) -> String {
     format!(
         "spire-server entry create -spiffeID spiffe://TRUST_DOMAIN/sentinel-spiffe-agent \
-         -parentID spiffe://TRUST_DOMAIN/NODE -selector unix:uid:{uid}; or set \
-         allow_unauthenticated_verifiers = true in the SPIRE agent (then without federated bundles)"
+         -parentID spiffe://TRUST_DOMAIN/NODE -selector unix:uid:{uid}, and one \
+         -federatesWith for each partner domain; or set allow_unauthenticated_verifiers = true in the SPIRE agent (then without federated bundles)"
     )
 }
 

@@ -58,6 +58,10 @@ enum Wish {
 async fn answer(stage: &mut Stage, line: &str) -> anyhow::Result<Wish> {
     let (verb, id) = line.split_once(' ').unwrap_or((line, ""));
     let id = id.trim();
+    if matches!(verb, "ask" | "forged" | "expired") && !id.starts_with("spiffe://") {
+        say("  a whole ID, please: ask spiffe://example.org/frontend");
+        return Ok(Wish::Stay);
+    }
     let svid = match verb {
         "" => return Ok(Wish::Stay),
         "quit" | "exit" => return Ok(Wish::Leave),

@@ -15,6 +15,9 @@ use super::spire::{LONG_LIFETIME_S, long_lived};
 /// The newest records: about ten thousand.
 const TAIL_BYTES: u64 = 8 * 1024 * 1024;
 
+/// What the rule of `xfcc-element "only"` says: other rules speak of elements, too.
+const SECOND_ELEMENT: &str = "a second XFCC element begins";
+
 /// What is counted in them.
 #[derive(Default)]
 struct Told {
@@ -73,7 +76,7 @@ impl Told {
             *self.unconfigured.entry(recorded.proxy.clone()).or_default() += 1;
         }
         let rule = recorded.rule.as_deref().unwrap_or_default();
-        if recorded.reason == Some(Reason::Malformed) && rule.contains("element") {
+        if recorded.reason == Some(Reason::Malformed) && rule.contains(SECOND_ELEMENT) {
             self.several_elements += 1;
         }
         if recorded.identity.starts_with("unverified-") {

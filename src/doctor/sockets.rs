@@ -73,7 +73,8 @@ fn ours(settings: &Settings, examination: &mut Examination) {
             "agent-down",
             "no agent listens where proxies connect",
             &shown,
-            "start the agent; its log, or its exit code, says why it ended",
+            "start the agent; its log, or its exit code, says why it ended. If it runs, its socket was \
+             removed: restart it",
         ),
         Err((Obstacle::Forbidden, _)) => examination.warn(
             "agent-socket-forbidden",

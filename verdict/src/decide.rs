@@ -3,7 +3,7 @@
 //! The checks decide in order; the first that fails decides. What an `Open` basis, `log_and_allow`
 //! and `enforce #false` turn a failure into is stated here and nowhere else.
 
-use crate::availability::Stance;
+use crate::availability::{Phase, Stance};
 use crate::evidence::{Check, Evidence, Fault, Finding, Trust};
 use crate::id::WorkloadId;
 use crate::lists::{ListName, RuleMatch};
@@ -294,8 +294,7 @@ impl Course {
         self.pass_before(Check::Basis);
         match basis.stance {
             Stance::Refuse => {
-                let rule = "the trust source is away and failure.spire-unavailable refuses (README, When SPIRE is away)";
-                let fault = Fault::new(Check::Basis, Reason::TrustUnavailable, &rule);
+                let fault = Fault::new(Check::Basis, Reason::TrustUnavailable, &refusal(basis));
                 self.fail(fault, policy)
             }
             Stance::Verify => {
@@ -454,6 +453,19 @@ impl Course {
             fault,
             rule,
             trail: self.trail,
+        }
+    }
+}
+
+/// Why the basis refuses: no mode helps where SPIRE itself said no, or has said nothing yet.
+const fn refusal(basis: &Basis) -> &'static str {
+    match basis.phase {
+        Phase::Withdrawn => {
+            "SPIRE refuses this agent, and in every mode that ends its trust (README, When SPIRE is away)"
+        }
+        Phase::Starting => "SPIRE has given no bundles yet (README, When SPIRE is away)",
+        Phase::Live | Phase::Interrupted | Phase::Outage => {
+            "the trust source is away and failure.spire-unavailable refuses (README, When SPIRE is away)"
         }
     }
 }

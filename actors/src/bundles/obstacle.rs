@@ -9,7 +9,7 @@ use std::os::unix::fs::FileTypeExt as _;
 
 use tonic::Code;
 
-use crate::remedy::registration;
+use crate::remedy::{OUT_OF_DESCRIPTORS, is_out_of_descriptors, registration};
 
 /// Deepest chain of causes that is followed; a chain is as long as its maker likes.
 const SOURCES_MAX: usize = 16;
@@ -27,6 +27,8 @@ pub enum Obstacle {
     Deserted,
     /// The system says something else.
     Unreachable,
+    /// This process may open no more files.
+    NoDescriptors,
     /// Somebody listened, and broke the connection off.
     Broken,
     /// Somebody answers, but not as the Workload API.
@@ -49,12 +51,13 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// Every one.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Missing,
         Self::NoSocket,
         Self::Forbidden,
         Self::Deserted,
         Self::Unreachable,
+        Self::NoDescriptors,
         Self::Broken,
         Self::NoWorkloadApi,
         Self::NotUnderstood,
@@ -75,6 +78,7 @@ impl Obstacle {
             Self::Forbidden => "permission denied: this user may not connect to SPIRE's socket",
             Self::Deserted => "connection refused: nobody listens on SPIRE's socket",
             Self::Unreachable => "SPIRE's socket cannot be used",
+            Self::NoDescriptors => "no file descriptor is left to ask SPIRE with",
             Self::Broken => "the connection to SPIRE's socket broke off",
             Self::NoWorkloadApi => "what answers on SPIRE's socket is no Workload API",
             Self::NotUnderstood => "the Workload API does not accept this agent's call",
@@ -107,6 +111,7 @@ impl Obstacle {
                 "start the SPIRE agent; in a container, mount the directory of the socket, not the file"
             }
             Self::Unreachable => "look at the socket, its directories and their mounts",
+            Self::NoDescriptors => OUT_OF_DESCRIPTORS,
             Self::NoWorkloadApi => {
                 "name the SPIRE agent's Workload API with --spire-socket, not its admin socket nor another's"
             }
@@ -134,6 +139,9 @@ impl Obstacle {
     /// What the system's error means, on a path or a connection.
     #[must_use]
     pub fn of_io(error: &io::Error) -> Self {
+        if is_out_of_descriptors(error) {
+            return Self::NoDescriptors;
+        }
         match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => Self::Missing,
             ErrorKind::PermissionDenied => Self::Forbidden,

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::places::Crowd;
 use super::{ConnectionActor, ConnectionArgs, Doors, Entrance, Places};
 use crate::metrics::count;
+use crate::remedy::{OUT_OF_DESCRIPTORS, is_out_of_descriptors};
 use crate::supervision::{Ping, Pings, Temporaries, attentive};
 
 /// Wait after a failed accept, milliseconds: out of descriptors, trying harder makes it worse.
@@ -90,6 +93,7 @@ impl Actor for ListenerActor {
 
 /// Accepts until draining.
 async fn accept(args: ListenerArgs) {
+    let mut trouble = Crowd::new();
     loop {
         let arrival = tokio::select! {
             arrival = args.entrance.accept(&args.doors, &args.places) => arrival,
@@ -97,6 +101,7 @@ async fn accept(args: ListenerArgs) {
         };
         match arrival {
             Ok(Ok(guest)) => {
+                trouble.disperse();
                 count(&args.doors.metrics.connections);
                 let connection = ConnectionArgs {
                     served: guest.served,
@@ -114,9 +119,21 @@ async fn accept(args: ListenerArgs) {
                 tracing::warn!(%error, "UNTRUSTED_PROXY: connection closed before its request was read");
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                complain(&error, &mut trouble);
                 tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
             }
         }
+    }
+}
+
+/// Once, until one is accepted, and never more often than the log can bear.
+fn complain(error: &std::io::Error, trouble: &mut Crowd) {
+    if trouble.gather(Instant::now()) {
+        let remedy = if is_out_of_descriptors(error) {
+            OUT_OF_DESCRIPTORS
+        } else {
+            "look at the machine: is it out of memory or of sockets?"
+        };
+        tracing::warn!(%error, remedy, "a connection could not be accepted");
     }
 }

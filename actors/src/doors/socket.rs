@@ -7,9 +7,13 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::net::UnixListener;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::task::AbortOnDropHandle;
 
+use super::places::Crowd;
 use crate::remedy;
 
 /// Connections the kernel queues while none is accepted.
@@ -59,9 +63,19 @@ pub enum SocketError {
     },
 }
 
-/// Removes the socket when dropped, if it is still ours.
+/// How often somebody looks whether the socket is still where proxies find it.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Removes the socket when dropped, if it is still ours; until then says so if it is gone.
 #[derive(Debug)]
 pub struct SocketFile {
+    place: Place,
+    _watch: AbortOnDropHandle<()>,
+}
+
+/// Where the socket was put.
+#[derive(Clone, Debug)]
+struct Place {
     path: PathBuf,
     inode: (u64, u64),
 }
@@ -108,11 +122,43 @@ pub fn bind(
         return Err(error);
     }
     let metadata = path.symlink_metadata().map_err(io("inspect", path))?;
-    let file = SocketFile {
+    let place = Place {
         path: path.to_owned(),
         inode: (metadata.dev(), metadata.ino()),
     };
+    let watch = tokio::spawn(watch(place.clone()));
+    let file = SocketFile {
+        place,
+        _watch: AbortOnDropHandle::new(watch),
+    };
     Ok((listener, file))
+}
+
+/// A proxy that is connected notices nothing when the socket is removed or replaced, and the next one
+/// finds nobody: only we can say why.
+async fn watch(place: Place) {
+    let mut gone = Crowd::new();
+    let mut looks = interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let found = tokio::fs::symlink_metadata(&place.path).await;
+        if found.is_ok_and(|found| place.is(&found)) {
+            gone.disperse();
+        } else if gone.gather(Instant::now()) {
+            tracing::error!(
+                socket = %place.path.display(),
+                "the agent's socket is gone from its path, removed or replaced: no proxy can connect \
+                 anew, those connected are served; restart the agent, and find out who cleans up there"
+            );
+        }
+    }
+}
+
+impl Place {
+    fn is(&self, found: &fs::Metadata) -> bool {
+        (found.dev(), found.ino()) == self.inode
+    }
 }
 
 fn listen(path: &Path) -> io::Result<UnixListener> {
@@ -193,12 +239,10 @@ fn listed(name: &str) -> Option<u32> {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours = self
-            .path
-            .symlink_metadata()
-            .is_ok_and(|found| (found.dev(), found.ino()) == self.inode);
-        if ours {
-            let _ = fs::remove_file(&self.path);
+        let path = &self.place.path;
+        let found = path.symlink_metadata();
+        if found.is_ok_and(|found| self.place.is(&found)) {
+            let _ = fs::remove_file(path);
         }
     }
 }

@@ -18,6 +18,8 @@ pub enum Purpose {
     Agent(u64),
     /// How long the disk takes, and what breaks on it, by the number of the write.
     Disk(u64),
+    /// When what was not asked in time is asked.
+    MakeUp,
 }
 
 impl Purpose {
@@ -29,6 +31,7 @@ impl Purpose {
             Self::Source(n) => 0x04 | n << 8,
             Self::Agent(n) => 0x05 | n << 8,
             Self::Disk(n) => 0x06 | n << 8,
+            Self::MakeUp => 0x07,
         }
     }
 }

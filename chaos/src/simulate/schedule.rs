@@ -15,6 +15,8 @@ pub const BREAKING_MS: u64 = 3_600_000;
 pub const MENDED_MS: u64 = 120_000;
 /// Requests of the first phase, beside those at the very moments when something changes.
 pub const REQUESTS: u64 = 450;
+/// Decisions that every play holds at least.
+pub const DECISIONS_MIN: u64 = 1_000;
 
 /// What the operator configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -381,6 +381,25 @@ fn all_settings() -> Vec<Settings> {
     all
 }
 
+/// Another mode helps in an outage alone, so only there may the rule speak of the mode.
+#[test]
+fn a_refusal_says_what_it_rests_on() {
+    for (row, words) in [
+        ("Starting", "has given no bundles yet"),
+        ("Outage, no material", "failure.spire-unavailable refuses"),
+        ("Withdrawn", "SPIRE refuses this agent"),
+    ] {
+        let world = world(row);
+        let basis = world.basis(&Settings::STRICT.failure(), at(0));
+        let sound = Shown::Chain(PKI.good.clone());
+        let evidence = evidence(&sound, &world, &basis, Settings::STRICT);
+        let policy = Settings::STRICT.policy();
+        let decision = decide(&evidence, &basis, &policy);
+        let rule = decision.fault().map(Fault::rule).unwrap_or_default();
+        assert!(rule.contains(words), "{row}: {rule}");
+    }
+}
+
 /// decisions.md, "Basis" and "Verdicts": no wrong allow and no wrong deny anywhere in the table.
 #[test]
 fn the_whole_table() {

@@ -3,11 +3,10 @@
 use chaos::simulate::coverage::Coverage;
 use chaos::simulate::oracles::{Took, Violation};
 use chaos::simulate::play::Outcome;
-use chaos::simulate::schedule::BREAKING_MS;
+use chaos::simulate::schedule::{BREAKING_MS, DECISIONS_MIN};
 use verdict::availability::{Blame, RETRY_MAX_LOCAL_MS};
 
-/// What every seed holds at least: an hour, decisions, faults.
-const DECISIONS_MIN: u64 = 1_000;
+/// What every seed holds at least, beside an hour and decisions.
 const FAULTS_MIN: u64 = 20;
 const _: () = assert!(BREAKING_MS >= 3_600_000, "a seed is an hour at least");
 

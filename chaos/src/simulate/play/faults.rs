@@ -85,6 +85,7 @@ impl Play<'_> {
         if self.agent.is_none() {
             self.queue.put(self.at_ms, Moment::Start);
         }
+        self.make_up();
         Ok(())
     }
 

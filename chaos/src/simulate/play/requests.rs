@@ -5,7 +5,7 @@ use crate::simulate::agent::Validation;
 use crate::simulate::fault::Actor;
 use crate::simulate::oracles::{Seen, Violation, judge};
 use crate::simulate::rng::{Purpose, Rng};
-use crate::simulate::schedule::REQUESTS;
+use crate::simulate::schedule::{DECISIONS_MIN, MENDED_MS, REQUESTS};
 
 impl Play<'_> {
     /// Somebody asks at the very moments when time alone changes something.
@@ -23,6 +23,17 @@ impl Play<'_> {
                     self.queue.put(self.at_ms + wait_ms, Moment::Ask(number));
                 }
             }
+        }
+    }
+
+    /// An agent that was away for most of the time was asked little: it makes up for that now.
+    pub(super) fn make_up(&mut self) {
+        let missing = DECISIONS_MIN.saturating_sub(self.outcome.decisions);
+        let mut rng = Rng::new(self.schedule.seed, Purpose::MakeUp);
+        for number in 0..missing {
+            let number = REQUESTS + REQUESTS_MENDED + PROBES_MAX + 1 + number;
+            let at_ms = self.at_ms + rng.below(MENDED_MS);
+            self.queue.put(at_ms, Moment::Ask(number));
         }
     }
 
