@@ -8,6 +8,10 @@
     reason = "a test may panic"
 )]
 
+#[cfg(feature = "demo")]
+use std::io::{BufRead as _, BufReader, Write as _};
+#[cfg(feature = "demo")]
+use std::process::Stdio;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -129,4 +133,55 @@ fn completions_and_manual_know_the_commands() {
     assert!(page.contains("state\\-dir"), "{page}");
     let output = agent().args(["man", "no-such"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// Longest silence of the demo: its story waits for an outage.
+#[cfg(feature = "demo")]
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Without a reader it would stay up for ever.
+#[cfg(feature = "demo")]
+struct Ended(std::process::Child);
+
+#[cfg(feature = "demo")]
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _status = self.0.wait();
+    }
+}
+
+/// Once its story is told the demo says where things are, and there they are.
+#[cfg(feature = "demo")]
+#[test]
+fn the_demo_says_where_its_page_and_its_sockets_are() {
+    let mut demo = agent();
+    demo.arg("demo")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut demo = Ended(demo.spawn().unwrap());
+    let stdout = BufReader::new(demo.0.stdout.take().unwrap());
+    let (lines, told) = std::sync::mpsc::sync_channel(16);
+    std::thread::spawn(move || {
+        let mut read = stdout.lines().map_while(Result::ok);
+        read.try_for_each(|line| lines.send(line))
+    });
+    let said = |name: &str| loop {
+        let line = told.recv_timeout(PATIENCE);
+        let line = line.unwrap_or_else(|_| panic!("it does not say its {name}"));
+        if let Some(rest) = line.trim().strip_prefix(name) {
+            break rest.trim().split(' ').next().unwrap().to_owned();
+        }
+    };
+    let (page, socket) = (said("status page"), said("agent's socket"));
+    let (spire, records) = (said("SPIRE's socket"), said("decisions"));
+    let at = page.trim_start_matches("http://").trim_end_matches('/');
+    let status = agent().args(["status", "--admin-address", at]).output();
+    assert!(printed(&status.unwrap()).contains("SPIRE    Live"));
+    let inspected = agent().args(["inspect", "--spire-socket", &spire]).output();
+    assert!(printed(&inspected.unwrap()).contains("partner.test"));
+    assert!(std::os::unix::net::UnixStream::connect(socket).is_ok());
+    assert!(std::fs::metadata(records).unwrap().len() > 0);
+    writeln!(demo.0.stdin.take().unwrap(), "quit").unwrap();
+    assert!(demo.0.wait().unwrap().success());
 }

@@ -23,10 +23,7 @@ const LINE_MAX_BYTES: usize = 4_096;
 pub(super) async fn serve(stage: &mut Stage) -> anyhow::Result<()> {
     say("\nEverything stays up. Try things (each is asked in all three outage modes):\n");
     say(HELP);
-    say(&format!(
-        "\nDecisions are recorded in {}.",
-        stage.audit_log().display()
-    ));
+    say(&whereabouts(stage));
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut lines = BufReader::with_capacity(LINE_MAX_BYTES, tokio::io::stdin()).lines();
@@ -47,6 +44,20 @@ pub(super) async fn serve(stage: &mut Stage) -> anyhow::Result<()> {
             Err(error) => say(&format!("{error:#}")),
         }
     }
+}
+
+/// Where everything is, for the other commands and a browser.
+fn whereabouts(stage: &Stage) -> String {
+    let (audit, socket, spire) = (stage.audit_log(), stage.socket(), stage.spire_socket());
+    let page = stage.admin().map_or_else(String::new, |at| {
+        format!("  status page        http://{at}/  (top --admin-address {at} shows it here)\n")
+    });
+    format!(
+        "\n{page}  agent's socket     {}\n  SPIRE's socket     {}  (inspect --spire-socket)\n  decisions          {}",
+        socket.display(),
+        spire.display(),
+        audit.display()
+    )
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! What the story plays on: a simulated SPIRE, the real agent, and a proxy for each outage mode.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -71,6 +72,16 @@ impl Stage {
     /// The agent's socket.
     pub(super) fn socket(&self) -> PathBuf {
         self.home.join("agent.sock")
+    }
+
+    /// SPIRE's socket, the Workload API.
+    pub(super) fn spire_socket(&self) -> PathBuf {
+        self.home.join("spire.sock")
+    }
+
+    /// Where the status page is.
+    pub(super) fn admin(&self) -> Option<SocketAddr> {
+        self.agent.admin().map(|admin| admin.address())
     }
 
     /// Where decisions are recorded.
@@ -203,6 +214,8 @@ fn settings(home: &Path) -> anyhow::Result<Settings> {
         .with_flag(
             Override::SpireSocket,
             home.join("spire.sock").display().to_string(),
-        );
+        )
+        // An agent that runs on this machine has the default port.
+        .with_flag(Override::AdminAddress, "127.0.0.1:0");
     Settings::resolve(Some(file), &overrides).map_err(|errors| anyhow::anyhow!("{errors}"))
 }
