@@ -9,6 +9,8 @@ use actors::doors::socket::Group;
 use config::{Finding, Settings, Severity, Sink, Source, TrustedProxy};
 use rustix::fs::{Access, access};
 
+use crate::telemetry::Plan;
+
 /// Writable by whoever has an account here.
 const WRITABLE_BY_ALL: u32 = 0o002;
 
@@ -92,14 +94,34 @@ impl Look<'_> {
 
     fn at_sinks(&mut self) {
         for (index, sink) in self.settings.agent().sinks.iter().enumerate() {
-            let Sink::File(file) = sink else { continue };
+            let key = format!("audit.sink[{index}]");
+            let file = match sink {
+                Sink::File(file) => file,
+                Sink::Otlp => {
+                    self.at_collector(&key);
+                    continue;
+                }
+                Sink::Stdout | Sink::Stderr => continue,
+            };
             if let Err(fault) = appendable(&file.path) {
                 let seen = format!("{} cannot be written: {fault}", file.path.display());
                 let advice = "make its directory, writable by the agent's user";
-                let key = format!("audit.sink[{index}]");
                 self.warn("sink-unwritable", (&key, Source::File), &seen, advice);
             }
         }
+    }
+
+    /// The variables are those of whoever checks; the agent's may be others.
+    fn at_collector(&mut self, key: &str) {
+        if Plan::from_environment().exports_logs() {
+            return;
+        }
+        let seen =
+            "no OTEL_* variable names a collector for log records: the agent would not start";
+        let advice =
+            "set OTEL_EXPORTER_OTLP_ENDPOINT for the agent, and not OTEL_LOGS_EXPORTER=none";
+        let about = (key, Source::File);
+        self.warn("sink-without-collector", about, seen, advice);
     }
 
     fn at_state_dir(&mut self) {

@@ -140,7 +140,8 @@ async fn serve(
     let clock = hooks.clock();
     #[cfg(not(feature = "chaos-hooks"))]
     let clock = Clock::system();
-    let agent = match Agent::start_observed(settings, clock, telemetry.observer()).await {
+    let carrier = telemetry.carrier();
+    let agent = match Agent::start_observed(settings, clock, telemetry.observer(), carrier).await {
         Ok(agent) => agent,
         Err(error) if error.is_configuration() => {
             logging::say_error(&error.to_string());

@@ -224,6 +224,28 @@ fn a_finding_about_a_default_says_so() {
     );
 }
 
+/// The variables of the agent may be others than those of whoever checks: no error.
+#[test]
+fn an_otlp_sink_without_a_collector_is_a_finding() {
+    let machine = Machine::new();
+    let config = machine.config();
+    let config = config.replace(
+        "audit { sink \"file\"",
+        "audit {\n sink \"otlp\"\n sink \"file\"",
+    );
+    let config = config.replace("audit.jsonl\" }", "audit.jsonl\"\n}");
+    let there = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+    let (code, said) = machine.check(&config, &[there]);
+    assert!(said.ends_with("no errors, 0 findings"), "{said}");
+    assert_eq!(code, Some(0));
+    for variables in [&[][..], &[there, ("OTEL_LOGS_EXPORTER", "none")]] {
+        let (code, said) = machine.check(&config, variables);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("sink-without-collector"), "{said}");
+        assert!(said.contains("the agent would not start"), "{said}");
+    }
+}
+
 /// Of two sinks and two proxies, the one that is wrong.
 #[test]
 fn a_finding_points_at_the_one_of_several() {

@@ -55,6 +55,46 @@ async fn live(site: &Site) -> Client {
     client
 }
 
+/// Variables do not come late: no service manager need try again.
+#[tokio::test]
+async fn an_otlp_sink_without_a_collector_is_a_wrong_configuration() {
+    let site = Site::new();
+    for none in [
+        ("OTEL_LOGS_EXPORTER", "none"),
+        ("OTEL_SDK_DISABLED", "true"),
+    ] {
+        let mut command = policy(&site, "sink \"otlp\"");
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+        command.env(none.0, none.1);
+        let records = site.path("audit.jsonl");
+        let agent = Agent::spawn_heard(command, Heard::Both, site.socket(), records);
+        let ended = agent.ended().await;
+        assert_eq!(ended.status.code(), Some(78), "{}", ended.stderr);
+        let said =
+            "audit sink otlp: no collector takes log records: set OTEL_EXPORTER_OTLP_ENDPOINT";
+        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    }
+}
+
+/// Nobody listens where the variables say: records are lost, requests are not, and it is said once.
+#[tokio::test]
+async fn a_dead_collector_costs_records_and_nothing_else() {
+    let site = Site::new();
+    let mut command = policy(&site, "sink \"otlp\"");
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+    let records = site.path("audit.jsonl");
+    let agent = Agent::spawn_heard(command, Heard::Both, site.socket(), records);
+    let client = live(&site).await;
+    serves(&site, 200).await;
+    agent
+        .said(0, "audit records are not written until this sink can be")
+        .await;
+    drop(client);
+    let said = agent.log().matches("audit records are not written").count();
+    assert_eq!(said, 1, "{}", agent.log());
+    agent.stop().await;
+}
+
 /// Everybody is answered, at length.
 async fn serves(site: &Site, requests: u64) {
     let load = common::load::start(site.socket(), common::load::mixed(site), 2);

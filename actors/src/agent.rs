@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Bound, GrpcDoor, Settings, Sink as ConfigSink, TrustedProxy};
+use config::{Bound, GrpcDoor, Settings, TrustedProxy};
 use tokio::net::{TcpListener, UnixListener};
 use verdict::availability::{Found, State};
 use verdict::trust::{Snapshot, World};
@@ -34,7 +34,7 @@ use verdict::trust::{Snapshot, World};
 use self::grpc::{Grpc, bind};
 use crate::admin::denials::Denials;
 use crate::admin::{self, Admin, AdminError};
-use crate::audit::{AuditActor, AuditArgs, AuditQueue, Desk, SharedDesk, Sink, SinkError};
+use crate::audit::{AuditActor, AuditArgs, AuditQueue, Carrier, Desk, SharedDesk, Sink, SinkError};
 use crate::bundles::{BundleWatcher, WatcherArgs};
 use crate::cache::{self, CacheActor, CacheArgs};
 use crate::clock::Clock;
@@ -119,8 +119,8 @@ impl AgentError {
     pub const fn is_configuration(&self) -> bool {
         match self {
             Self::Policy(_) => true,
-            Self::Audit(_)
-            | Self::Socket(_)
+            Self::Audit(error) => error.is_configuration(),
+            Self::Socket(_)
             | Self::GrpcAddress { .. }
             | Self::Admin(_)
             | Self::Tls(_)
@@ -135,10 +135,10 @@ impl Agent {
     /// # Errors
     /// The policy is wrong, the socket is taken, or an actor cannot be started.
     pub async fn start(settings: Settings, clock: Clock) -> Result<Self, AgentError> {
-        Self::start_observed(settings, clock, observe::unobserved()).await
+        Self::start_observed(settings, clock, observe::unobserved(), None).await
     }
 
-    /// The same, told to an observer.
+    /// The same, told to an observer; `carrier` is where `sink "otlp"` leads.
     ///
     /// # Errors
     /// As for [`Agent::start`].
@@ -146,14 +146,16 @@ impl Agent {
         settings: Settings,
         clock: Clock,
         observer: Arc<dyn Observer>,
+        carrier: Option<Arc<dyn Carrier>>,
     ) -> Result<Self, AgentError> {
         let metrics = Arc::new(Metrics::default());
         let trust = restore(&settings, &clock, &metrics).observed(Arc::clone(&observer));
         let trust = Arc::new(trust);
         let agent = settings.agent();
-        for to in &agent.sinks {
-            sink(to).check()?;
-        }
+        let sinks = agent.sinks.iter();
+        let sinks: Vec<_> = sinks
+            .map(|named| Sink::of(named, carrier.as_ref()))
+            .collect::<Result<_, _>>()?;
         let group = agent
             .socket_group
             .as_ref()
@@ -169,7 +171,7 @@ impl Agent {
         };
         let drain_within = Duration::from_millis(agent.bounds.value(Bound::DrainTimeoutMs));
         let shared = (&clock, &metrics, &observer);
-        let mut owned = Owned::new(settings, (listener, grpc), &trust, shared)?;
+        let mut owned = Owned::new(settings, (listener, grpc), sinks, &trust, shared)?;
         let admin = admin
             .map(|listener| Admin::new(listener, &owned.doors))
             .transpose()?;
@@ -277,6 +279,7 @@ impl Owned {
     fn new(
         settings: Settings,
         (listener, grpc): (UnixListener, Option<(GrpcDoor, TcpListener)>),
+        sinks: Vec<Sink>,
         trust: &Arc<TrustStore>,
         (clock, metrics, observer): (&Clock, &Arc<Metrics>, &Arc<dyn Observer>),
     ) -> Result<Self, AgentError> {
@@ -286,7 +289,6 @@ impl Owned {
             settings.agent().on_full,
             Arc::clone(metrics),
         );
-        let sinks = settings.agent().sinks.iter().map(sink).collect();
         let desk = Desk::shared(records, sinks, Arc::clone(metrics));
         let memory = Arc::new(Memory::new(memory::Bounds {
             identities_bytes: bounds.value(Bound::RememberedIdentitiesBytes),
@@ -488,13 +490,5 @@ impl Owned {
             };
             (ListenerActor, args)
         })
-    }
-}
-
-fn sink(sink: &ConfigSink) -> Sink {
-    match sink {
-        ConfigSink::Stdout => Sink::Stdout,
-        ConfigSink::Stderr => Sink::Stderr,
-        ConfigSink::File(file) => Sink::File(file.clone()),
     }
 }

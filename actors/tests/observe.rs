@@ -90,7 +90,7 @@ impl Stage {
         let settings = Settings::resolve(Some(file), &overrides).unwrap();
         let notes = Arc::new(Notes::default());
         let observer: Arc<dyn Observer> = Arc::clone(&notes) as _;
-        let agent = Agent::start_observed(settings, Clock::system(), observer);
+        let agent = Agent::start_observed(settings, Clock::system(), observer, None);
         let agent = agent.await.unwrap();
         let mut changes = agent.trust().subscribe();
         let live = async {

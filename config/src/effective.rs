@@ -179,6 +179,7 @@ fn sinks(agent: &Agent) -> Value {
     let written = |sink: &Sink| match sink {
         Sink::Stdout => "\"stdout\"".to_owned(),
         Sink::Stderr => "\"stderr\"".to_owned(),
+        Sink::Otlp => "\"otlp\"".to_owned(),
         Sink::File(file) => file_sink(file),
     };
     Value::List(agent.sinks.iter().map(written).collect())

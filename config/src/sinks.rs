@@ -53,7 +53,7 @@ pub(crate) fn read(block: &mut Block<'_, '_>) -> AuditBlock {
     }
 }
 
-/// `sink "stdout"`, `sink "stderr"`, `sink "file" path="/…"`, each place at most once.
+/// `sink "stdout"`, `sink "stderr"`, `sink "otlp"`, `sink "file" path="/…"`, each place at most once.
 fn sinks(block: &mut Block<'_, '_>) -> Option<Vec<Sink>> {
     let nodes = block.nodes(KEY);
     if nodes.is_empty() {
@@ -92,11 +92,12 @@ fn sink<'n>(block: &mut Block<'n, '_>, node: &'n Node) -> Option<Sink> {
     let made = match kind.as_str() {
         "stdout" => named.stream(Sink::Stdout),
         "stderr" => named.stream(Sink::Stderr),
+        "otlp" => named.stream(Sink::Otlp),
         "file" => named.file(),
         _ => {
             let rule = Rule::NotAChoice {
                 key: KEY,
-                choices: vec!["stdout", "stderr", "file"],
+                choices: vec!["stdout", "stderr", "otlp", "file"],
                 found: Shown::new(kind),
             };
             block.problem(&value.at, rule);

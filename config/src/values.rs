@@ -197,6 +197,8 @@ pub enum Sink {
     Stdout,
     /// Standard error.
     Stderr,
+    /// The collector that the `OTEL_*` variables name for logs.
+    Otlp,
     /// A file, appended to.
     File(FileSink),
 }

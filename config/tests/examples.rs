@@ -189,6 +189,19 @@ fn the_production_example_has_every_key() {
 }
 
 #[test]
+fn a_collector_is_a_sink_and_is_printed_as_one() {
+    let text = "audit {\n sink \"otlp\"\n sink \"stderr\"\n on-full \"block\"\n}\n";
+    let file = FileConfig::parse("test.kdl", text).unwrap();
+    let settings = Settings::resolve(Some(file), &Overrides::default()).unwrap();
+    assert_eq!(settings.agent().sinks, [Sink::Otlp, Sink::Stderr]);
+    let effective = format!("{:?}", settings.effective());
+    assert!(
+        effective.contains(r#"["\"otlp\"", "\"stderr\""]"#),
+        "{effective}"
+    );
+}
+
+#[test]
 fn nothing_at_all_is_a_process_that_waits_for_a_push() {
     let settings = Settings::resolve(None, &Overrides::default()).unwrap();
     assert_eq!(settings.policy(), None);

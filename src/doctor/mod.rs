@@ -56,6 +56,6 @@ pub(crate) fn run(args: &Doctor) -> anyhow::Result<Exit> {
 fn records_of(settings: &Settings) -> Option<PathBuf> {
     settings.agent().sinks.iter().find_map(|sink| match sink {
         Sink::File(file) => Some(file.path.clone()),
-        Sink::Stdout | Sink::Stderr => None,
+        Sink::Stdout | Sink::Stderr | Sink::Otlp => None,
     })
 }

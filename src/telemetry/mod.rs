@@ -5,6 +5,7 @@
 
 mod batch;
 mod connect;
+mod courier;
 mod export;
 mod logs;
 mod losses;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::agent::Agent;
+use actors::audit::Carrier;
 use actors::observe::{Decided, Happened, Observer};
 use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::logs::LogExporter as _;
@@ -29,6 +31,7 @@ use tokio_util::task::TaskTracker;
 use tracing_subscriber::EnvFilter;
 
 use self::batch::Queue;
+use self::courier::Courier;
 use self::export::ExportError;
 pub(crate) use self::logs::LogLayer;
 use self::logs::Record;
@@ -47,6 +50,7 @@ pub(crate) struct Telemetry {
     metrics: Metrics,
     spans: Option<Spans>,
     log: Option<LogLayer>,
+    carrier: Option<Arc<dyn Carrier>>,
     losses: Vec<Arc<Losses>>,
     /// What is wrong with the variables, said once the log is there.
     complaints: Vec<String>,
@@ -136,12 +140,12 @@ impl Telemetry {
             })?;
             Some(Spans::new(queue, sampler))
         });
-        let log = plan.logs.and_then(|(target, batch)| {
-            let queue = making.signal(Signal::Logs, |beside, losses| {
+        let logs = plan.logs.and_then(|(target, batch)| {
+            making.signal(Signal::Logs, |beside, losses| {
                 beside.logs(&target, batch, losses)
-            })?;
-            Some(logs::layer(queue, log_filter()))
+            })
         });
+        let (log, carrier) = logs.unzip();
         let push = plan.metrics.and_then(|(target, period)| {
             making.signal(Signal::Metrics, |beside, losses| {
                 beside.metrics(&target, period, losses)
@@ -155,7 +159,8 @@ impl Telemetry {
             beside: making.beside,
             metrics,
             spans,
-            log,
+            log: log.map(|queue| logs::layer(queue, log_filter())),
+            carrier,
             losses: making.losses,
             complaints: making.complaints,
         })
@@ -164,6 +169,11 @@ impl Telemetry {
     /// Takes log lines, if they are exported.
     pub(crate) fn log_layer(&mut self) -> Option<LogLayer> {
         self.log.take()
+    }
+
+    /// Where audit records go by `sink "otlp"`, if log records are exported.
+    pub(crate) fn carrier(&self) -> Option<Arc<dyn Carrier>> {
+        self.carrier.clone()
     }
 
     /// Says what is wrong with the variables.
@@ -234,17 +244,23 @@ impl Beside {
         target: &Target,
         batch: Batch,
         losses: &Arc<Losses>,
-    ) -> Result<Queue<Record>, ExportError> {
+    ) -> Result<(Queue<Record>, Arc<dyn Carrier>), ExportError> {
         let _context = self.runtime.enter();
         let mut exporter = export::logs(target)?;
         exporter.set_resource(&export::resource());
         let exporter = Arc::new(exporter);
+        let courier = Courier {
+            runtime: self.runtime.handle().clone(),
+            stop: self.stop.clone(),
+            sender: Arc::clone(&exporter),
+            within: target.timeout,
+        };
         let (queue, batches) = batch::queue(batch, losses);
         self.spawn(batches.run(self.stop.clone(), move |records: Vec<Record>| {
             let exporter = Arc::clone(&exporter);
             async move { logs::export(&exporter, &records).await }
         }));
-        Ok(queue)
+        Ok((queue, Arc::new(courier)))
     }
 
     fn metrics(

@@ -134,6 +134,11 @@ impl Plan {
         }
     }
 
+    /// Whether log records are exported: only then have audit records a way to a collector.
+    pub(crate) const fn exports_logs(&self) -> bool {
+        self.logs.is_some()
+    }
+
     /// Whether anything is exported.
     pub(super) const fn exports(&self) -> bool {
         self.traces.is_some() || self.metrics.is_some() || self.logs.is_some()

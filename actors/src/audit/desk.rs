@@ -153,6 +153,9 @@ impl Desk {
         self.metrics
             .audit_dropped
             .fetch_add(lost, Ordering::Relaxed);
+        for (outlet, _) in &mut self.outlets {
+            outlet.give_up();
+        }
         self.clear();
     }
 

@@ -5,6 +5,7 @@
 //! counts records, and no request waits for a disk; `deny` answers `OVERLOADED` instead of an answer
 //! that would not be recorded; `block` writes an answer when its record is acknowledged by every sink.
 
+mod carrier;
 mod chain;
 mod desk;
 mod files;
@@ -18,6 +19,7 @@ pub mod verify;
 
 pub use config::OnFull;
 
+pub use self::carrier::Carrier;
 pub use self::chain::LineHash;
 pub use self::desk::{Desk, SharedDesk};
 pub use self::files::{ReadError, Verified, verify_files};

@@ -2,11 +2,12 @@
 //! Here each record is chained to the line before it.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Sink;
 use super::chain::Chain;
 use super::logfile::{LogFile, write_all};
+use super::{Carrier, Sink};
 
 /// Between two tries of a sink that failed.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -17,6 +18,8 @@ pub(super) struct Outlet {
     state: State,
     chain: Chain,
     tail: Tail,
+    /// The chain after a batch that was carried and not acknowledged.
+    unanswered: Option<Chain>,
 }
 
 enum State {
@@ -31,6 +34,7 @@ enum State {
 enum Target {
     Stream(Box<dyn io::Write + Send>),
     File(LogFile),
+    Collector(Arc<dyn Carrier>),
 }
 
 /// How the last line ends.
@@ -63,6 +67,7 @@ impl Outlet {
             state: State::Closed,
             chain: Chain::default(),
             tail: Tail::Whole,
+            unanswered: None,
         }
     }
 
@@ -88,11 +93,19 @@ impl Outlet {
         }
     }
 
+    /// What was carried and not acknowledged will not be carried again. It may have arrived: what comes
+    /// next goes on after it, and if it did not, the chain says what is missing.
+    pub(super) fn give_up(&mut self) {
+        if let Some(chain) = self.unanswered.take() {
+            self.chain = chain;
+        }
+    }
+
     /// When something that is written is to be brought to the disk.
     pub(super) fn sync_due(&self) -> Option<Instant> {
         match &self.state {
             State::Open(Target::File(file)) => file.sync_due(),
-            State::Open(Target::Stream(_)) | State::Closed | State::Failed(_) => None,
+            State::Open(_) | State::Closed | State::Failed(_) => None,
         }
     }
 
@@ -135,6 +148,7 @@ impl Outlet {
         Ok(match &self.sink {
             Sink::Stdout => Target::Stream(Box::new(io::stdout())),
             Sink::Stderr => Target::Stream(Box::new(io::stderr())),
+            Sink::Otlp(carrier) => Target::Collector(Arc::clone(carrier)),
             Sink::File(sink) => {
                 let file = LogFile::open(sink)?;
                 self.go_on(&file);
@@ -173,9 +187,15 @@ impl Outlet {
     /// Gives, with an error, how many records stand all the same.
     fn pass_on(&mut self, to: &mut Target, records: &[Vec<u8>]) -> Result<(), (usize, io::Error)> {
         self.follow(to).map_err(|error| (0, error))?;
-        let prepared = self.prepare(records);
+        let mut prepared = self.prepare(records);
         let written = match to {
             Target::Stream(to) => write_all(to, &prepared.bytes),
+            Target::Collector(to) => {
+                self.unanswered = prepared.ends.last().map(|(_, chain)| *chain);
+                // It has no halves: what is tried again is the same lines.
+                to.carry(std::mem::take(&mut prepared.bytes))
+                    .map_err(|error| (0, error))
+            }
             Target::File(file) => {
                 if file.is_full(prepared.bytes.len()) {
                     file.rotate().map_err(|error| (0, error))?;
@@ -188,7 +208,7 @@ impl Outlet {
             Err((count, error)) => return Err((self.cut_off(to, &prepared, count), error)),
         }
         match to {
-            Target::Stream(_) => Ok(()),
+            Target::Stream(_) | Target::Collector(_) => Ok(()),
             // What the disk did not confirm is written again.
             Target::File(file) => file.settle().map_err(|error| (0, error)),
         }
@@ -221,6 +241,7 @@ impl Outlet {
 
     fn written(&mut self, prepared: &Prepared) {
         self.tail = Tail::Whole;
+        self.unanswered = None;
         if let Some((_, chain)) = prepared.ends.last() {
             self.chain = *chain;
         }
@@ -242,7 +263,7 @@ impl Outlet {
         let fragment = prepared.bytes.get(end..count).unwrap_or_default();
         let taken_back = match to {
             Target::File(file) => file.take_back(fragment.len()).is_ok(),
-            Target::Stream(_) => false,
+            Target::Stream(_) | Target::Collector(_) => false,
         };
         if !fragment.is_empty() && !taken_back {
             self.chain = self.chain.torn(fragment);

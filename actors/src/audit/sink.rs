@@ -8,38 +8,59 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use config::FileSink;
+use config::{FileSink, Sink as ConfigSink};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::Carrier;
 use super::desk::{SharedDesk, pump};
 use super::logfile;
 use crate::remedy;
 use crate::supervision::{Ping, Pings, attentive};
 
 /// Where records go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Sink {
     /// Standard output.
     Stdout,
     /// Standard error.
     Stderr,
+    /// A collector.
+    Otlp(Arc<dyn Carrier>),
     /// A file, appended to; created with mode 0640.
     File(FileSink),
 }
 
 /// Why a sink cannot be written to.
 #[derive(Debug, thiserror::Error)]
-#[error("audit sink {}: {error}{}", path.display(), remedy::of_path(error, path))]
-pub struct SinkError {
-    /// Which.
-    path: PathBuf,
-    /// Why not.
-    #[source]
-    error: io::Error,
+pub enum SinkError {
+    /// A file that cannot be opened.
+    #[error("audit sink {}: {error}{}", path.display(), remedy::of_path(error, path))]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        error: io::Error,
+    },
+    /// The variables name no collector for logs, or one that cannot even be tried.
+    #[error(
+        "audit sink otlp: no collector takes log records: set OTEL_EXPORTER_OTLP_ENDPOINT, or \
+         OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, and not OTEL_LOGS_EXPORTER=none"
+    )]
+    NoCollector,
+}
+
+impl SinkError {
+    /// Whether trying again as it is would not help: a mount may come late, a variable does not.
+    #[must_use]
+    pub const fn is_configuration(&self) -> bool {
+        matches!(self, Self::NoCollector)
+    }
 }
 
 impl fmt::Display for Sink {
@@ -47,22 +68,35 @@ impl fmt::Display for Sink {
         match self {
             Self::Stdout => f.write_str("stdout"),
             Self::Stderr => f.write_str("stderr"),
+            Self::Otlp(_) => f.write_str("otlp"),
             Self::File(file) => write!(f, "{}", file.path.display()),
         }
     }
 }
 
 impl Sink {
-    /// Whether it can be opened: a wrong path is told at the start.
+    /// The one that the configuration names, which can be written to.
     ///
     /// # Errors
-    /// It cannot.
-    pub fn check(&self) -> Result<(), SinkError> {
+    /// It cannot, or nobody carries to it.
+    pub fn of(named: &ConfigSink, carrier: Option<&Arc<dyn Carrier>>) -> Result<Self, SinkError> {
+        let sink = match named {
+            ConfigSink::Stdout => Self::Stdout,
+            ConfigSink::Stderr => Self::Stderr,
+            ConfigSink::Otlp => Self::Otlp(Arc::clone(carrier.ok_or(SinkError::NoCollector)?)),
+            ConfigSink::File(file) => Self::File(file.clone()),
+        };
+        sink.check()?;
+        Ok(sink)
+    }
+
+    /// Whether it can be opened: a wrong path is told at the start.
+    fn check(&self) -> Result<(), SinkError> {
         match self {
-            Self::Stdout | Self::Stderr => Ok(()),
+            Self::Stdout | Self::Stderr | Self::Otlp(_) => Ok(()),
             Self::File(file) => match logfile::open(&file.path) {
                 Ok(_) => Ok(()),
-                Err(error) => Err(SinkError {
+                Err(error) => Err(SinkError::File {
                     path: file.path.clone(),
                     error,
                 }),

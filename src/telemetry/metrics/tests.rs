@@ -32,7 +32,7 @@ fn settings(directory: &std::path::Path) -> Settings {
 async fn page() -> String {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(directory.path());
-    let agent = Agent::start_observed(settings, Clock::system(), unobserved());
+    let agent = Agent::start_observed(settings, Clock::system(), unobserved(), None);
     let agent = agent.await.unwrap();
     let metrics = Metrics::new(Resource::builder_empty().build(), None).unwrap();
     let _time = metrics.decision_time();

@@ -46,14 +46,15 @@ class UnderTest:
     """One running sentinel-spiffe-agent."""
 
     def __init__(self, directory, spire_socket, mode="fail_closed", unavailable_after_ms=60000,
-                 grpc_port=None, with_file=True, environment=None):
+                 grpc_port=None, with_file=True, environment=None, more=""):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True)
         self.state = self.directory / "state"
         self.state.mkdir(mode=0o700)
         self.socket = self.directory / "spiffe.sock"
         self.config = self.directory / "agent.kdl"
-        self.config.write_text(POLICY.format(mode=mode, unavailable_after_ms=unavailable_after_ms))
+        self.config.write_text(POLICY.format(mode=mode, unavailable_after_ms=unavailable_after_ms)
+                               + more)
         self.command = ["--socket", self.socket, "--spire-socket", spire_socket, "--state-dir", self.state,
                         "--admin-address", "none"]
         if with_file:

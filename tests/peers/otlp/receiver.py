@@ -108,6 +108,10 @@ class Receiver:
         return [record for request in self.all("logs") for resource in request.resource_logs
                 for scope in resource.scope_logs for record in scope.log_records]
 
+    def audit(self):
+        """Records that are decision records."""
+        return [record for record in self.records() if record.event_name == "spiffe.audit.decision"]
+
     def latest(self, metric):
         """The points of a metric in the latest message that has it."""
         for request in reversed(self.all("metrics")):

@@ -2,6 +2,7 @@
 """A request's trace begins at a proxy, goes on in the agent, and reaches a real OTLP receiver."""
 
 import contextlib
+import json
 import os
 import pathlib
 import secrets
@@ -38,6 +39,10 @@ ALWAYS = {
     "spiffe.proxy", "spiffe.remembered", "spiffe.age_ms", "spiffe.request_id", "spiffe.correlation_id",
     "client.address", "network.transport",
 }
+AUDIT = """
+audit {{ sink "otlp"; on-full "{}" }}
+agent {{ limits {{ decision-deadline-ms 2000 }} }}
+"""
 REQUESTS, RATIO = 10_000, 0.01
 WINDOWS, WINDOW = 21, 400
 
@@ -52,10 +57,11 @@ class World:
         self.frontend, self.unlisted = server.mint(FRONTEND), server.mint(UNLISTED)
 
     @contextlib.contextmanager
-    def agent(self, environment, grpc_port=None):
+    def agent(self, environment, grpc_port=None, more=""):
         self.count += 1
         place = self.root / f"agent-{self.count}"
-        agent = UnderTest(place, self.spire.socket, grpc_port=grpc_port, environment=environment)
+        agent = UnderTest(place, self.spire.socket, grpc_port=grpc_port, environment=environment,
+                          more=more)
         with agent:
             agent.until_allowed(self.frontend)
             yield agent
@@ -182,6 +188,67 @@ def what_is_rare(world, protocol):
         same(domains, ["example.org"], "trust domains")
 
 
+def verified(world, bodies):
+    """What `audit verify` says of the bodies, as a collector would write them to a file."""
+    written = world.root / "collected.jsonl"
+    written.write_text("".join(f"{body}\n" for body in bodies))
+    done = subprocess.run([places.agent_binary(), "audit", "verify", "--output", "json", written],
+                          capture_output=True, text=True, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def records_are_records(world, protocol):
+    """Under `block` an answer was acknowledged by the collector before it went out."""
+    with Receiver() as receiver, world.agent(receiver.environment(protocol), more=AUDIT.format("block")) as agent, \
+            agent.client() as client:
+        trace = Trace()
+        same(client.ask(world.unlisted.header(), traceparent=trace.header).status, 403, "unlisted")
+        same(value(receiver.audit()[-1].body)[:7], '{"seq":', "its record, before its answer")
+        denied, = [record for record in receiver.audit() if record.trace_id == trace.trace]
+        same(attributes(denied), {"authz.verdict": "deny", "authz.reason": "NOT_ALLOWED"}, "attributes")
+        check(abs(denied.time_unix_nano - time.time_ns()) < 60_000_000_000, "its time")
+        for _ in range(50):
+            same(client.ask(world.frontend.header()).status, 200, "listed")
+        bodies = [value(record.body) for record in receiver.audit()]
+        same(json.loads(bodies[-1])["seq"], len(bodies), "every one, once")
+        code, said = verified(world, bodies)
+        same((code, said["records"]), (0, len(bodies)), f"audit verify: {said}")
+        changed = [body.replace('"NOT_ALLOWED"', '"EXPIRED"') for body in bodies]
+        same(verified(world, changed)[0], 1, "audit verify of what was changed")
+        same(receiver.tokens(), {"s cret"}, "headers")
+        return f"{len(bodies)} records"
+
+
+def records_that_nobody_takes(world):
+    """Requests are answered, and what is lost is counted; the chain goes on when the collector is back."""
+    with Receiver() as receiver, world.agent(receiver.environment("http/protobuf"), more=AUDIT.format("drop")) as agent, \
+            agent.client() as client:
+        headers = world.unlisted.header()
+        same(client.ask(headers).status, 403, "unlisted")
+        wait_for("its record", receiver.audit)
+        receiver.mood = "refuse"
+        for _ in range(200):
+            same(client.ask(headers).status, 403, "while the collector refuses")
+
+        def lost():
+            receiver.mood = "take"
+            points = receiver.latest("spiffe_agent.audit.records.dropped")
+            return sum(point.as_int for point in points)
+        told = "audit records are not written until this sink can be"
+        wait_for("it is said", lambda: told in agent.process.log.read_text())
+        count = wait_for("they are counted", lost)
+        same(agent.process.log.read_text().count(told), 1, "said once")
+        before = len(receiver.audit())
+
+        def back():
+            client.ask(headers)
+            return len(receiver.audit()) > before
+        wait_for("records again", back)
+        _, said = verified(world, [value(record.body) for record in receiver.audit()])
+        same({broken["why"] for broken in said["broken"]} - {"missing"}, set(), f"audit verify: {said}")
+        return f"{count} lost"
+
+
 def p99(client, headers):
     times = []
     for _ in range(WINDOW):
@@ -241,6 +308,8 @@ def main():
             suite.case(f"a trace goes on over the Unix socket, {protocol}", over_the_socket, world, protocol)
             suite.case(f"a trace goes on over gRPC, {protocol}", over_grpc, world, protocol)
             suite.case(f"what is rare, logs, metrics, {protocol}", what_is_rare, world, protocol)
+            suite.case(f"audit records, {protocol}", records_are_records, world, protocol)
+        suite.case("audit records that nobody takes", records_that_nobody_takes, world)
         suite.case("ten thousand requests sampled at 1 %", one_in_a_hundred, world)
         for mood in ("dead", "hang", "slow", "refuse"):
             suite.case(f"a collector that is: {mood}", disturbed, world, mood)

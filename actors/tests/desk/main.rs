@@ -7,6 +7,8 @@
     reason = "a test may panic"
 )]
 
+mod collector;
+
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -25,10 +27,16 @@ use tokio::time::Instant;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn desk(path: &Path, on_full: OnFull, capacity: usize) -> (AuditQueue, SharedDesk) {
+    let sink = Sink::File(FileSink::at(path.to_owned()));
+    let (queue, desk, _) = desk_of(sink, on_full, capacity);
+    (queue, desk)
+}
+
+fn desk_of(sink: Sink, on_full: OnFull, capacity: usize) -> (AuditQueue, SharedDesk, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::default());
     let (queue, records) = AuditQueue::new(capacity, on_full, Arc::clone(&metrics));
-    let sinks = vec![Sink::File(FileSink::at(path.to_owned()))];
-    (queue, Desk::shared(records, sinks, metrics))
+    let desk = Desk::shared(records, vec![sink], Arc::clone(&metrics));
+    (queue, desk, metrics)
 }
 
 async fn start(desk: &SharedDesk) -> ractor::ActorRef<actors::audit::AuditMessage> {
