@@ -89,6 +89,7 @@ async fn a_dead_collector_costs_records_and_nothing_else() {
     agent
         .said(0, "audit records are not written until this sink can be")
         .await;
+    agent.said(0, "Connection refused").await;
     drop(client);
     let said = agent.log().matches("audit records are not written").count();
     assert_eq!(said, 1, "{}", agent.log());

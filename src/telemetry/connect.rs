@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -50,6 +50,26 @@ pub(super) struct Dial {
     host: String,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+/// Why the last message over HTTP had no answer, `None` when it had one: of that the exporter only says
+/// "network error".
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fault(Arc<Mutex<Option<String>>>);
+
+impl Fault {
+    fn set(&self, fault: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    /// What an exporter says, and why.
+    pub(super) fn explain(&self, said: &impl fmt::Display) -> String {
+        let fault = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*fault {
+            Some(fault) => format!("{said}: {fault}"),
+            None => said.to_string(),
+        }
+    }
 }
 
 /// A connection, whatever it is made of.
@@ -108,9 +128,10 @@ impl Dial {
     }
 
     /// A client that posts.
-    pub(super) const fn client(self, target: &Target) -> Post {
+    pub(super) fn client(self, target: &Target, fault: &Fault) -> Post {
         Post {
             dial: self,
+            fault: fault.clone(),
             timeout: target.timeout,
         }
     }
@@ -165,15 +186,21 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore, TargetError> {
 #[derive(Debug)]
 pub(super) struct Post {
     dial: Dial,
+    fault: Fault,
     timeout: Duration,
 }
 
 #[async_trait]
 impl HttpClient for Post {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        timeout(self.timeout, self.post(request))
-            .await
-            .map_err(|_| "no answer within OTEL_EXPORTER_OTLP_TIMEOUT")?
+        self.fault.set(None);
+        let posted = match timeout(self.timeout, self.post(request)).await {
+            Ok(posted) => posted,
+            Err(_) => Err("no answer within OTEL_EXPORTER_OTLP_TIMEOUT".into()),
+        };
+        self.fault
+            .set(posted.as_ref().err().map(ToString::to_string));
+        posted
     }
 }
 

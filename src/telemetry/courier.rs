@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::connect::Fault;
 use super::logs::{self, Record};
 
 /// What a record is, for those who look for one kind.
@@ -47,17 +48,20 @@ pub(super) struct Courier<S> {
     pub(super) sender: Arc<S>,
     /// For one batch.
     pub(super) within: Duration,
+    /// Where the sender says what was in the way.
+    pub(super) fault: Fault,
 }
 
 impl<S: Sends> Carrier for Courier<S> {
     fn carry(&self, lines: Vec<u8>) -> io::Result<()> {
         let (answer, answered) = mpsc::sync_channel(1);
         let (sender, stop, within) = (Arc::clone(&self.sender), self.stop.clone(), self.within);
+        let fault = self.fault.clone();
         self.runtime.spawn(async move {
             let records = records(&lines);
             let sent = stop.run_until_cancelled(timeout(within, sender.send(&records)));
             let result = match sent.await {
-                Some(Ok(sent)) => sent.map_err(io::Error::other),
+                Some(Ok(sent)) => sent.map_err(|error| io::Error::other(fault.explain(&error))),
                 Some(Err(_)) => Err(io::ErrorKind::TimedOut.into()),
                 None => Err(io::ErrorKind::Interrupted.into()),
             };
@@ -165,6 +169,7 @@ mod tests {
             stop: CancellationToken::new(),
             sender: Arc::new(Fake { mood, taken }),
             within,
+            fault: Fault::default(),
         };
         (runtime, courier)
     }

@@ -7,7 +7,7 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::Resource;
 
-use super::connect::{Dial, TargetError};
+use super::connect::{Dial, Fault, TargetError};
 use super::plan::{Protocol, Target};
 
 /// What this process is called where nobody says otherwise.
@@ -26,7 +26,7 @@ pub(super) enum ExportError {
 macro_rules! exporter {
     ($name:ident, $exporter:ident, $doc:literal) => {
         #[doc = $doc]
-        pub(super) fn $name(target: &Target) -> Result<$exporter, ExportError> {
+        pub(super) fn $name(target: &Target, fault: &Fault) -> Result<$exporter, ExportError> {
             let dial = Dial::new(target)?;
             let builder = $exporter::builder();
             Ok(match target.protocol {
@@ -37,7 +37,7 @@ macro_rules! exporter {
                     .build()?,
                 Protocol::Http => builder
                     .with_http()
-                    .with_http_client(dial.client(target))
+                    .with_http_client(dial.client(target, fault))
                     .with_protocol(Wire::HttpBinary)
                     .with_endpoint(&target.endpoint)
                     .with_timeout(target.timeout)

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::connect::Fault;
 use super::plan::Signal;
 
 /// Why something was lost.
@@ -30,19 +31,26 @@ pub(super) struct Losses {
     signal: Signal,
     counts: [AtomicU64; Loss::ALL.len()],
     failing: AtomicBool,
+    fault: Fault,
 }
 
 impl Losses {
-    pub(super) const fn new(signal: Signal) -> Self {
+    pub(super) fn new(signal: Signal) -> Self {
         Self {
             signal,
             counts: [const { AtomicU64::new(0) }; Loss::ALL.len()],
             failing: AtomicBool::new(false),
+            fault: Fault::default(),
         }
     }
 
     pub(super) const fn signal(&self) -> Signal {
         self.signal
+    }
+
+    /// Where its exporter says what was in the way.
+    pub(super) const fn fault(&self) -> &Fault {
+        &self.fault
     }
 
     pub(super) fn count(&self, loss: Loss, lost: usize) {
@@ -68,6 +76,7 @@ impl Losses {
             Err(error) => {
                 self.count(Loss::NotDelivered, of);
                 if !self.failing.swap(true, Ordering::Relaxed) {
+                    let error = self.fault.explain(&error);
                     tracing::warn!(
                         signal,
                         error,

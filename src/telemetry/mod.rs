@@ -228,7 +228,7 @@ impl Beside {
         losses: &Arc<Losses>,
     ) -> Result<Queue<SpanData>, ExportError> {
         let _context = self.runtime.enter();
-        let mut exporter = export::spans(target)?;
+        let mut exporter = export::spans(target, losses.fault())?;
         exporter.set_resource(&export::resource());
         let exporter = Arc::new(exporter);
         let (queue, batches) = batch::queue(batch, losses);
@@ -246,7 +246,7 @@ impl Beside {
         losses: &Arc<Losses>,
     ) -> Result<(Queue<Record>, Arc<dyn Carrier>), ExportError> {
         let _context = self.runtime.enter();
-        let mut exporter = export::logs(target)?;
+        let mut exporter = export::logs(target, losses.fault())?;
         exporter.set_resource(&export::resource());
         let exporter = Arc::new(exporter);
         let courier = Courier {
@@ -254,6 +254,7 @@ impl Beside {
             stop: self.stop.clone(),
             sender: Arc::clone(&exporter),
             within: target.timeout,
+            fault: losses.fault().clone(),
         };
         let (queue, batches) = batch::queue(batch, losses);
         self.spawn(batches.run(self.stop.clone(), move |records: Vec<Record>| {
@@ -271,7 +272,7 @@ impl Beside {
     ) -> Result<Push, ExportError> {
         let _context = self.runtime.enter();
         Ok(Push {
-            exporter: export::metrics(target)?,
+            exporter: export::metrics(target, losses.fault())?,
             period,
             losses: Arc::clone(losses),
             stop: self.stop.clone(),

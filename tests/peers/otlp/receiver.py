@@ -8,6 +8,7 @@ It keeps what it takes, or behaves as collectors do in bad hours: `refuse` (an e
 
 import concurrent.futures
 import http.server
+import ssl
 import sys
 import threading
 import time
@@ -28,9 +29,9 @@ SIGNALS = {
 
 
 class Receiver:
-    """Both doors, one store."""
+    """Both doors, one store; behind TLS with a certificate and its key, PEM files."""
 
-    def __init__(self, mood="take"):
+    def __init__(self, mood="take", tls=None):
         self.mood, self.taken = mood, []
         self.lock, self.ended = threading.Lock(), threading.Event()
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -39,7 +40,19 @@ class Receiver:
         traces_grpc.add_TraceServiceServicer_to_server(self.service("/v1/traces"), self.grpc)
         metrics_grpc.add_MetricsServiceServicer_to_server(self.service("/v1/metrics"), self.grpc)
         logs_grpc.add_LogsServiceServicer_to_server(self.service("/v1/logs"), self.grpc)
-        self.grpc_port = self.grpc.add_insecure_port("127.0.0.1:0")
+        self.scheme = "https" if tls else "http"
+        self.grpc_port = self.listen(tls)
+
+    def listen(self, tls):
+        """The gRPC port; with a certificate both doors have TLS."""
+        if tls is None:
+            return self.grpc.add_insecure_port("127.0.0.1:0")
+        certificate, key = tls
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
+        pair = (key.read_bytes(), certificate.read_bytes())
+        return self.grpc.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
 
     def __enter__(self):
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
@@ -55,7 +68,7 @@ class Receiver:
         """What points an agent here."""
         port = self.grpc_port if protocol == "grpc" else self.http.server_port
         return {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"{self.scheme}://127.0.0.1:{port}",
             "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
             "OTEL_EXPORTER_OTLP_HEADERS": "x-token=s%20cret",
             "OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_BLRP_SCHEDULE_DELAY": "100",
@@ -89,6 +102,10 @@ class Receiver:
                 return answer()
 
         return Servicer()
+
+    def forget(self):
+        with self.lock:
+            self.taken.clear()
 
     def all(self, signal):
         with self.lock:

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import secrets
+import shutil
 import statistics
 import subprocess
 import sys
@@ -249,6 +250,60 @@ def records_that_nobody_takes(world):
         return f"{count} lost"
 
 
+class Authority:
+    """A certificate authority of our own, and what it issued for a collector on this machine."""
+
+    def __init__(self, place):
+        place.mkdir()
+        self.file, self.key = place / "ca.pem", place / "ca.key"
+        self.tls = place / "collector.pem", place / "collector.key"
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        openssl("req", "-x509", *curve, "-subj", f"/CN={place.name}", "-keyout", self.key, "-out", self.file)
+        openssl("req", "-x509", *curve, "-subj", "/CN=collector", "-addext", "subjectAltName=IP:127.0.0.1",
+                "-addext", "basicConstraints=critical,CA:FALSE", "-CA", self.file, "-CAkey", self.key,
+                "-keyout", self.tls[1], "-out", self.tls[0])
+
+
+def openssl(*arguments):
+    if not shutil.which("openssl"):
+        raise places.Absent("no openssl on this machine")
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+
+def over_tls(world, protocol):
+    """The authority that the variables name, and only that one."""
+    name = protocol.partition("/")[0]
+    ours, another = Authority(world.root / f"{name}-ours"), Authority(world.root / f"{name}-another")
+    with Receiver(tls=ours.tls) as receiver:
+        environment = {**receiver.environment(protocol), "OTEL_EXPORTER_OTLP_CERTIFICATE": str(ours.file)}
+        with world.agent(environment) as agent, agent.client() as client:
+            trace = Trace()
+            same(client.ask(world.frontend.header(), traceparent=trace.header).status, 200, "listed")
+            span_of(receiver, trace)
+            wait_for("log records", receiver.records)
+            wait_for("metrics", lambda: receiver.latest("spiffe_agent.decisions"))
+        check("telemetry is not delivered" not in agent.directory.joinpath("agent.log").read_text(), "nothing is said")
+        receiver.forget()
+        # Metrics alone get through: they say what became of the others.
+        environment["OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE"] = str(ours.file)
+        environment["OTEL_EXPORTER_OTLP_CERTIFICATE"] = str(another.file)
+        with world.agent(environment) as agent, agent.client() as client:
+            for _ in range(20):
+                same(client.ask(world.frontend.header(), traceparent=Trace().header).status, 200, "listed")
+
+            def lost():
+                points = [(attributes(point), point.as_int) for point in receiver.latest("spiffe_agent.telemetry.lost")]
+                counts = {about["signal"]: count for about, count in points if about["cause"] == "not_delivered"}
+                return counts if counts.get("traces", 0) >= 20 and counts.get("logs", 0) > 0 else None
+            counts = wait_for("losses", lost)
+        lines = [line for line in agent.directory.joinpath("agent.log").read_text().splitlines() if "telemetry is not delivered" in line]
+        same(sorted(signal for line in lines for signal in ("logs", "traces", "metrics") if signal in line),
+             ["logs", "traces"], "one line for each")
+        check(all("UnknownIssuer" in line for line in lines), f"and why: {lines}")
+        same((receiver.spans(), receiver.records()), ([], []), "nothing came")
+        return f"{counts['traces']} spans lost to a wrong authority"
+
+
 def p99(client, headers):
     times = []
     for _ in range(WINDOW):
@@ -308,6 +363,7 @@ def main():
             suite.case(f"a trace goes on over the Unix socket, {protocol}", over_the_socket, world, protocol)
             suite.case(f"a trace goes on over gRPC, {protocol}", over_grpc, world, protocol)
             suite.case(f"what is rare, logs, metrics, {protocol}", what_is_rare, world, protocol)
+            suite.case(f"TLS, {protocol}", over_tls, world, protocol)
             suite.case(f"audit records, {protocol}", records_are_records, world, protocol)
         suite.case("audit records that nobody takes", records_that_nobody_takes, world)
         suite.case("ten thousand requests sampled at 1 %", one_in_a_hundred, world)
