@@ -78,7 +78,7 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// What a running agent says of itself, on one screen
     Status(StatusArgs),
-    /// The same, live
+    /// The same, live, until q is pressed
     Top(Top),
     /// Show what the Workload API gives this process: SVIDs and bundles
     Inspect(Inspect),

@@ -10,8 +10,10 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Output, Stdio};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Instant;
 
 use chaos::spire::SocketFile;
 use common::{Agent, FRONTEND, LOAD_POLICY, Site, carrying};
@@ -118,6 +120,94 @@ async fn top_shows_what_changes() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(0));
+}
+
+/// Does not outlive a test that fails.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _status = self.0.wait();
+    }
+}
+
+/// `top` at a terminal of its own (`script`), between two looks at the terminal's modes.
+fn at_a_terminal(at: &str) -> (Killed, Receiver<String>) {
+    let top = env!("CARGO_BIN_EXE_sentinel-spiffe-agent");
+    let top = format!("{top} top --interval-ms 50 --admin-address {at}");
+    let top = format!("trap : INT; stty -g; {top}; echo \"code=$?\"; stty -g");
+    let mut script = Command::new("script");
+    script
+        .args(["-qefc", &top, "/dev/null"])
+        .env("SHELL", "/bin/sh")
+        .env("NO_COLOR", "1");
+    let mut child = script
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let (sender, told) = sync_channel(64);
+    std::thread::spawn(move || {
+        let mut piece = [0; 4_096];
+        while let Ok(read @ 1..) = stdout.read(&mut piece) {
+            let text = String::from_utf8_lossy(&piece[..read]).into_owned();
+            if sender.send(text).is_err() {
+                break;
+            }
+        }
+    });
+    (Killed(child), told)
+}
+
+/// Everything until this was shown.
+fn shown_until(told: &Receiver<String>, so_far: &mut String, part: &str) {
+    let deadline = Instant::now() + common::PATIENCE;
+    while !so_far.contains(part) {
+        let more = told.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        so_far.push_str(&more.unwrap_or_else(|_| panic!("no {part:?} in {so_far:?}")));
+    }
+}
+
+/// It is the other screen that is drawn on, and all is as before afterwards.
+fn put_back(shown: &str) {
+    let (before, rest) = shown
+        .split_once("\u{1b}[?1049h\u{1b}[?25l")
+        .expect("a screen");
+    let (_, after) = rest
+        .split_once("\u{1b}[?25h\u{1b}[?1049l")
+        .expect("put back");
+    // Also without colours a shorter line leaves nothing of the one before.
+    assert!(rest.contains("\u{1b}[K"), "{rest:?}");
+    assert!(after.contains("code=0"), "{after:?}");
+    let modes = after.trim().lines().last().unwrap();
+    assert!(modes.contains(':'), "{after:?}");
+    assert_eq!(before.trim(), modes, "modes of the terminal");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn top_at_a_terminal_ends_at_a_key_or_a_signal_and_puts_it_back() {
+    let site = Site::new();
+    let agent = live(&site).await;
+    let at = address(&agent);
+    // ctrl-c is the terminal's signal and no key.
+    for ending in ["q", "\u{3}"] {
+        let (mut script, told) = at_a_terminal(&at);
+        let mut shown = String::new();
+        shown_until(&told, &mut shown, "SPIRE    Live");
+        let mut keyboard = script.0.stdin.take().unwrap();
+        // Another key changes nothing: whole pages come after it.
+        keyboard.write_all(b"w").unwrap();
+        let mut later = String::new();
+        shown_until(&told, &mut later, "\u{1b}[J\u{1b}[H");
+        keyboard.write_all(ending.as_bytes()).unwrap();
+        shown.push_str(&later);
+        shown_until(&told, &mut shown, "code=");
+        shown.extend(told.iter());
+        put_back(&shown);
+    }
+    agent.stop().await;
 }
 
 /// Whether `doctor` finds this about the admin listener at an address.

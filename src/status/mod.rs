@@ -1,6 +1,7 @@
 //! `status` and `top`: what a running agent says of itself, on one screen, once or again and again.
 
 pub(crate) mod ask;
+mod keys;
 mod page;
 mod screen;
 
@@ -11,6 +12,7 @@ use anyhow::{Context as _, bail};
 use config::{AdminAddress, Override, Overrides};
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::keys::Keys;
 use self::page::Shown;
 use self::screen::Screen;
 use crate::cli::{AdminAsked, StatusArgs, Top};
@@ -36,7 +38,7 @@ pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<Exit> {
     })
 }
 
-/// `top`: the same until it is interrupted; the terminal is put back however it ends.
+/// `top`: the same until `q` or an interrupt; the terminal is put back however it ends.
 pub(crate) fn top(args: &Top) -> anyhow::Result<Exit> {
     let Some(address) = address(&args.admin)? else {
         return Ok(Exit::Config);
@@ -46,6 +48,11 @@ pub(crate) fn top(args: &Top) -> anyhow::Result<Exit> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut screen = Screen::enter(args.once);
+        let keys = if args.once {
+            Keys::Nobody
+        } else {
+            Keys::listen()
+        };
         loop {
             screen.draw(&drawn(ask::status(address).await));
             if args.once {
@@ -53,6 +60,7 @@ pub(crate) fn top(args: &Top) -> anyhow::Result<Exit> {
             }
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
+                () = keys.quit() => return Ok(Exit::Success),
                 _ = terminate.recv() => return Ok(Exit::Success),
                 _ = interrupt.recv() => return Ok(Exit::Success),
             }

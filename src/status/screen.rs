@@ -36,7 +36,10 @@ impl Screen {
             Self::Pages => say_styled(page),
             Self::Terminal => {
                 write(HOME);
-                say_styled(&page.replace('\n', CLEAR_LINE));
+                for line in page.lines() {
+                    say_styled(line);
+                    write(CLEAR_LINE);
+                }
                 write(CLEAR_REST);
             }
         }
