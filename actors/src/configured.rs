@@ -12,6 +12,7 @@ use crate::gate::Gate;
 use crate::metrics::{Metrics, count};
 use crate::observe::{Happened, Happening, Observer};
 use crate::policies::{InForce, Policies, PolicyError};
+use crate::sparse;
 use crate::trust::TrustStore;
 use crate::unhurried::{HEAVY_BYTES, unhurried};
 
@@ -148,15 +149,23 @@ impl Configured {
     }
 
     fn log(&self, pushed: &Pushed, proxy: &str) {
+        let Some(left_out) = (*pushed != Pushed::Ignored)
+            .then(|| sparse::PUSHED.admits())
+            .flatten()
+        else {
+            return;
+        };
         match pushed {
             Pushed::Applied => tracing::info!(
                 proxy,
+                left_out = left_out.some(),
                 policies = self.policies.len(),
                 "pushed configuration applied"
             ),
             Pushed::Refused(reason) => tracing::error!(
                 proxy,
                 reason,
+                left_out = left_out.some(),
                 "pushed configuration refused, the one before stays"
             ),
             Pushed::Ignored => {}
@@ -177,10 +186,13 @@ impl Configured {
         let applied =
             match outcome.map_err(|errors| errors.lines().collect::<Vec<_>>().join("; "))? {
                 Outcome::Ignored => {
-                    tracing::info!(
-                        proxy,
-                        "pushed configuration ignored: accept-pushed-config is false"
-                    );
+                    if let Some(left_out) = sparse::PUSHED.admits() {
+                        tracing::info!(
+                            proxy,
+                            left_out = left_out.some(),
+                            "pushed configuration ignored: accept-pushed-config is false"
+                        );
+                    }
                     return Ok(None);
                 }
                 Outcome::Nothing => return Ok(None),

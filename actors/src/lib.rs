@@ -25,6 +25,7 @@ mod overheard;
 pub mod parts;
 pub mod policies;
 mod remedy;
+mod sparse;
 pub mod supervision;
 pub mod trust;
 mod unhurried;

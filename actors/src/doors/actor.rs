@@ -10,6 +10,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio_util::task::AbortOnDropHandle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::sparse;
+
 /// A connection served to its end, which holds its place; an error says why we closed it.
 pub(super) type Served = Pin<Box<dyn Future<Output = Result<(), ClosedBecause>> + Send>>;
 
@@ -48,7 +50,11 @@ impl Actor for ConnectionActor {
             let served = tokio::spawn(args.served);
             match AbortOnDropHandle::new(served).await {
                 Ok(Ok(())) => tracing::debug!(peer, "connection closed"),
-                Ok(Err(error)) => tracing::warn!(peer, %error, "connection closed"),
+                Ok(Err(error)) => {
+                    if let Some(left_out) = sparse::CLOSED.admits() {
+                        tracing::warn!(peer, %error, left_out = left_out.some(), "connection closed");
+                    }
+                }
                 Err(error) => tracing::error!(peer, %error, "connection closed by a panic"),
             }
             let _ = myself.cast(Ended);

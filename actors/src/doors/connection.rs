@@ -18,6 +18,7 @@ use super::peer::Peer;
 use super::reader::{Kind, Message, Next, Reader};
 use super::reports::{self, REPORT_INTERVAL_MS};
 use super::session::{Session, SessionError, Step};
+use super::turns::Turn;
 use super::{AGENT_ID, Doors};
 use crate::metrics::count;
 use crate::unhurried::unhurried;
@@ -123,6 +124,7 @@ impl Connection {
         let mut reports = interval(Duration::from_millis(REPORT_INTERVAL_MS));
         reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
         reports.reset();
+        let mut turn = Turn::default();
         if self.doors.health.is_draining() {
             return Ok(());
         }
@@ -164,6 +166,9 @@ impl Connection {
                             self.flow = Flow::Draining(left.saturating_sub(bytes));
                         }
                         (_, Flow::Open | Flow::Finishing) => {}
+                    }
+                    if turn.is_over() {
+                        tokio::task::yield_now().await;
                     }
                 }
                 changed = self.session.health().changed() => {

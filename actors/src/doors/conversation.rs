@@ -29,6 +29,7 @@ use crate::judge::{Prompt, Scene};
 use crate::metrics::count;
 use crate::observe::Origin;
 use crate::policies::InForce;
+use crate::sparse;
 use crate::validation::Ticket;
 
 /// How replies are written.
@@ -117,10 +118,13 @@ impl Conversation {
     /// Takes a push; its policy governs the questions after it.
     pub(super) fn push(&mut self, config: &str) -> Pushed {
         let Pushes::Taken(peer) = &self.pushes else {
-            tracing::info!(
-                proxy = %self.proxy,
-                "pushed configuration ignored: a plaintext door takes none, whoever can connect could push"
-            );
+            if let Some(left_out) = sparse::PUSHED.admits() {
+                tracing::info!(
+                    proxy = %self.proxy,
+                    left_out = left_out.some(),
+                    "pushed configuration ignored: a plaintext door takes none, whoever can connect could push"
+                );
+            }
             return Pushed::Ignored;
         };
         let (pushed, policy) = self.doors.configured.push(config, peer, &self.proxy);
@@ -151,7 +155,9 @@ impl Conversation {
     /// Counts and logs a message that makes no sense.
     pub(super) fn unreadable(&self, error: &impl std::fmt::Display) {
         count(&self.doors.metrics.malformed_messages);
-        tracing::warn!(proxy = %self.proxy, %error, "message cannot be read");
+        if let Some(left_out) = sparse::UNREADABLE.admits() {
+            tracing::warn!(proxy = %self.proxy, %error, left_out = left_out.some(), "message cannot be read");
+        }
     }
 
     /// Answers a question that was there at `at`, now if it can be. A panic on the way denies this

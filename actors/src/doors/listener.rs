@@ -11,6 +11,7 @@ use super::places::Crowd;
 use super::{ConnectionActor, ConnectionArgs, Doors, Entrance, Places};
 use crate::metrics::count;
 use crate::remedy::{OUT_OF_DESCRIPTORS, is_out_of_descriptors};
+use crate::sparse;
 use crate::supervision::{Ping, Pings, Temporaries, attentive};
 
 /// Wait after a failed accept, milliseconds: out of descriptors, trying harder makes it worse.
@@ -116,7 +117,13 @@ async fn accept(args: ListenerArgs) {
             }
             Ok(Err(error)) => {
                 count(&args.doors.metrics.untrusted_proxy);
-                tracing::warn!(%error, "UNTRUSTED_PROXY: connection closed before its request was read");
+                if let Some(left_out) = sparse::UNTRUSTED.admits() {
+                    tracing::warn!(
+                        %error,
+                        left_out = left_out.some(),
+                        "UNTRUSTED_PROXY: connection closed before its request was read"
+                    );
+                }
             }
             Err(error) => {
                 complain(&error, &mut trouble);

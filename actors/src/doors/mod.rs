@@ -19,6 +19,7 @@ mod sink;
 pub mod socket;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::sync::Arc;
 

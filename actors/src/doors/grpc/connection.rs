@@ -27,6 +27,7 @@ use super::service::{Caller, routes};
 use super::strangers::Stranger;
 use super::tls::{self, UntrustedCaller};
 use crate::doors::conversation::Pushes;
+use crate::doors::turns::InTurns;
 use crate::doors::{Doors, Places};
 use crate::metrics::count;
 
@@ -190,7 +191,7 @@ where
     });
     let calls = Calls::default();
     let _ends_with_us = EndOfCalls(calls.clone());
-    let http = limited(calls).serve_connection(TokioIo::new(stream), service);
+    let http = limited(calls).serve_connection(TokioIo::new(InTurns::new(stream)), service);
     let mut http = pin!(http);
     let mut doubted = pin!(doubted);
     let error = 'trusted: {
