@@ -18,7 +18,7 @@ use super::peer::Peer;
 use super::reader::{Kind, Message, Next, Reader};
 use super::reports::{self, REPORT_INTERVAL_MS};
 use super::session::{Session, SessionError, Step};
-use super::turns::Turn;
+use super::turns::TURN_MESSAGES;
 use super::{AGENT_ID, Doors};
 use crate::metrics::count;
 use crate::unhurried::unhurried;
@@ -68,6 +68,15 @@ enum Flow {
     Draining(usize),
     /// No more is read; what is under way is finished.
     Finishing,
+}
+
+/// How a pass over the frames ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// Nothing is left that can be dealt with.
+    Through,
+    /// There may be more, after the others' turn.
+    OthersTurn,
 }
 
 /// A wait for memory, and since when: that time is not the peer's.
@@ -124,24 +133,32 @@ impl Connection {
         let mut reports = interval(Duration::from_millis(REPORT_INTERVAL_MS));
         reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
         reports.reset();
-        let mut turn = Turn::default();
         if self.doors.health.is_draining() {
             return Ok(());
         }
+        // Whatever is whole in a pass was whole when it began, and its deadline counts from there.
+        let mut at = Instant::now();
         loop {
-            let result = self.process();
+            let result = self.process(at);
             let held_back = !self.has_room();
             self.flush_now()?;
-            if let Err(error) = result {
-                // What was answered so far, a refusal of the handshake above all, goes out first.
-                self.finish_writing().await?;
-                return Err(error);
-            }
+            let pass = match result {
+                Ok(pass) => pass,
+                Err(error) => {
+                    // What was answered so far, a refusal of the handshake above all, goes out first.
+                    self.finish_writing().await?;
+                    return Err(error);
+                }
+            };
             if self.is_finished() {
                 return self.finish_writing().await;
             }
             // What waits for the room that is there now has been read already: nothing would tell of it.
             if held_back && self.has_room() {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            if pass == Pass::OthersTurn {
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -167,9 +184,6 @@ impl Connection {
                         }
                         (_, Flow::Open | Flow::Finishing) => {}
                     }
-                    if turn.is_over() {
-                        tokio::task::yield_now().await;
-                    }
                 }
                 changed = self.session.health().changed() => {
                     if changed.is_err() || self.doors.health.is_draining() {
@@ -181,19 +195,20 @@ impl Connection {
                 () = until(self.frame_due), if self.memory.is_none() => return Err(self.too_slow()),
                 () = until(self.write_due) => return Err(ConnectionError::NeverReads),
             }
+            at = Instant::now();
         }
     }
 
-    /// Deals with every whole frame for which there is room.
-    fn process(&mut self) -> Result<(), ConnectionError> {
-        // Whatever is whole in this pass was whole when it began, and its deadline counts from there.
-        let at = Instant::now();
+    /// Deals with every whole frame for which there is room, as many as a turn has.
+    fn process(&mut self, at: Instant) -> Result<Pass, ConnectionError> {
+        let mut left = TURN_MESSAGES;
         if self.pending.is_empty()
             && let Some(push) = self.held.take()
         {
             self.take(&push, at)?;
         }
-        while self.flow != Flow::Finishing && self.has_room() {
+        while left > 0 && self.flow != Flow::Finishing && self.has_room() {
+            left -= 1;
             match self
                 .reader
                 .next()
@@ -232,7 +247,10 @@ impl Connection {
                 .or_else(|| Some(self.in_ms(self.doors.bounds.handshake_timeout_ms))),
             (false, _) => self.frame_due,
         };
-        Ok(())
+        Ok(match left {
+            0 => Pass::OthersTurn,
+            _ => Pass::Through,
+        })
     }
 
     /// Begins to wait for a large frame's memory.

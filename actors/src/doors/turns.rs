@@ -9,26 +9,13 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Reads in one turn, of at most some 16 KiB each.
-const TURN_READS: u8 = 4;
+/// Frames that a connection deals with in one turn: some tenths of a millisecond.
+pub(super) const TURN_MESSAGES: u32 = 32;
 
-/// How much of a turn is spent.
-#[derive(Debug, Default)]
-pub(super) struct Turn(u8);
-
-impl Turn {
-    /// One more read. True: it is the others' turn.
-    pub(super) const fn is_over(&mut self) -> bool {
-        self.0 = (self.0 + 1) % TURN_READS;
-        self.0 == 0
-    }
-}
-
-/// A stream whose reader has to take turns.
+/// A stream whose reader has one read a turn, of some 16 KiB at most.
 #[derive(Debug)]
 pub(super) struct InTurns<S> {
     stream: S,
-    turn: Turn,
     stage: Stage,
 }
 
@@ -43,7 +30,6 @@ impl<S> InTurns<S> {
     pub(super) fn new(stream: S) -> Self {
         Self {
             stream,
-            turn: Turn::default(),
             stage: Stage::Reading,
         }
     }
@@ -61,7 +47,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for InTurns<S> {
             return Poll::Pending;
         }
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if read.is_ready() && self.turn.is_over() {
+        if read.is_ready() {
             self.stage = Stage::Over;
         }
         read
@@ -133,7 +119,6 @@ mod tests {
         };
         tokio::join!(busy, neighbour);
         // Who of the two comes first alternates.
-        let two = 2 * u32::from(TURN_READS);
-        assert!((1..=two).contains(&longest.get()), "{longest:?}");
+        assert!((1..=2).contains(&longest.get()), "{longest:?}");
     }
 }
