@@ -114,6 +114,7 @@ async fn top_shows_what_changes() {
     assert!(shows("SPIRE    Live"));
     site.world.spire().stop(SocketFile::Left).await.unwrap();
     assert!(shows("SPIRE    Interrupted"));
+    assert!(shows("because  "));
     agent.stop().await;
     assert!(shows("no answer"));
     let pid = rustix::process::Pid::from_child(&child);

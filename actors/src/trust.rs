@@ -185,6 +185,12 @@ impl TrustStore {
         }
     }
 
+    /// Why SPIRE is away, as it was last seen; `None` while it is not, or nothing is known.
+    #[must_use]
+    pub fn why(&self) -> Option<Why> {
+        self.write().why().cloned()
+    }
+
     fn let_pass(&self, absence: &mut Absence, now: Now) {
         self.event(absence, Event::Tick, now);
     }

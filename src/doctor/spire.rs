@@ -22,7 +22,7 @@ use crate::when::{relative, span};
 const CLOCK_TOLERANCE_S: i64 = 5;
 
 /// An authority that ends sooner should have a successor by now.
-const ENDS_SOON_S: i64 = 24 * 3_600;
+const ENDS_SOON_S: i64 = 2 * 3_600;
 
 /// SPIRE's default is an hour; a stolen key is good for as long as its SVID.
 pub(super) const LONG_LIFETIME_S: i64 = 24 * 3_600;
@@ -112,7 +112,7 @@ fn authorities(bundle: &BundleShown, at: i64, examination: &mut Examination) {
     } else if usable.iter().all(|one| one.not_after - at < ENDS_SOON_S) {
         let last = usable.iter().map(|one| one.not_after).max().unwrap_or(at);
         let what =
-            format!("the last authority of {domain} ends within a day, and no other follows");
+            format!("the last authority of {domain} ends within two hours, and no other follows");
         let fix = "prepare and activate a new authority (spire-server localauthority x509)";
         let evidence = format!("ends {}", relative(last, at.saturating_mul(1_000)));
         examination.warn("authority-ending", &what, &evidence, fix);

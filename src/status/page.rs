@@ -80,6 +80,11 @@ fn trust(status: &Status, page: &mut Page) {
     page.line(format_args!(
         "SPIRE    {style}{state}{style:#} for {since}, {domains} trust domains, {age}"
     ));
+    for (label, words) in [("because", &trust.error), ("to do", &trust.remedy)] {
+        if let Some(words) = words {
+            page.line(format_args!("{label:<8} {}", clean(words)));
+        }
+    }
 }
 
 fn decisions(decisions: &Decisions, page: &mut Page) {

@@ -191,6 +191,9 @@ async fn bundles_that_are_expired_ending_early_unreadable_or_missing() {
     assert_eq!(found(&site, POLICY, &[]), ["bundle-unusable"]);
     bundle_of(&site, Window::from(now - 7_200, 10_800));
     assert_eq!(found(&site, POLICY, &[]), ["authority-ending"]);
+    // SPIRE's own default is a day, and it prepares the next one at half of it.
+    bundle_of(&site, Window::from(now - 60, 86_400));
+    assert_eq!(found(&site, POLICY, &[]), [""; 0]);
     bundle_of(&site, Window::from(now + 600, 10 * 86_400));
     let early = found(&site, POLICY, &[]);
     assert_eq!(early, ["bundle-unusable", "clock-behind"]);

@@ -114,6 +114,8 @@ function now(status) {
     ["SPIRE", `${trust.state} for ${span(trust.for_ms)}`, LEVELS[trust.state]],
     ["Bundles confirmed", trust.age_ms === null ? "never" : `${span(trust.age_ms)} ago`],
     ["Fault", trust.fault === "ours" ? "SPIRE says that we call it wrongly" : "none of ours"],
+    ...(trust.error ? [["Away because", trust.error, "warn"]] : []),
+    ...(trust.remedy ? [["To do", trust.remedy]] : []),
     ["Up for", span(process.uptime_ms)],
   ]);
   say(byId("summary"), `${health.state}; SPIRE ${trust.state}; ${health.readiness}`, LEVELS[health.state]);

@@ -83,6 +83,12 @@ pub struct TrustView {
     pub for_ms: u64,
     /// `ours` while SPIRE says that we call it wrongly, else `theirs`.
     pub fault: String,
+    /// Why SPIRE is away, in words; absent while it is not.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// What to do about that.
+    #[serde(default)]
+    pub remedy: Option<String>,
     /// How long ago SPIRE last confirmed the bundles; absent without bundles, or if the clock was set
     /// back.
     pub age_ms: Option<u64>,

@@ -24,6 +24,8 @@ impl TrustView {
         let mut bundles: Vec<_> = world.snapshot().iter().collect();
         bundles.sort_by_key(|(domain, _)| domain.to_string());
         let domains_total = bundles.len();
+        let why = store.why();
+        let (error, remedy) = why.map(|why| (why.error, why.remedy)).unzip();
         bundles.truncate(DOMAINS_SHOWN);
         Self {
             state: state.phase().as_str().to_owned(),
@@ -33,6 +35,8 @@ impl TrustView {
                 Blame::Theirs => "theirs",
             }
             .to_owned(),
+            error,
+            remedy: remedy.filter(|remedy| !remedy.is_empty()),
             age_ms: world
                 .snapshot()
                 .contact()
