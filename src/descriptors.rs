@@ -1,5 +1,6 @@
 //! File descriptors: each connection takes one, and when they are gone nobody new is heard.
 
+use actors::OUT_OF_DESCRIPTORS;
 use config::{Bound, Settings};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -14,9 +15,9 @@ pub(crate) fn provide(settings: &Settings) {
         tracing::warn!(
             limit,
             needed,
+            remedy = OUT_OF_DESCRIPTORS,
             "fewer file descriptors than agent.limits.connections may take: once they are gone \
-             nobody new is heard and SPIRE cannot be asked; raise LimitNOFILE= of the unit or \
-             ulimit -n, or lower agent.limits.connections"
+             nobody new is heard and SPIRE cannot be asked"
         );
     }
 }

@@ -149,10 +149,10 @@ impl Configured {
     }
 
     fn log(&self, pushed: &Pushed, proxy: &str) {
-        let Some(left_out) = (*pushed != Pushed::Ignored)
-            .then(|| sparse::PUSHED.admits())
-            .flatten()
-        else {
+        if *pushed == Pushed::Ignored {
+            return;
+        }
+        let Some(left_out) = sparse::PUSHED.admits() else {
             return;
         };
         match pushed {

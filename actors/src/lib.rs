@@ -31,3 +31,5 @@ pub mod trust;
 mod unhurried;
 pub mod validation;
 pub mod words;
+
+pub use remedy::OUT_OF_DESCRIPTORS;

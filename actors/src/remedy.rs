@@ -39,7 +39,7 @@ pub(crate) fn of_address(error: &io::Error) -> &'static str {
 }
 
 /// What to do when no more files can be opened.
-pub(crate) const OUT_OF_DESCRIPTORS: &str =
+pub const OUT_OF_DESCRIPTORS: &str =
     "raise LimitNOFILE= of the unit or ulimit -n, or lower agent.limits.connections";
 
 /// Whether this process, or the machine, may open no more files.

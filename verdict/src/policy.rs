@@ -1,8 +1,8 @@
 //! Policy: what holds for one connection. Plain values, compiled once, shared when equal.
 
-use crate::headers::{HeaderName, IdentityHeaders};
 use std::sync::Arc;
 
+use crate::headers::{HeaderName, IdentityHeaders};
 use crate::lists::List;
 
 /// What the agent does while a trust source is away (`failure.spire-unavailable`).

@@ -7,7 +7,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::places::Crowd;
+use super::episode::Episode;
 use super::{ConnectionActor, ConnectionArgs, Doors, Entrance, Places};
 use crate::metrics::count;
 use crate::remedy::{OUT_OF_DESCRIPTORS, is_out_of_descriptors};
@@ -94,7 +94,7 @@ impl Actor for ListenerActor {
 
 /// Accepts until draining.
 async fn accept(args: ListenerArgs) {
-    let mut trouble = Crowd::new();
+    let mut trouble = Episode::new();
     loop {
         let arrival = tokio::select! {
             arrival = args.entrance.accept(&args.doors, &args.places) => arrival,
@@ -102,7 +102,7 @@ async fn accept(args: ListenerArgs) {
         };
         match arrival {
             Ok(Ok(guest)) => {
-                trouble.disperse();
+                trouble.ends();
                 count(&args.doors.metrics.connections);
                 let connection = ConnectionArgs {
                     served: guest.served,
@@ -134,8 +134,8 @@ async fn accept(args: ListenerArgs) {
 }
 
 /// Once, until one is accepted, and never more often than the log can bear.
-fn complain(error: &std::io::Error, trouble: &mut Crowd) {
-    if trouble.gather(Instant::now()) {
+fn complain(error: &std::io::Error, trouble: &mut Episode) {
+    if trouble.begins(Instant::now()) {
         let remedy = if is_out_of_descriptors(error) {
             OUT_OF_DESCRIPTORS
         } else {

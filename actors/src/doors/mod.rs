@@ -6,6 +6,7 @@ pub mod budget;
 mod connection;
 mod conversation;
 mod entrance;
+mod episode;
 mod filing;
 pub mod grpc;
 mod ledger;

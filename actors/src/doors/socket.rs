@@ -13,7 +13,7 @@ use tokio::net::UnixListener;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::places::Crowd;
+use super::episode::Episode;
 use crate::remedy;
 
 /// Connections the kernel queues while none is accepted.
@@ -137,15 +137,15 @@ pub fn bind(
 /// A proxy that is connected notices nothing when the socket is removed or replaced, and the next one
 /// finds nobody: only we can say why.
 async fn watch(place: Place) {
-    let mut gone = Crowd::new();
+    let mut gone = Episode::new();
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
         let found = tokio::fs::symlink_metadata(&place.path).await;
         if found.is_ok_and(|found| place.is(&found)) {
-            gone.disperse();
-        } else if gone.gather(Instant::now()) {
+            gone.ends();
+        } else if gone.begins(Instant::now()) {
             tracing::error!(
                 socket = %place.path.display(),
                 "the agent's socket is gone from its path, removed or replaced: no proxy can connect \

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Doors;
 use super::peer::Peer;
+use super::turns::TURN_MESSAGES;
 use crate::agent::Agent;
 use crate::clock::Clock;
 use crate::gate::Turn;
@@ -53,19 +54,7 @@ impl Drop for Scene {
 impl Scene {
     async fn new(deadline_ms: u64) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let path = |name| home.path().join(name).display().to_string();
-        let text = format!(
-            "agent {{ accept-pushed-config true; limits {{ decision-deadline-ms {deadline_ms} }} }}\n\
-             tls {{ require-mtls true }}\n\
-             audit {{ sink \"file\" path={:?} }}\n",
-            path("audit.jsonl")
-        );
-        let file = FileConfig::parse("test.kdl", &text).unwrap();
-        let overrides = Overrides::default()
-            .with_flag(Override::Socket, path("agent.sock"))
-            .with_flag(Override::SpireSocket, path("spire.sock"))
-            .with_flag(Override::AdminAddress, "none");
-        let settings = Settings::resolve(Some(file), &overrides).unwrap();
+        let settings = Self::settings(&home, deadline_ms);
         let threads = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .enable_all()
@@ -79,6 +68,34 @@ impl Scene {
             home,
             threads,
         }
+    }
+
+    /// On the test's own thread, which sees each of its turns.
+    async fn on_this_thread() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let settings = Self::settings(&home, WIDE_DEADLINE_MS);
+        let agent = Agent::start(settings, Clock::system()).await.unwrap();
+        Self {
+            agent,
+            home,
+            threads: None,
+        }
+    }
+
+    fn settings(home: &tempfile::TempDir, deadline_ms: u64) -> Settings {
+        let path = |name| home.path().join(name).display().to_string();
+        let text = format!(
+            "agent {{ accept-pushed-config true; limits {{ decision-deadline-ms {deadline_ms} }} }}\n\
+             tls {{ require-mtls true }}\n\
+             audit {{ sink \"file\" path={:?} }}\n",
+            path("audit.jsonl")
+        );
+        let file = FileConfig::parse("test.kdl", &text).unwrap();
+        let overrides = Overrides::default()
+            .with_flag(Override::Socket, path("agent.sock"))
+            .with_flag(Override::SpireSocket, path("spire.sock"))
+            .with_flag(Override::AdminAddress, "none");
+        Settings::resolve(Some(file), &overrides).unwrap()
     }
 
     fn doors(&self) -> &Arc<Doors> {
@@ -200,4 +217,36 @@ async fn no_push_makes_an_allow_late() {
     // The push itself holds.
     let allowed = async { while !client.ask(&Request::get("/")).await.unwrap().is_allow() {} };
     timeout(PATIENCE, allowed).await.unwrap();
+}
+
+/// Thousands of frames in one write are dealt with in turns, which others have theirs between.
+#[tokio::test]
+async fn who_has_much_to_say_leaves_turns_to_others() {
+    const FRAMES: u64 = 2_000;
+    let scene = Scene::on_this_thread().await;
+    let busy = scene.connect().await;
+    let nonsense = Frame {
+        kind: kind::PING,
+        payload: b"x".to_vec(),
+    };
+    let frames = nonsense.encode().unwrap().repeat(2_000);
+    busy.send_bytes(&frames, "nonsense").await.unwrap();
+    let dealt_with = || {
+        scene
+            .doors()
+            .metrics
+            .malformed_messages
+            .load(Ordering::Relaxed)
+    };
+    let (mut seen, mut longest) = (dealt_with(), 0);
+    let watch = async {
+        while seen < FRAMES {
+            tokio::task::yield_now().await;
+            longest = longest.max(dealt_with() - seen);
+            seen = dealt_with();
+        }
+    };
+    timeout(PATIENCE, watch).await.unwrap();
+    // Between two turns of ours, it may have had two.
+    assert!(longest <= 2 * u64::from(TURN_MESSAGES), "{longest} at once");
 }

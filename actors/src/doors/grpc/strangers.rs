@@ -12,14 +12,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::doors::places::Crowd;
+use crate::doors::episode::Episode;
 
 /// The strangers of a door; owned above its actor.
 pub(super) struct Strangers {
     max: usize,
     places: Arc<Semaphore>,
     line: Mutex<Line>,
-    crowd: Mutex<Crowd>,
+    crowd: Mutex<Episode>,
 }
 
 /// A stranger's place, until it is known or gone.
@@ -44,7 +44,7 @@ impl Strangers {
             max,
             places: Arc::new(Semaphore::new(max)),
             line: Mutex::default(),
-            crowd: Mutex::new(Crowd::new()),
+            crowd: Mutex::new(Episode::new()),
         }
     }
 
@@ -52,7 +52,7 @@ impl Strangers {
     pub(super) async fn enter(self: &Arc<Self>) -> Stranger {
         let place = match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => {
-                lock(&self.crowd).disperse();
+                lock(&self.crowd).ends();
                 Some(place)
             }
             Err(_) => {
@@ -75,7 +75,7 @@ impl Strangers {
         if let Some((_, oldest)) = lock(&self.line).inside.pop_front() {
             oldest.cancel();
         }
-        if lock(&self.crowd).gather(Instant::now()) {
+        if lock(&self.crowd).begins(Instant::now()) {
             tracing::warn!(
                 door = "grpc",
                 strangers = self.max,
