@@ -98,6 +98,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, CommandError> {
             Well::Skipped => skipped += 1,
         }
     }
+    if done.len() > 1 && broken > 0 {
+        println!("\nnot as promised, again:");
+        let unwell = done.iter().filter(|one| matches!(one.is_well(), Well::No));
+        unwell.for_each(Done::tell);
+    }
     println!(
         "{kept} as promised, {broken} not, {skipped} skipped; pages: {}",
         index.display()
