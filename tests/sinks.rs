@@ -132,6 +132,46 @@ async fn a_full_disk_costs_records_and_nothing_else() {
     agent.stop().await;
 }
 
+/// Under `deny` and `block` nobody is answered without a record: the log says why, what to do, and when it is over.
+#[tokio::test]
+async fn who_cannot_record_refuses_says_why_and_goes_on_by_itself() {
+    for on_full in ["deny", "block"] {
+        let site = Site::new();
+        let mount = site.path("mount");
+        std::fs::create_dir(&mount).unwrap();
+        let file = mount.join("audit.jsonl");
+        let deadline = "agent { limits { decision-deadline-ms 300 } }";
+        let config = site.path("refusing.kdl");
+        let sink = format!("audit {{ on-full \"{on_full}\"; sink \"file\" path={file:?} }}");
+        std::fs::write(&config, format!("{LOAD_POLICY}{deadline}\n{sink}\n")).unwrap();
+        let mut command = site.command();
+        command.arg("--config").arg(config);
+        let agent = Agent::spawn_heard(command, Heard::Both, site.socket(), file.clone());
+        let client = live(&site).await;
+        let request = site.asks(FRONTEND);
+        std::fs::remove_dir_all(&mount).unwrap();
+        eventually("refusals", async || {
+            !client.ask(&request).await.unwrap().is_allow()
+        })
+        .await;
+        let to_do = format!("make the directory {}", mount.display());
+        agent.said(0, &to_do).await;
+        agent
+            .said(0, "requests are refused until their records can be kept")
+            .await;
+        agent.said(0, "audit.on-full \\\"drop\\\"").await;
+        let mark = agent.mark();
+        std::fs::create_dir(&mount).unwrap();
+        agent.said(mark, "requests are no longer refused").await;
+        eventually("answers", async || {
+            client.ask(&request).await.unwrap().is_allow()
+        })
+        .await;
+        drop(client);
+        agent.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_pipe_that_nobody_reads_holds_up_no_request_and_no_end() {
     let site = Site::new();

@@ -240,3 +240,34 @@ async fn the_doctor_asks_the_admin_listener() {
     assert!(doctor_finds(&site, &address(&waiting), "not-ready"));
     waiting.stop().await;
 }
+
+/// A full disk: what it costs is for `on-full` to say, and for the screen and the doctor to tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_by_the_screen_and_the_doctor() {
+    for (on_full, code) in [("drop", "audit-sink-fails"), ("deny", "audit-refuses")] {
+        let site = Site::new();
+        let deadline = "agent { limits { decision-deadline-ms 20000 } }";
+        let sinks = format!("audit {{ on-full \"{on_full}\"; sink \"file\" path=\"/dev/full\" }}");
+        let config = site.path("full.kdl");
+        std::fs::write(&config, format!("{LOAD_POLICY}{deadline}\n{sinks}\n")).unwrap();
+        let mut command = site.command();
+        command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
+        command.arg("--config").arg(config);
+        let agent = site.serve(command).await;
+        agent.said(0, "to=\"Live\"").await;
+        let at = address(&agent);
+        assert!(!doctor_finds(&site, &at, code));
+        let client = agent.connect().await;
+        client.ask(&site.asks(FRONTEND)).await.unwrap();
+        common::eventually("the finding", async || doctor_finds(&site, &at, code)).await;
+        let page = text(&run(&["status", "--admin-address", &at]));
+        assert!(page.contains("/dev/full: No space left"), "{page}");
+        assert!(page.contains("free space on the file system"), "{page}");
+        assert_eq!(
+            page.contains("requests are refused"),
+            on_full == "deny",
+            "{page}"
+        );
+        agent.stop().await;
+    }
+}

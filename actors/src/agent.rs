@@ -301,6 +301,7 @@ impl Owned {
             Arc::clone(&memory),
             Arc::clone(metrics),
         ));
+        let deadline_ms = bounds.value(Bound::DecisionDeadlineMs);
         let doors = Doors {
             judge: Judge {
                 trust: Arc::clone(trust),
@@ -315,14 +316,14 @@ impl Owned {
                 Arc::clone(observer),
             )?,
             observer: Arc::clone(observer),
+            health: HealthBoard::new(Arc::clone(trust), clock, &audit, deadline_ms),
             audit,
             denials: Denials::default(),
-            health: HealthBoard::new(Arc::clone(trust), clock.clone()),
             metrics: Arc::clone(metrics),
             clock: clock.clone(),
             frames: FrameBudget::new(bounds.count(Bound::FrameMemoryBytes)),
             bounds: Bounds {
-                decision_deadline_ms: bounds.value(Bound::DecisionDeadlineMs),
+                decision_deadline_ms: deadline_ms,
                 connections: bounds.count(Bound::Connections),
                 in_flight: bounds.count(Bound::InFlightPerConnection),
                 handshake_timeout_ms: bounds.value(Bound::HandshakeTimeoutMs),

@@ -26,6 +26,33 @@ pub(crate) fn of_path(error: &io::Error, path: &Path) -> String {
     }
 }
 
+/// For a file that cannot be written to; it is tried again by itself.
+pub(crate) fn of_writing(error: &io::Error, path: &Path) -> String {
+    let directory = path.parent().unwrap_or(path).display();
+    match error.kind() {
+        io::ErrorKind::StorageFull => {
+            format!(
+                "free space on the file system of {directory} (df {directory}); it goes on by itself"
+            )
+        }
+        io::ErrorKind::QuotaExceeded => {
+            format!("raise the quota of {directory}, or free space there; it goes on by itself")
+        }
+        io::ErrorKind::FileTooLarge => {
+            "raise LimitFSIZE= of the unit or ulimit -f, or have the sink rotate-bytes".to_owned()
+        }
+        _ => of_path(error, path).trim_start_matches("; ").to_owned(),
+    }
+}
+
+/// For a standard stream that cannot be written to: nobody can open it again.
+pub(crate) const OF_STREAM: &str =
+    "whoever read this stream is gone: restart the agent under a log that reads on, or name a file";
+
+/// For a collector.
+pub(crate) const OF_COLLECTOR: &str = "is the collector up, and where OTEL_EXPORTER_OTLP_LOGS_ENDPOINT \
+     or OTEL_EXPORTER_OTLP_ENDPOINT says? it goes on by itself";
+
 /// For an address that cannot be listened on.
 pub(crate) fn of_address(error: &io::Error) -> &'static str {
     match error.kind() {

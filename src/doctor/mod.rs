@@ -4,6 +4,7 @@
 //! user. It works when everything is away or expired: that is when it is needed.
 
 mod admin;
+mod audit;
 mod finding;
 mod hop;
 mod marker;
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &Doctor) -> anyhow::Result<Exit> {
     sockets::look(&settings, &mut examination);
     runtime.block_on(spire::look(&settings, &mut examination));
     runtime.block_on(admin::look(&settings, &mut examination));
+    audit::look(&settings, &mut examination);
     let records = args.records.clone().or_else(|| records_of(&settings));
     if let Some(path) = &records {
         records::look(path, &mut examination);

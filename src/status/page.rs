@@ -30,6 +30,7 @@ impl Report for Shown<'_> {
         ));
         health(status, page);
         trust(status, page);
+        audit(status, page);
         decisions(&status.decisions, page);
         for domain in status.trust.domains.iter().take(DOMAINS) {
             write_domain(domain, &status.time, page);
@@ -84,6 +85,17 @@ fn trust(status: &Status, page: &mut Page) {
         if let Some(words) = words {
             page.line(format_args!("{label:<8} {}", clean(words)));
         }
+    }
+}
+
+fn audit(status: &Status, page: &mut Page) {
+    let Some(audit) = &status.audit else { return };
+    if let Some(complaint) = &audit.complaint {
+        let style = if audit.refuses { BAD } else { DOUBTFUL };
+        page.line(format_args!(
+            "records  {style}{}{style:#}",
+            clean(complaint)
+        ));
     }
 }
 

@@ -153,6 +153,54 @@ async fn a_socket_that_is_mounted_goes_stale() {
     assert_eq!(doctor_with_mount(&site, &old), ["socket-stale"]);
 }
 
+/// The codes with this much room where records go, on a file system of one MiB.
+fn doctor_with_room(site: &Site, filled_kib: u32, config: &str) -> Vec<String> {
+    let (file, disk) = (site.path("doctor.kdl"), site.path("disk"));
+    let _made = std::fs::create_dir(&disk);
+    let sink = format!("sink \"file\" path={:?}", disk.join("audit.jsonl"));
+    std::fs::write(
+        &file,
+        config.replacen("audit {", &format!("audit {{ {sink};"), 1),
+    )
+    .unwrap();
+    let script = "mount -t tmpfs -o size=1m none \"$1\" && head -c \"$2\"k /dev/zero >\"$1/filled\" && shift 2 && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.env("AGENT_ADMIN_ADDRESS", "none");
+    command
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(disk);
+    command
+        .arg(filled_kib.to_string())
+        .arg(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+    command
+        .args(["doctor", "--output", "json", "--config"])
+        .arg(&file);
+    command.arg("--socket").arg(site.socket());
+    command.arg("--spire-socket").arg(site.path("spire.sock"));
+    let mut codes = codes(&command.output().unwrap());
+    codes.retain(|code| code != "agent-down");
+    codes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_of_records_that_is_full_or_nearly_so() {
+    let may_mount = Command::new("unshare").args(["--mount", "true"]).status();
+    if !may_mount.is_ok_and(|status| status.success()) {
+        // Only whoever may mount can show it.
+        return;
+    }
+    let site = Site::new();
+    for on_full in ["drop", "deny"] {
+        let config = format!("{POLICY}audit {{ on-full \"{on_full}\" }}\n");
+        let mut low = doctor_with_room(&site, 0, &config);
+        low.retain(|code| code != "records-unreadable");
+        assert_eq!(low, ["audit-disk-low"]);
+        let mut full = doctor_with_room(&site, 1_000, &config);
+        full.retain(|code| code != "records-unreadable");
+        assert_eq!(full, ["audit-disk-full"]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn spire_that_refuses_hangs_or_is_something_else() {
     let site = Site::new();

@@ -32,6 +32,8 @@ impl Report {
             board.readiness(),
             board.health(),
         );
+        let recording = doors.health.recording();
+        let (refuses, complaint) = (recording.refuses, recording.complaint());
         let phase = doors.judge.trust.phase().as_str();
         let healthy = matches!(health, Health::Healthy | Health::Degraded);
         let silence_ms = board.heartbeat().silence().as_millis();
@@ -50,11 +52,19 @@ impl Report {
                 "health",
                 format!("{}, SPIRE {phase}", health.as_str()),
             ),
+            (
+                !refuses,
+                "audit",
+                complaint.unwrap_or_else(|| "no sink is in trouble".to_owned()),
+            ),
         ];
         let (passed, name) = match probe {
             Probe::Live => (alive, "livez"),
             Probe::Ready => (readiness.is_ready(), "readyz"),
-            Probe::Health => (alive && readiness.is_ready() && healthy, "healthz"),
+            Probe::Health => (
+                alive && readiness.is_ready() && healthy && !refuses,
+                "healthz",
+            ),
         };
         Self {
             passed,

@@ -12,7 +12,8 @@ use config::OnFull;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot, watch};
 
 use super::outlet::{Outlet, RETRY_AFTER};
-use super::queue::{AuditRecords, Standing};
+use super::queue::AuditRecords;
+use super::standing::{MEANWHILE, Standing};
 use super::{Entry, Sink};
 use crate::metrics::Metrics;
 
@@ -117,6 +118,7 @@ impl Desk {
     /// Blocks for as long as the sinks do.
     fn write(&mut self) {
         let mut failed = false;
+        self.standing.begins();
         // Every sink has its turn, whatever became of the one before.
         for (outlet, done) in &mut self.outlets {
             *done = match outlet.write(&self.batch.lines, *done) {
@@ -127,11 +129,31 @@ impl Desk {
                 }
             };
         }
-        self.standing.fails(failed);
+        self.tell(failed);
         match (failed, self.on_full) {
             (false, _) => self.acknowledge(),
             (true, OnFull::Drop) => self.lose(),
             (true, OnFull::Block | OnFull::Deny) => self.batch.tried = Tried::Failed,
+        }
+    }
+
+    /// Tells how that went; what a change of it means for requests is said once.
+    fn tell(&self, failed: bool) {
+        let failed_before = self.standing.is_failing();
+        let troubles = self.outlets.iter().filter_map(|(to, _)| to.trouble());
+        self.standing.ended(failed, troubles.cloned().collect());
+        let on_full = self.on_full.as_str();
+        match (failed_before, failed) {
+            _ if self.on_full == OnFull::Drop => {}
+            (false, true) => tracing::error!(
+                on_full,
+                remedy = MEANWHILE,
+                "requests are refused until their records can be kept"
+            ),
+            (true, false) => {
+                tracing::info!(on_full, "requests are no longer refused for their records")
+            }
+            (true, true) | (false, false) => {}
         }
     }
 

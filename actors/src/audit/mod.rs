@@ -15,6 +15,7 @@ mod queue;
 mod record;
 mod recorded;
 mod sink;
+mod standing;
 pub mod verify;
 
 pub use config::OnFull;
@@ -29,3 +30,4 @@ pub(crate) use self::record::hex;
 pub use self::record::{Corrects, Grounds, Request, render, rfc3339};
 pub use self::recorded::{Recorded, RecordedCert, RecordedChecks, RecordedError, RecordedPolicy};
 pub use self::sink::{AuditActor, AuditArgs, AuditMessage, Sink, SinkError};
+pub use self::standing::{MEANWHILE, Recording, STUCK_AFTER, Trouble};

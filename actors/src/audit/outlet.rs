@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::chain::Chain;
 use super::logfile::{LogFile, write_all};
+use super::standing::Trouble;
 use super::{Carrier, Sink};
 
 /// Between two tries of a sink that failed.
@@ -20,6 +21,8 @@ pub(super) struct Outlet {
     tail: Tail,
     /// The chain after a batch that was carried and not acknowledged.
     unanswered: Option<Chain>,
+    /// What was in the way when it was last tried.
+    trouble: Option<Trouble>,
 }
 
 enum State {
@@ -68,6 +71,7 @@ impl Outlet {
             chain: Chain::default(),
             tail: Tail::Whole,
             unanswered: None,
+            trouble: None,
         }
     }
 
@@ -84,6 +88,7 @@ impl Outlet {
                     tracing::info!(sink = %self.sink, "audit records are written again");
                 }
                 self.state = State::Open(to);
+                self.trouble = None;
                 Ok(())
             }
             Err((whole, error)) => {
@@ -91,6 +96,11 @@ impl Outlet {
                 Err(Failed { from: from + whole })
             }
         }
+    }
+
+    /// What was in the way when it was last tried.
+    pub(super) const fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
     }
 
     /// What was carried and not acknowledged will not be carried again. It may have arrived: what comes
@@ -274,9 +284,16 @@ impl Outlet {
 
     /// Said once for each failure that lasts, not for each try.
     fn fail(&mut self, error: &io::Error, failed_before: bool) {
+        let remedy = self.sink.remedy(error);
         if !failed_before {
-            tracing::error!(sink = %self.sink, %error, "audit records are not written until this sink can be");
+            let sink = &self.sink;
+            tracing::error!(%sink, %error, %remedy, "audit records are not written until this sink can be");
         }
+        // What is in the way may have changed; since when, has not.
+        let since = self.trouble.as_ref().map(|before| before.since);
+        let mut trouble = Trouble::new(self.sink.to_string(), error, remedy);
+        trouble.since = since.unwrap_or(trouble.since);
+        self.trouble = Some(trouble);
         self.state = State::Failed(Instant::now() + RETRY_AFTER);
     }
 }

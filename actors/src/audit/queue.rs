@@ -5,14 +5,15 @@
 //! what it answered instead, so that one answer has one record. Only when the writer had it already
 //! does a second record follow, which says that it corrects the first.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use config::OnFull;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::Corrects;
+use super::standing::{Recording, Standing};
 use crate::metrics::{Metrics, count};
 
 /// The sending end, for everybody who decides.
@@ -29,20 +30,6 @@ pub struct AuditRecords {
     pub(super) entries: mpsc::Receiver<Entry>,
     pub(super) on_full: OnFull,
     pub(super) standing: Standing,
-}
-
-/// Whether records reach their sinks; told by the writer, asked by requests.
-#[derive(Clone, Default)]
-pub(super) struct Standing(Arc<AtomicBool>);
-
-impl Standing {
-    pub(super) fn fails(&self, fails: bool) {
-        self.0.store(fails, Ordering::Relaxed);
-    }
-
-    fn is_failing(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// A record in the queue.
@@ -147,6 +134,13 @@ impl AuditQueue {
                 line,
             }),
         }
+    }
+
+    /// How recording fares; a write that takes longer than `patience` is stuck.
+    #[must_use]
+    pub fn recording(&self, patience: Duration) -> Recording {
+        let is_full = self.records.capacity() == 0;
+        self.standing.recording(self.on_full, is_full, patience)
     }
 
     /// Queues a record that no answer waits for; drops and counts it when the queue is full.

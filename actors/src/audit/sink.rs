@@ -90,6 +90,15 @@ impl Sink {
         Ok(sink)
     }
 
+    /// What to do about an error of writing to it.
+    pub(super) fn remedy(&self, error: &io::Error) -> String {
+        match self {
+            Self::File(file) => remedy::of_writing(error, &file.path),
+            Self::Stdout | Self::Stderr => remedy::OF_STREAM.to_owned(),
+            Self::Otlp(_) => remedy::OF_COLLECTOR.to_owned(),
+        }
+    }
+
     /// Whether it can be opened: a wrong path is told at the start.
     fn check(&self) -> Result<(), SinkError> {
         match self {

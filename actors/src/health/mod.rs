@@ -20,6 +20,7 @@ use verdict::trust::Basis;
 pub use self::heartbeat::{Heartbeat, SILENCE_MAX};
 pub use self::process::ProcessHealth;
 pub use self::readiness::{Readiness, Seen, Wanting};
+use crate::audit::{AuditQueue, Recording};
 use crate::clock::Clock;
 use crate::supervision::Ping;
 pub use crate::trust::PoliciesInForce;
@@ -35,7 +36,7 @@ pub enum Health {
     Healthy,
     /// The source is away, and the mode still answers.
     Degraded,
-    /// Requests with a credential are refused.
+    /// Requests with a credential are refused, or all for the want of a record (`audit.on-full`).
     Unhealthy,
     /// Finishing what is in flight.
     Draining,
@@ -79,6 +80,10 @@ struct Shared {
     clock: Clock,
     /// One for each different `failure` block that somebody follows.
     views: Mutex<Vec<View>>,
+    /// Where records are handed in: an agent that refuses for the want of one is not healthy.
+    audit: AuditQueue,
+    /// How long a record may take.
+    record_within: Duration,
     draining: CancellationToken,
     process: ProcessHealth,
 }
@@ -90,14 +95,21 @@ struct View {
 }
 
 impl HealthBoard {
-    /// A board for this machine.
+    /// A board for this machine, whose records may take so long.
     #[must_use]
-    pub fn new(trust: Arc<TrustStore>, clock: Clock) -> Self {
+    pub fn new(
+        trust: Arc<TrustStore>,
+        clock: &Clock,
+        audit: &AuditQueue,
+        record_within_ms: u64,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 trust,
-                clock,
+                clock: clock.clone(),
                 views: Mutex::new(Vec::new()),
+                audit: audit.clone(),
+                record_within: Duration::from_millis(record_within_ms),
                 draining: CancellationToken::new(),
                 process: ProcessHealth::default(),
             }),
@@ -135,6 +147,12 @@ impl HealthBoard {
         &self.shared.process
     }
 
+    /// How recording fares.
+    #[must_use]
+    pub fn recording(&self) -> Recording {
+        self.shared.audit.recording(self.shared.record_within)
+    }
+
     /// Judges the process by its policies: it is as well as the worst of them.
     fn see(&self, in_force: Vec<Failure>, strict: bool) {
         let world = self.shared.trust.load();
@@ -150,6 +168,7 @@ impl HealthBoard {
             health: worst.unwrap_or_else(|| self.health_now(&Failure::default())),
             policy: !in_force.is_empty(),
             trust: self.shared.trust.has_lived() || bases.into_iter().any(on_disk),
+            unrecorded: self.recording().refuses,
             strict,
         });
     }
@@ -176,6 +195,9 @@ impl HealthBoard {
     fn health_now(&self, failure: &Failure) -> Health {
         if self.is_draining() {
             return Health::Draining;
+        }
+        if self.recording().refuses {
+            return Health::Unhealthy;
         }
         let world = self.shared.trust.load();
         let basis = world.basis(failure, self.shared.clock.now());
@@ -265,6 +287,7 @@ mod tests {
     use verdict::trust::{Snapshot, World};
 
     use super::*;
+    use crate::audit::OnFull;
     use crate::clock::ToldClock;
     use crate::trust::Advice;
 
@@ -291,7 +314,9 @@ mod tests {
         let world = World::new(state, TIMING, Snapshot::default());
         let trust = TrustStore::new(world, clock.clone(), Arc::default(), Advice::default());
         let trust = Arc::new(trust);
-        (HealthBoard::new(Arc::clone(&trust), clock), trust, told)
+        let (audit, _records) = AuditQueue::new(1, OnFull::Drop, Arc::default());
+        let board = HealthBoard::new(Arc::clone(&trust), &clock, &audit, 0);
+        (board, trust, told)
     }
 
     /// In one outage: each mode's own health, whoever followed last.

@@ -14,6 +14,8 @@ pub enum Readiness {
     Ready,
     /// SPIRE is away, and `degraded-is-unready` takes that for a reason.
     Degraded,
+    /// Requests are refused for the want of a record, and `degraded-is-unready` likewise.
+    Unrecorded,
     /// No more: what is in flight is finished.
     Draining,
 }
@@ -36,6 +38,8 @@ pub struct Seen {
     pub policy: bool,
     /// Whether the source was `Live` once, or the mode accepts what lay on disk.
     pub trust: bool,
+    /// Whether requests are refused because their records cannot be kept.
+    pub unrecorded: bool,
     /// `degraded-is-unready`.
     pub strict: bool,
 }
@@ -48,9 +52,12 @@ impl Readiness {
             (Self::Draining, _) | (_, Health::Draining) => Self::Draining,
             (Self::Starting(_), _) if !seen.policy => Self::Starting(Wanting::Policy),
             (Self::Starting(_), _) if !seen.trust => Self::Starting(Wanting::Trust),
+            (_, Health::Degraded | Health::Unhealthy) if seen.strict && seen.unrecorded => {
+                Self::Unrecorded
+            }
             (_, Health::Degraded | Health::Unhealthy) if seen.strict => Self::Degraded,
             (
-                Self::Starting(_) | Self::Ready | Self::Degraded,
+                Self::Starting(_) | Self::Ready | Self::Degraded | Self::Unrecorded,
                 Health::Healthy | Health::Degraded | Health::Unhealthy,
             ) => Self::Ready,
         }
@@ -70,6 +77,9 @@ impl Readiness {
             Self::Starting(Wanting::Trust) => "starting: no bundles from SPIRE yet",
             Self::Ready => "ready",
             Self::Degraded => "SPIRE is away, and degraded-is-unready is true",
+            Self::Unrecorded => {
+                "no record can be kept (audit.on-full), and degraded-is-unready is true"
+            }
             Self::Draining => "draining",
         }
     }
@@ -86,6 +96,7 @@ mod tests {
             health,
             policy,
             trust,
+            unrecorded: false,
             strict: false,
         }
     }
@@ -130,6 +141,20 @@ mod tests {
             };
             assert_eq!(away.step(back), Readiness::Ready);
         }
+    }
+
+    #[test]
+    fn who_refuses_for_the_want_of_a_record_stays_ready_unless_strict() {
+        let refusing = Seen {
+            unrecorded: true,
+            ..seen(Health::Unhealthy, true, true)
+        };
+        assert_eq!(Readiness::Ready.step(refusing), Readiness::Ready);
+        let strict = Seen {
+            strict: true,
+            ..refusing
+        };
+        assert_eq!(Readiness::Ready.step(strict), Readiness::Unrecorded);
     }
 
     #[test]

@@ -189,6 +189,61 @@ async fn the_strict_are_unready_while_degraded() {
     );
 }
 
+/// A full disk under `on-full "deny"`: everybody is refused, and whoever asks is told why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_has_everybody_refused_is_no_health() {
+    for strict in ["#false", "#true"] {
+        let config = format!(
+            "allowlist {{ exact \"{FRONTEND}\" }}\n\
+             audit {{ on-full \"deny\"; sink \"file\" path=\"/dev/full\" }}\n\
+             agent {{ degraded-is-unready {strict}; limits {{ decision-deadline-ms 20000 }} }}"
+        );
+        let stage = Stage::live(&config).await;
+        eventually("ready", async || stage.get("/readyz").await.status == 200).await;
+        let well = stage.get("/healthz?verbose").await.body;
+        assert!(well.contains("[+]audit no sink is in trouble"), "{well}");
+        let proxy = stage.proxy().await;
+        let svid = stage.world.svid(FRONTEND).unwrap();
+        let good = Request::get("/").header("x-forwarded-client-cert", svid.xfcc());
+        // The first has its place in the queue; its record is what fails.
+        eventually("a refusal", async || {
+            !proxy.ask(&good).await.unwrap().is_allow()
+        })
+        .await;
+        eventually("no health", async || {
+            stage.get("/healthz").await.status == 503
+        })
+        .await;
+        let body = stage.get("/healthz").await.body;
+        for part in [
+            "[-]audit requests are refused",
+            "/dev/full: No space left on device",
+            "free space on the file system of /dev",
+            "audit.on-full \"drop\"",
+        ] {
+            assert!(body.contains(part), "{part}: {body}");
+        }
+        let (ready, says) = match strict {
+            "#true" => (503, "no record can be kept"),
+            _ => (200, "ok"),
+        };
+        eventually("readiness to follow", async || {
+            let found = stage.get("/readyz").await;
+            found.status == ready && found.body.contains(says)
+        })
+        .await;
+        eventually("ill health", async || {
+            stage.status().await.health.state == "unhealthy"
+        })
+        .await;
+        let status = stage.status().await;
+        let audit = status.audit.unwrap();
+        assert!(audit.refuses);
+        assert_eq!(audit.failing[0].sink, "/dev/full");
+        assert!(audit.complaint.unwrap().contains("on-full \"deny\""));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_status_says_what_happened() {
     let stage = Stage::live(POLICY).await;

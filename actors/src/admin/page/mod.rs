@@ -65,6 +65,11 @@ fn snapshot(subject: &Subject) -> String {
         status.trust.state,
         status.trust.domains_total
     );
+    let trust = [&status.trust.error, &status.trust.remedy];
+    let audit = status.audit.as_ref().map(|audit| &audit.complaint);
+    for said in trust.into_iter().chain(audit).flatten() {
+        let _ = writeln!(text, "{said}");
+    }
     for denial in &status.denials {
         let id = denial.spiffe_id.as_deref().unwrap_or("-");
         let _ = writeln!(

@@ -106,7 +106,7 @@ const clock = (time) => `${time.slice(0, 10)} ${time.slice(11, 19)} UTC`;
 const age = (ms) => (ms === null ? "unknown" : span(ms));
 
 function now(status) {
-  const { health, trust, process } = status;
+  const { health, trust, process, audit } = status;
   terms(byId("now-list"), [
     ["Health", health.state, LEVELS[health.state]],
     ["Ready", health.readiness, health.ready ? "good" : "warn"],
@@ -116,6 +116,7 @@ function now(status) {
     ["Fault", trust.fault === "ours" ? "SPIRE says that we call it wrongly" : "none of ours"],
     ...(trust.error ? [["Away because", trust.error, "warn"]] : []),
     ...(trust.remedy ? [["To do", trust.remedy]] : []),
+    ...(audit && audit.complaint ? [["Records", audit.complaint, audit.refuses ? "bad" : "warn"]] : []),
     ["Up for", span(process.uptime_ms)],
   ]);
   say(byId("summary"), `${health.state}; SPIRE ${trust.state}; ${health.readiness}`, LEVELS[health.state]);

@@ -32,6 +32,9 @@ pub struct Status {
     pub health: HealthView,
     /// The trust source.
     pub trust: TrustView,
+    /// How decisions are recorded; absent from an agent that does not tell.
+    #[serde(default)]
+    pub audit: Option<AuditView>,
     /// What was decided.
     pub decisions: Decisions,
     /// The last decisions that found a fault, newest first.
@@ -72,6 +75,34 @@ pub struct HealthView {
     pub ready: bool,
     /// Why it is ready or not.
     pub readiness: String,
+}
+
+/// How decisions are recorded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuditView {
+    /// `audit.on-full`.
+    pub on_full: String,
+    /// Whether requests are refused because their records cannot be kept.
+    pub refuses: bool,
+    /// For how long a write is stuck; absent while none is.
+    pub stuck_ms: Option<u64>,
+    /// Sinks that failed when they were last tried.
+    pub failing: Vec<FailingSink>,
+    /// All of that in one line; absent while all is well.
+    pub complaint: Option<String>,
+}
+
+/// A sink that cannot be written to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FailingSink {
+    /// A path, or its kind.
+    pub sink: String,
+    /// Why not.
+    pub error: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// For how long.
+    pub for_ms: u64,
 }
 
 /// The trust source.

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use verdict::reason::Reason;
 use verdict::time::Now;
 
 use super::{
-    Decisions, Denial, Failure, HealthView, Place, Policies, Process, SCHEMA, Status, TrustView,
-    configuration,
+    AuditView, Decisions, Denial, FailingSink, Failure, HealthView, Place, Policies, Process,
+    SCHEMA, Status, TrustView, configuration,
 };
 use crate::admin::denials::Denied;
 use crate::admin::rates::{answers, totals};
 use crate::admin::{Subject, rates};
-use crate::audit::{hex, rfc3339};
+use crate::audit::{Recording, hex, rfc3339};
 use crate::supervision::{ChildState, ChildStatus, Role};
 
 impl Status {
@@ -33,6 +34,7 @@ impl Status {
             process: process(subject, now),
             health: health(subject),
             trust: TrustView::of(&doors.judge.trust, now),
+            audit: Some(audit(&doors.health.recording())),
             decisions: decisions(subject),
             denials: denials.into_iter().map(Denial::from).collect(),
             policies: Policies::of(&doors.configured),
@@ -73,6 +75,26 @@ fn health(subject: &Subject) -> HealthView {
         ready: readiness.is_ready(),
         readiness: readiness.as_str().to_owned(),
     }
+}
+
+fn audit(recording: &Recording) -> AuditView {
+    let failing = recording.troubles.iter().map(|trouble| FailingSink {
+        sink: trouble.sink.clone(),
+        error: trouble.error.clone(),
+        remedy: trouble.remedy.clone(),
+        for_ms: millis(trouble.since.elapsed()),
+    });
+    AuditView {
+        on_full: recording.on_full.as_str().to_owned(),
+        refuses: recording.refuses,
+        stuck_ms: recording.stuck.map(millis),
+        failing: failing.collect(),
+        complaint: recording.complaint(),
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn decisions(subject: &Subject) -> Decisions {
