@@ -25,15 +25,6 @@ fn command(site: &Site, address: &str) -> Command {
     command
 }
 
-/// Where it listens, as its log says.
-fn address(agent: &Agent) -> SocketAddr {
-    let log = agent.log();
-    let (_, rest) = log
-        .split_once("admin=\"")
-        .expect("an admin address in the log");
-    rest.split('"').next().unwrap().parse().unwrap()
-}
-
 /// A status and a body.
 fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -50,7 +41,7 @@ async fn the_built_program_shows_itself() {
     let site = Site::new();
     let agent = site.serve(command(&site, "127.0.0.1:0")).await;
     agent.said(0, "to=\"Live\"").await;
-    let at = address(&agent);
+    let at = agent.admin_address();
     let client = agent.connect().await;
     asked(
         &client,

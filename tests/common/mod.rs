@@ -241,6 +241,15 @@ impl Agent {
         self.stdout.borrow().clone()
     }
 
+    /// Where the admin listener is, as the log says.
+    pub fn admin_address(&self) -> std::net::SocketAddr {
+        let log = self.log();
+        let (_, rest) = log
+            .split_once("admin=\"")
+            .expect("an admin address in the log");
+        rest.split('"').next().unwrap().parse().unwrap()
+    }
+
     /// Waits until `text` is logged beyond `mark`.
     pub async fn said(&self, mark: usize, text: &str) {
         let mut stderr = self.stderr.clone();
