@@ -102,7 +102,8 @@ impl Life {
     }
 
     /// How long it took until `expected` was answered. Before it is known that SPIRE is away nothing is
-    /// concluded from old bundles: that is a refusal, and nothing else is.
+    /// concluded from old bundles: that is a refusal, and nothing else is. The door waits for that, so it
+    /// is rare, and not even there where the first answer counts.
     async fn until(&self, client: &Client, request: &Request, expected: &Expected) -> Duration {
         loop {
             let answer = client.ask(request).await.unwrap();
@@ -148,8 +149,16 @@ async fn in_cache_the_next_process_verifies_by_the_disk_at_once() {
             );
             let life = lives.next_life();
             let client = life.client().await;
+            let first = client.ask(&frontend).await.unwrap();
+            let took_first = life.started.elapsed();
             let verified = Expected::allowed_as(FRONTEND);
-            took.push(life.until(&client, &frontend, &verified).await);
+            if verified.check(&frontend, &first).is_ok() {
+                took.push(took_first);
+            } else {
+                // This machine was too busy for the first word to come in time.
+                life.until(&client, &frontend, &verified).await;
+                took.push(PATIENCE);
+            }
             forged_and_unlisted_are_refused(&lives.site, &client).await;
             killed(life.agent).await;
         }

@@ -12,6 +12,7 @@ mod told;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
@@ -95,6 +96,18 @@ impl TrustStore {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
+    }
+
+    /// Waits until the source is no longer `Starting`, and at most so long.
+    pub async fn started(&self, longest: Duration) {
+        let mut changed = self.subscribe();
+        let started = async {
+            while self.phase() == Phase::Starting {
+                // This store holds the sender.
+                let _ = changed.changed().await;
+            }
+        };
+        let _ = tokio::time::timeout(longest, started).await;
     }
 
     /// The latest changes of availability.

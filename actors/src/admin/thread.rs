@@ -18,8 +18,7 @@ impl AdminThread {
             // Nothing blocks, so nothing else is needed.
             .max_blocking_threads(1)
             .thread_name("admin")
-            // On Linux niceness is a thread's. A sandbox may forbid it; then it is one like the others.
-            .on_thread_start(|| drop(rustix::process::nice(NICE)))
+            .on_thread_start(stand_back)
             .enable_all()
             .build()?;
         Ok(Self(Some(runtime)))
@@ -29,6 +28,11 @@ impl AdminThread {
     pub(super) fn handle(&self) -> Option<&Handle> {
         self.0.as_ref().map(Runtime::handle)
     }
+}
+
+/// On Linux niceness is a thread's. A sandbox may forbid it; then it is one like the others.
+fn stand_back() {
+    let _ = rustix::process::nice(NICE);
 }
 
 impl Drop for AdminThread {

@@ -17,6 +17,10 @@ use crate::supervision::{Ping, Pings, Temporaries, attentive};
 /// Wait after a failed accept, milliseconds: out of descriptors, trying harder makes it worse.
 const ACCEPT_PAUSE_MS: u64 = 50;
 
+/// How long who comes early waits in the queue for the source's first word. It comes, or fails, within
+/// a few milliseconds: until then nobody could be told anything but that it has not come.
+const OPENING_MAX: Duration = Duration::from_millis(100);
+
 /// What the actor is started with.
 #[derive(Clone)]
 pub struct ListenerArgs {
@@ -94,6 +98,7 @@ impl Actor for ListenerActor {
 
 /// Accepts until draining.
 async fn accept(args: ListenerArgs) {
+    args.doors.judge.trust.started(OPENING_MAX).await;
     let mut trouble = Episode::new();
     loop {
         let arrival = tokio::select! {

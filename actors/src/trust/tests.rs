@@ -12,6 +12,7 @@ use chaos::ca::{Authority, AuthorityOptions};
 use tokio::time::advance;
 use verdict::availability::{Found, State};
 use verdict::policy::{Failure, Mode};
+use verdict::time::Contact;
 
 use super::absence::REMIND_EVERY_MS;
 use super::*;
@@ -26,6 +27,11 @@ const YEAR_MS: u64 = 365 * 24 * 3_600 * 1_000;
 const START: Now = Now {
     wall_ms: 1_700_000_000_000,
     boot_ms: 5_000,
+};
+/// Older than `SHORT` makes an interruption.
+const BEFORE: Now = Now {
+    wall_ms: START.wall_ms - 2_000,
+    boot_ms: START.boot_ms - 2_000,
 };
 const SOCKET: &str = "/run/spire/agent.sock";
 const ERROR: &str = "connection refused: nobody listens on SPIRE's socket";
@@ -46,6 +52,42 @@ async fn longer_deadlines_take_nothing_back() {
             withdrawal_grace_ms: YEAR_MS,
         });
         assert_eq!(store.phase(), expected);
+    }
+}
+
+/// Whoever comes early is kept until there is something to say, and no longer than he can wait.
+#[tokio::test(start_paused = true)]
+async fn the_first_word_is_waited_for_within_reason() {
+    let longest = Duration::from_millis(100);
+    for (found, word, waited_ms) in [
+        (Found::Nothing, None, 100),
+        (Found::Nothing, Some(None), 10),
+        (
+            Found::Material(Contact::at(BEFORE)),
+            Some(Some(Loss::Transport)),
+            10,
+        ),
+        // Nothing follows from it: there is nothing on disk to judge by.
+        (Found::Nothing, Some(Some(Loss::Transport)), 100),
+    ] {
+        let store = Arc::new(store(found));
+        let begun = Instant::now();
+        let waiter = Arc::clone(&store);
+        let waits = tokio::spawn(async move {
+            waiter.started(longest).await;
+            begun.elapsed()
+        });
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        match word {
+            Some(None) => deliver(&store),
+            Some(Some(loss)) => store.lost(loss),
+            None => {}
+        }
+        assert_eq!(
+            waits.await.unwrap().as_millis(),
+            waited_ms,
+            "{found:?} {word:?}"
+        );
     }
 }
 
