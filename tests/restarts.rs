@@ -166,6 +166,34 @@ async fn in_cache_the_next_process_verifies_by_the_disk_at_once() {
     }
 }
 
+/// SPIRE that hangs is not known to be away before `api-timeout-ms`: until then the refusal names what is waited
+/// for, and then the mode decides about the bundles on disk.
+#[tokio::test]
+async fn while_spire_hangs_the_next_process_says_what_it_waits_for() {
+    let mut lives = Lives::of("cache", 2_000, 3_600);
+    lives.first_life("to=\"Outage\"").await;
+    lives.config = lives
+        .config
+        .replace("api-timeout-ms 100", "api-timeout-ms 1500");
+    lives.site.world.spire().hang();
+    lives.site.world.spire().start().unwrap();
+    let life = lives.next_life();
+    let client = life.client().await;
+    let frontend = lives.site.asks(FRONTEND);
+    let early = frontend.clone().with_id("early");
+    asked(&client, &early, &AWAY).await;
+    let record = life.agent.record("early").await;
+    let rule = record["rule"].as_str().unwrap();
+    assert!(
+        rule.contains("bundles on disk count once it is known to be away"),
+        "{rule}"
+    );
+    let verified = Expected::allowed_as(FRONTEND);
+    life.until(&client, &frontend, &verified).await;
+    life.agent.said(0, "from=\"Starting\" to=\"Outage\"").await;
+    killed(life.agent).await;
+}
+
 #[tokio::test]
 async fn in_fail_closed_the_next_process_refuses_with_the_right_reason() {
     let lives = Lives::of("fail_closed", 1, 3_600);

@@ -24,6 +24,7 @@ use verdict::trust::{Snapshot, UpdateError, UpdateReport, World};
 
 use self::absence::Absence;
 pub use self::absence::{REMIND_EVERY_MS, Why};
+pub use self::meets::requests as requests_meet;
 pub use self::timeline::{CHANGES_MAX, Change, Timeline};
 use crate::clock::Clock;
 use crate::metrics::{Metrics, count};

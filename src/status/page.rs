@@ -1,6 +1,6 @@
 //! A status on one screen.
 
-use actors::admin::status::{Decisions, Denial, Domain, Place, Status};
+use actors::admin::status::{Decisions, Denial, Domain, Place, Status, TrustView};
 use serde::Serialize;
 
 use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, Page, Report, STRONG, clean};
@@ -72,19 +72,31 @@ fn trust(status: &Status, page: &mut Page) {
         "Interrupted" | "Starting" => DOUBTFUL,
         _ => BAD,
     };
-    let age = match trust.age_ms {
-        None => "no bundles".to_owned(),
-        Some(ms) => format!("confirmed {} ago", span(ms)),
-    };
     let (state, since) = (clean(&trust.state), span(trust.for_ms));
-    let domains = trust.domains_total;
+    let at_hand = at_hand(trust);
     page.line(format_args!(
-        "SPIRE    {style}{state}{style:#} for {since}, {domains} trust domains, {age}"
+        "SPIRE    {style}{state}{style:#} for {since}, {at_hand}"
     ));
     for (label, words) in [("because", &trust.error), ("to do", &trust.remedy)] {
         if let Some(words) = words {
             page.line(format_args!("{label:<8} {}", clean(words)));
         }
+    }
+}
+
+/// The bundles there are, from SPIRE or from the disk, and how old.
+fn at_hand(trust: &TrustView) -> String {
+    let domains = match trust.domains_total {
+        0 => return "no bundles".to_owned(),
+        1 => "1 trust domain".to_owned(),
+        several => format!("{several} trust domains"),
+    };
+    match (trust.age_ms, trust.state.as_str()) {
+        (None, _) => format!("{domains}, confirmed in the future: was the clock set back?"),
+        (Some(ms), "Starting") => {
+            format!("{domains} from the disk, confirmed {} ago", span(ms))
+        }
+        (Some(ms), _) => format!("{domains}, confirmed {} ago", span(ms)),
     }
 }
 

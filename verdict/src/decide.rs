@@ -463,6 +463,9 @@ const fn refusal(basis: &Basis) -> &'static str {
         Phase::Withdrawn => {
             "SPIRE refuses this agent, and in every mode that ends its trust (README, When SPIRE is away)"
         }
+        Phase::Starting if basis.age.is_some() => {
+            "SPIRE has not answered yet, and bundles on disk count once it is known to be away (README, When SPIRE is away)"
+        }
         Phase::Starting => "SPIRE has given no bundles yet (README, When SPIRE is away)",
         Phase::Live | Phase::Interrupted | Phase::Outage => {
             "the trust source is away and failure.spire-unavailable refuses (README, When SPIRE is away)"

@@ -158,7 +158,10 @@ impl HealthBoard {
         let world = self.shared.trust.load();
         let now = self.shared.clock.now();
         let bases = in_force.iter().map(|failure| world.basis(failure, now));
-        let on_disk = |basis: Basis| basis.age.is_some() && basis.stance != Stance::Refuse;
+        let wanting = match self.shared.trust.has_lived() {
+            true => None,
+            false => wanting(bases),
+        };
         let worst = in_force
             .iter()
             .map(|failure| self.health_now(failure))
@@ -167,7 +170,7 @@ impl HealthBoard {
             // Without a policy: by its default, which refuses.
             health: worst.unwrap_or_else(|| self.health_now(&Failure::default())),
             policy: !in_force.is_empty(),
-            trust: self.shared.trust.has_lived() || bases.into_iter().any(on_disk),
+            wanting,
             unrecorded: self.recording().refuses,
             strict,
         });
@@ -209,6 +212,19 @@ impl HealthBoard {
         let views = self.shared.views.lock();
         views.unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a source that was never `Live` still owes: nothing if a policy accepts what lay on disk.
+fn wanting(bases: impl Iterator<Item = Basis>) -> Option<Wanting> {
+    let mut wanting = Wanting::Trust;
+    for basis in bases.filter(|basis| basis.age.is_some()) {
+        match (basis.stance, basis.phase) {
+            (Stance::Refuse, Phase::Starting) => wanting = Wanting::Answer,
+            (Stance::Refuse, _) => wanting = Wanting::Acceptance,
+            (Stance::Verify | Stance::OpenMaterial | Stance::Open, _) => return None,
+        }
+    }
+    Some(wanting)
 }
 
 /// What the actor is started with.
@@ -281,10 +297,13 @@ impl HealthArgs {
 
 #[cfg(test)]
 mod tests {
-    use verdict::availability::{Found, Loss, State, Timing};
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use chaos::ca::{Authority, AuthorityOptions};
+    use verdict::availability::{Event, Found, Loss, State, Timing};
     use verdict::policy::Mode;
-    use verdict::time::Now;
-    use verdict::trust::{Snapshot, World};
+    use verdict::time::{Contact, Now};
+    use verdict::trust::{Snapshot, Standing, Stored, World};
 
     use super::*;
     use crate::audit::OnFull;
@@ -354,6 +373,41 @@ mod tests {
         let late = board.follow(&under(Mode::Cache));
         assert_eq!(*late.borrow(), Health::Draining);
         assert!(board.is_draining());
+    }
+
+    /// Bundles on disk while SPIRE hangs: not "no bundles", and what is waited for by its name.
+    #[test]
+    fn what_a_start_waits_for_is_named() {
+        let contact = Contact::at(START);
+        let ca = AuthorityOptions::at(START.wall_ms.unsigned_abs() / 1_000);
+        let ca = Authority::new("example.org", ca).unwrap();
+        let stored = Stored {
+            key: &ca.bundle_key(),
+            der: &ca.anchors_der(),
+            contact,
+            standing: Standing::Confirmed,
+        };
+        let (snapshot, _) = Snapshot::restored([stored].into_iter(), contact);
+        let later = |ms: i64| Now {
+            wall_ms: START.wall_ms + ms,
+            boot_ms: START.boot_ms + ms,
+        };
+        let found = State::start(Found::Material(contact), TIMING, later(5_000));
+        let starting = World::new(found, TIMING, snapshot.clone());
+        let (outage, _) = found.step(Event::Lost(Loss::TimedOut), TIMING, later(5_500));
+        let outage = World::new(outage, TIMING, snapshot);
+        let nothing = World::new(found, TIMING, Snapshot::default());
+        let wants = |world: &World, mode| {
+            let basis = world.basis(&under(mode), later(5_500));
+            wanting([basis].into_iter())
+        };
+        for mode in [Mode::FailClosed, Mode::Cache, Mode::FailOpen] {
+            assert_eq!(wants(&nothing, mode), Some(Wanting::Trust), "{mode:?}");
+            assert_eq!(wants(&starting, mode), Some(Wanting::Answer), "{mode:?}");
+        }
+        assert_eq!(wants(&outage, Mode::FailClosed), Some(Wanting::Acceptance));
+        assert_eq!(wants(&outage, Mode::Cache), None);
+        assert_eq!(wants(&outage, Mode::FailOpen), None);
     }
 
     /// A mode that nobody follows any more takes no place.

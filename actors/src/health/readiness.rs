@@ -25,8 +25,12 @@ pub enum Readiness {
 pub enum Wanting {
     /// A policy, from the file or a push.
     Policy,
-    /// A full update from SPIRE, or bundles on disk that the mode accepts.
+    /// A full update from SPIRE: there are no bundles on disk either.
     Trust,
+    /// SPIRE's first answer, or that it is known to be away: the bundles on disk count then.
+    Answer,
+    /// A full update from SPIRE: no policy accepts the bundles on disk.
+    Acceptance,
 }
 
 /// What readiness is judged by.
@@ -36,8 +40,9 @@ pub struct Seen {
     pub health: Health,
     /// Whether a policy was ever in force.
     pub policy: bool,
-    /// Whether the source was `Live` once, or the mode accepts what lay on disk.
-    pub trust: bool,
+    /// What is still wanted of the source; nothing once it was `Live`, or while the mode accepts what
+    /// lay on disk.
+    pub wanting: Option<Wanting>,
     /// Whether requests are refused because their records cannot be kept.
     pub unrecorded: bool,
     /// `degraded-is-unready`.
@@ -51,7 +56,7 @@ impl Readiness {
         match (self, seen.health) {
             (Self::Draining, _) | (_, Health::Draining) => Self::Draining,
             (Self::Starting(_), _) if !seen.policy => Self::Starting(Wanting::Policy),
-            (Self::Starting(_), _) if !seen.trust => Self::Starting(Wanting::Trust),
+            (Self::Starting(_), _) if let Some(wanting) = seen.wanting => Self::Starting(wanting),
             (_, Health::Degraded | Health::Unhealthy) if seen.strict && seen.unrecorded => {
                 Self::Unrecorded
             }
@@ -74,7 +79,13 @@ impl Readiness {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Starting(Wanting::Policy) => "starting: no policy is in force yet",
-            Self::Starting(Wanting::Trust) => "starting: no bundles from SPIRE yet",
+            Self::Starting(Wanting::Trust) => "starting: no bundles from SPIRE yet, nor on disk",
+            Self::Starting(Wanting::Answer) => {
+                "starting: SPIRE has not answered yet; bundles on disk count once it is known to be away"
+            }
+            Self::Starting(Wanting::Acceptance) => {
+                "starting: SPIRE has not answered, and spire-unavailable or cache-ttl refuses the bundles on disk"
+            }
             Self::Ready => "ready",
             Self::Degraded => "SPIRE is away, and degraded-is-unready is true",
             Self::Unrecorded => {
@@ -95,7 +106,7 @@ mod tests {
         Seen {
             health,
             policy,
-            trust,
+            wanting: if trust { None } else { Some(Wanting::Trust) },
             unrecorded: false,
             strict: false,
         }

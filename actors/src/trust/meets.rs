@@ -16,7 +16,8 @@ use crate::words::span;
 const POLICIES_TOLD_MAX: usize = 3;
 
 /// What becomes of requests from now on, under each policy in force.
-pub(super) fn requests(world: &World, in_force: &[Failure], now: Now) -> String {
+#[must_use]
+pub fn requests(world: &World, in_force: &[Failure], now: Now) -> String {
     let mut said: Vec<String> = Vec::new();
     for failure in in_force {
         let words = under(world, failure, now);
@@ -58,9 +59,7 @@ fn under(world: &World, failure: &Failure, now: Now) -> String {
     let state = world.state().settled(timing, now);
     let said = match state {
         State::Live { .. } => return "verified by the bundles of SPIRE".to_owned(),
-        State::Starting { .. } => {
-            format!("{}: SPIRE has given no bundles yet", refused(failure))
-        }
+        State::Starting { .. } => starting(failure, world.basis(failure, now)),
         State::Interrupted { since_ms, trouble } => {
             let outage_ms = since_ms.saturating_add_unsigned(timing.unavailable_after_ms);
             let withdrawn_ms = match trouble.refusal {
@@ -81,6 +80,20 @@ fn under(world: &World, failure: &Failure, now: Now) -> String {
     match failure.enforce {
         true => said,
         false => format!("{said}; enforce is off: who would be refused passes unverified"),
+    }
+}
+
+fn starting(failure: &Failure, basis: Basis) -> String {
+    let refused = refused(failure);
+    match basis.age {
+        None => format!("{refused}: SPIRE has given no bundles yet"),
+        Some(_) => {
+            let (age, mode) = (span(age_ms(basis)), failure.spire_unavailable.as_str());
+            format!(
+                "{refused}, until SPIRE answers or is known to be away (api-timeout-ms); then {mode} says what \
+                 the bundles on disk, of {age} ago, are good for"
+            )
+        }
     }
 }
 
@@ -136,13 +149,19 @@ fn in_outage(failure: &Failure, basis: Basis, blame: Blame) -> String {
 
 /// The bundles at hand, and how long they still count.
 fn at_hand(failure: &Failure, basis: Basis) -> String {
-    let age_ms = match basis.age {
-        Some(Age::Ms(age_ms)) => age_ms,
-        Some(Age::InTheFuture) | None => 0,
-    };
-    let (age, left) = (span(age_ms), span(left_ms(failure, basis).unwrap_or(0)));
+    let (age, left) = (
+        span(age_ms(basis)),
+        span(left_ms(failure, basis).unwrap_or(0)),
+    );
     let ttl_s = failure.cache_ttl_s;
     format!("the bundles of {age} ago, for another {left}, until cache-ttl ({ttl_s} s) is over")
+}
+
+const fn age_ms(basis: Basis) -> u64 {
+    match basis.age {
+        Some(Age::Ms(age_ms)) => age_ms,
+        Some(Age::InTheFuture) | None => 0,
+    }
 }
 
 /// What remains of `cache-ttl`, milliseconds.

@@ -386,6 +386,10 @@ fn all_settings() -> Vec<Settings> {
 fn a_refusal_says_what_it_rests_on() {
     for (row, words) in [
         ("Starting", "has given no bundles yet"),
+        (
+            "Starting, older material on disk",
+            "count once it is known to be away",
+        ),
         ("Outage, no material", "failure.spire-unavailable refuses"),
         ("Withdrawn", "SPIRE refuses this agent"),
     ] {

@@ -105,6 +105,12 @@ function span(ms) {
 const clock = (time) => `${time.slice(0, 10)} ${time.slice(11, 19)} UTC`;
 const age = (ms) => (ms === null ? "unknown" : span(ms));
 
+/** Bundles may be from the disk: then there are some, though SPIRE has given none. */
+function confirmed(trust) {
+  if (trust.age_ms !== null) return `${span(trust.age_ms)} ago${trust.state === "Starting" ? ", and kept on disk" : ""}`;
+  return trust.domains_total > 0 ? "in the future: was the clock set back?" : "never";
+}
+
 function now(status) {
   const { health, trust, process, audit } = status;
   terms(byId("now-list"), [
@@ -112,7 +118,7 @@ function now(status) {
     ["Ready", health.readiness, health.ready ? "good" : "warn"],
     ["Alive", health.live ? "yes" : "stuck: no sign of life", health.live ? "good" : "bad"],
     ["SPIRE", `${trust.state} for ${span(trust.for_ms)}`, LEVELS[trust.state]],
-    ["Bundles confirmed", trust.age_ms === null ? "never" : `${span(trust.age_ms)} ago`],
+    ["Bundles confirmed", confirmed(trust)],
     ["Fault", trust.fault === "ours" ? "SPIRE says that we call it wrongly" : "none of ours"],
     ...(trust.error ? [["Away because", trust.error, "warn"]] : []),
     ...(trust.remedy ? [["To do", trust.remedy]] : []),
