@@ -28,9 +28,14 @@ impl Sheet {
         }
     }
 
-    /// The load begins now.
+    /// The load begins now. What led here is not part of the run: a real SPIRE may have refused the
+    /// agent until it heard of its entry.
     pub(super) fn begin(&self) {
         self.zero.get_or_init(Instant::now);
+        let mut notes = self.notes();
+        let latest = notes.transitions.pop();
+        notes.transitions = latest.into_iter().collect();
+        notes.restarts.clear();
     }
 
     /// Milliseconds since it began.
@@ -144,4 +149,28 @@ impl Sheet {
 /// Whole milliseconds.
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(sheet: &Sheet, to: Phase) {
+        let to = to.as_str();
+        sheet.line(&format!("trust source availability changed to=\"{to}\""));
+    }
+
+    #[test]
+    fn a_run_begins_in_the_state_that_it_was_brought_to() {
+        let sheet = Sheet::new();
+        changed(&sheet, Phase::Withdrawn);
+        sheet.line("actor down, restarting it path=sentinel/bundles");
+        changed(&sheet, Phase::Live);
+        sheet.begin();
+        changed(&sheet, Phase::Interrupted);
+        let recording = sheet.take();
+        let states: Vec<_> = recording.transitions.iter().map(|one| one.to).collect();
+        assert_eq!(states, [Phase::Live, Phase::Interrupted]);
+        assert!(recording.restarts.is_empty());
+    }
 }
