@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use actors::clock::Clock;
 use chaos::report::{self, Heading, Row};
+use chaos::run::judge::Finding;
 use chaos::run::{self, Backend, Deployment, Options as RunOptions, Run, RunError};
 use chaos::scenario::file::ScenarioFile;
 use chaos::scenario::{Scenario, ScenarioError};
@@ -325,10 +326,10 @@ impl Done {
                     text += &format!("       {breaks:?} must break, and nothing else\n");
                 }
                 for verdict in &run.verdicts {
-                    let mark = if verdict.finding.is_kept() {
-                        "ok"
-                    } else {
-                        "BROKEN"
+                    let mark = match verdict.finding {
+                        Finding::Kept(_) => "ok",
+                        Finding::Broken(_) => "BROKEN",
+                        Finding::NotJudged(_) => "–",
                     };
                     let (promise, words) = (&verdict.promise, verdict.finding.words());
                     text += &format!("       {mark:<7}{promise:<42} {words}\n");

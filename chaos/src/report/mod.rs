@@ -11,7 +11,7 @@ mod tests;
 use std::fmt::Write as _;
 
 use crate::run::Run;
-use crate::run::judge::Verdict;
+use crate::run::judge::{Finding, Verdict};
 use crate::scenario::Scenario;
 
 const STYLE: &str = include_str!("style.css");
@@ -141,11 +141,10 @@ fn badge(is_well: bool) -> String {
 fn promises(verdicts: &[Verdict]) -> String {
     let mut text = "<section><h2>Promises</h2><table><tbody>".to_owned();
     for verdict in verdicts {
-        let kept = verdict.finding.is_kept();
-        let (class, word) = if kept {
-            ("kept", "kept")
-        } else {
-            ("broken", "broken")
+        let (class, word) = match verdict.finding {
+            Finding::Kept(_) => ("kept", "kept"),
+            Finding::Broken(_) => ("broken", "broken"),
+            Finding::NotJudged(_) => ("skipped", "not judged"),
         };
         let _ = write!(
             text,

@@ -1,4 +1,9 @@
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 
 use super::*;
 use crate::run::judge::judge;
@@ -83,6 +88,17 @@ fn every_promise_is_on_the_page_with_what_was_found() {
             "{verdict:?}"
         );
     }
+}
+
+#[test]
+fn what_nobody_looked_at_is_not_shown_as_kept() {
+    let mut run = run();
+    run.verdicts.truncate(1);
+    run.verdicts[0].finding = Finding::NotJudged("not from here".to_owned());
+    let page = page(&heading(), &scenario(), &run);
+    assert!(page.contains("<b class=\"badge skipped\">not judged</b>"));
+    assert!(!page.contains("badge kept"), "{page}");
+    assert!(run.is_kept() && run.broken().next().is_none());
 }
 
 #[test]

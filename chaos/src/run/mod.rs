@@ -111,7 +111,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Whether every promise was kept.
+    /// Whether every promise that was judged was kept.
     #[must_use]
     pub fn is_kept(&self) -> bool {
         self.broken().next().is_none()
@@ -121,7 +121,7 @@ impl Run {
     pub fn broken(&self) -> impl Iterator<Item = &String> {
         let broken = self.verdicts.iter();
         broken
-            .filter(|verdict| !verdict.finding.is_kept())
+            .filter(|verdict| verdict.finding.is_broken())
             .map(|verdict| &verdict.promise)
     }
 }

@@ -27,6 +27,8 @@ pub enum Finding {
     Kept(String),
     /// Broken, and how.
     Broken(String),
+    /// Nobody looked, and why: this shows nothing.
+    NotJudged(String),
 }
 
 impl Finding {
@@ -36,11 +38,17 @@ impl Finding {
         matches!(self, Self::Kept(_))
     }
 
+    /// Whether it was broken: what was not judged is neither.
+    #[must_use]
+    pub const fn is_broken(&self) -> bool {
+        matches!(self, Self::Broken(_))
+    }
+
     /// What was found, in words.
     #[must_use]
     pub fn words(&self) -> &str {
         match self {
-            Self::Kept(words) | Self::Broken(words) => words,
+            Self::Kept(words) | Self::Broken(words) | Self::NotJudged(words) => words,
         }
     }
 }
