@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use actors::bundles::loss::End;
 use actors::bundles::{MESSAGE_MAX_BYTES, ask};
 use actors::cache;
 use actors::clock::{Clock, ToldClock};
@@ -13,7 +14,7 @@ use config::Settings;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde_json::Value;
-use verdict::availability::{Found, State, Timing, Trouble};
+use verdict::availability::{Event, Found, Loss, State, Timing, Trouble};
 use verdict::time::Now;
 use verdict::trust::{Snapshot, World};
 
@@ -25,6 +26,15 @@ pub(crate) struct Material {
     pub(crate) world: World,
     /// In words.
     pub(crate) origin: String,
+    /// Why SPIRE could not be asked, where it was to be.
+    pub(crate) unasked: Option<Unasked>,
+}
+
+/// SPIRE could not be asked.
+pub(crate) struct Unasked {
+    /// In words: the socket, and what is in the way.
+    pub(crate) why: String,
+    pub(crate) remedy: String,
 }
 
 impl Material {
@@ -35,6 +45,29 @@ impl Material {
         Self {
             world: World::new(state, timing, Snapshot::default()),
             origin: "none".to_owned(),
+            unasked: None,
+        }
+    }
+}
+
+impl Material {
+    /// The bundles that an agent keeps here, in the same state.
+    pub(crate) fn with_stored(self, dir: &Path, socket: &Path, now: Now) -> Self {
+        let state = self.world.state();
+        let stored = stored(dir, socket, self.world.timing(), now).in_state(state);
+        Self {
+            unasked: self.unasked,
+            ..stored
+        }
+    }
+
+    /// The same bundles in this state.
+    pub(crate) fn in_state(self, state: State) -> Self {
+        let world = self.world;
+        Self {
+            world: world.next(state, world.timing(), world.snapshot().clone()),
+            origin: self.origin,
+            unasked: self.unasked,
         }
     }
 }
@@ -59,7 +92,8 @@ pub(crate) async fn gather(
     }
     let socket = settings.spire_socket().value.as_path();
     if let Some(dir) = &args.state_dir {
-        return Ok(stored(Path::new(dir), socket, timing, now));
+        let stored = stored(Path::new(dir), socket, timing, now);
+        return Ok(lost(stored, Loss::Transport, now));
     }
     let limit = Duration::from_millis(timings.api_timeout_ms);
     match ask::within(limit, once(socket)).await {
@@ -69,23 +103,38 @@ pub(crate) async fn gather(
             now,
             &format!("SPIRE at {}", socket.display()),
         ),
-        Err(end) => Ok(Material {
-            world: World::new(
-                State::start(Found::Nothing, timing, now),
-                timing,
-                Snapshot::default(),
-            ),
-            origin: format!(
-                "none: {} does not give any: {}",
-                socket.display(),
-                end.detail
-            ),
-        }),
+        Err(end) => Ok(away(settings, &end, timing, now)),
     }
 }
 
+/// What an agent has that starts now, and is told this by SPIRE: the bundles on disk, if any.
+fn away(settings: &Settings, end: &End, timing: Timing, now: Now) -> Material {
+    let socket = settings.spire_socket().value.as_path();
+    let found = match &settings.agent().state_dir {
+        Some(dir) => stored(&dir.value, socket, timing, now),
+        None => Material {
+            origin: "none: SPIRE gives none, and no --state-dir names where an agent keeps them"
+                .to_owned(),
+            ..Material::none(now)
+        },
+    };
+    let why = format!("{} cannot be asked: {}", socket.display(), end.words());
+    let remedy = end.obstacle.remedy();
+    Material {
+        unasked: Some(Unasked { why, remedy }),
+        ..lost(found, end.loss, now)
+    }
+}
+
+/// After a first attempt that failed like this.
+fn lost(material: Material, loss: Loss, now: Now) -> Material {
+    let timing = material.world.timing();
+    let (state, _) = material.world.state().step(Event::Lost(loss), timing, now);
+    material.in_state(state)
+}
+
 /// The first message of a subscription.
-pub(crate) async fn once(socket: &Path) -> Result<Ders, actors::bundles::loss::End> {
+pub(crate) async fn once(socket: &Path) -> Result<Ders, End> {
     let mut subscription = ask::bundles(socket).await?;
     Ok(subscription.next().await?.bundles.into_iter().collect())
 }
@@ -104,6 +153,7 @@ fn live(ders: &Ders, timing: Timing, now: Now, origin: &str) -> anyhow::Result<M
     Ok(Material {
         world: World::new(state, timing, snapshot),
         origin,
+        unasked: None,
     })
 }
 
@@ -121,20 +171,16 @@ fn stored(dir: &Path, socket: &Path, timing: Timing, now: Now) -> Material {
     Material {
         world: World::new(state, timing, loaded.snapshot),
         origin,
+        unasked: None,
     }
 }
 
-/// The same bundles in a state that somebody asks about.
+/// The same bundles in the state that somebody asks about.
 pub(crate) fn in_outage(material: Material, now: Now) -> Material {
-    let world = material.world;
-    let state = State::Outage {
+    material.in_state(State::Outage {
         since_ms: now.boot_ms,
         trouble: Trouble::NONE,
-    };
-    Material {
-        world: world.next(state, world.timing(), world.snapshot().clone()),
-        origin: material.origin,
-    }
+    })
 }
 
 /// `DOMAIN=FILE`, each.

@@ -14,7 +14,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::{Command, Output, Stdio};
 
-use chaos::spire::WorkloadSvid;
+use chaos::spire::{SocketFile, WorkloadSvid};
 use serde_json::Value;
 
 use common::{FRONTEND, PARTNER, Site};
@@ -115,8 +115,118 @@ async fn files_of_certificates_are_explained_by_files_of_bundles() {
     }
     let unknown = explained(&site, &[pem.to_str().unwrap()]);
     assert_eq!(answer(&unknown), ("deny", Some("TRUST_UNAVAILABLE")));
-    let origin = unknown["bundles"].as_str().unwrap();
-    assert!(origin.contains("PermissionDenied"), "{origin}");
+    let away = &unknown["away"];
+    let why = away["spire"].as_str().unwrap();
+    assert!(why.contains("PermissionDenied"), "{why}");
+    let remedy = away["remedy"].as_str().unwrap();
+    assert!(remedy.contains("spire-server entry create"), "{remedy}");
+}
+
+/// SPIRE that cannot be asked is no "SPIRE has given no bundles": what is in the way is said, with its remedy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_is_missing_or_none_is_named_with_its_remedy() {
+    let site = Site::new();
+    let good = site.world.svid(FRONTEND).unwrap().xfcc();
+    let spire = site.path("spire.sock");
+    site.world.spire().stop(SocketFile::Removed).await.unwrap();
+    for (what, remedy) in [
+        ("is not there: no such file", "is the SPIRE agent up"),
+        ("is no socket", "name SPIRE's socket with --spire-socket"),
+    ] {
+        let explained = explained(&site, &["--header", &good]);
+        let away = &explained["away"];
+        let why = away["spire"].as_str().unwrap();
+        assert!(
+            why.contains(what) && why.contains(spire.to_str().unwrap()),
+            "{why}"
+        );
+        assert!(away["remedy"].as_str().unwrap().contains(remedy), "{away}");
+        std::fs::write(&spire, "no socket").unwrap();
+    }
+}
+
+/// In an outage: by the bundles that a running agent keeps, in the state that it is in, and what each mode does.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_explained_by_what_the_agent_has() {
+    let site = Site::new();
+    let state = site.path("state");
+    std::fs::create_dir(&state).unwrap();
+    std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let mut command = site.configured(&format!("{POLICY}spire {{ unavailable-after-ms 100 }}\n"));
+    command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
+    command.arg("--state-dir").arg(&state);
+    let running = site.serve(command).await;
+    running.said(0, "to=\"Live\"").await;
+    common::eventually("bundles on disk", async || {
+        state.join("x509-bundles").exists()
+    })
+    .await;
+    let mark = running.mark();
+    site.world.spire().stop(SocketFile::Left).await.unwrap();
+    running.said(mark, "to=\"Outage\"").await;
+    let log = running.log();
+    let at = log
+        .split_once("admin=\"")
+        .unwrap()
+        .1
+        .split('"')
+        .next()
+        .unwrap();
+    let good = site.world.svid(FRONTEND).unwrap().xfcc();
+    let explain = |mode: &str, address: &str| {
+        let policy = site.path("outage.kdl");
+        let failure = format!("failure {{ spire-unavailable \"{mode}\" }}\n");
+        std::fs::write(&policy, format!("{POLICY}{failure}")).unwrap();
+        let mut command = agent(&["explain", "--output", "json", "--header", &good, "--config"]);
+        command
+            .arg(&policy)
+            .arg("--spire-socket")
+            .arg(site.path("spire.sock"));
+        json(
+            &command
+                .env("AGENT_ADMIN_ADDRESS", address)
+                .output()
+                .unwrap(),
+        )
+    };
+    let closed = explain("fail_closed", at);
+    assert_eq!(answer(&closed), ("deny", Some("TRUST_UNAVAILABLE")));
+    let cached = explain("cache", at);
+    assert_eq!(answer(&cached), ("allow", None), "{cached}");
+    let away = &cached["away"];
+    assert!(
+        away["state"]
+            .as_str()
+            .unwrap()
+            .starts_with("Outage, bundles confirmed")
+    );
+    let why = away["spire"].as_str().unwrap();
+    assert!(why.contains("cannot be asked: connection refused"), "{why}");
+    let bundles = cached["bundles"].as_str().unwrap();
+    assert!(
+        bundles.contains(at) && bundles.contains(state.to_str().unwrap()),
+        "{bundles}"
+    );
+    for mode in away["modes"].as_array().unwrap() {
+        let says = match mode["mode"].as_str().unwrap() {
+            "fail_closed" => "every request with a credential is refused",
+            "cache" => "verified by the bundles of",
+            _ => "who cannot be verified passes unverified",
+        };
+        assert!(mode["requests"].as_str().unwrap().contains(says), "{mode}");
+        assert_eq!(mode["in_force"], mode["mode"] == "cache");
+    }
+    // Without the agent nobody knows of bundles; it is said so.
+    let alone = explain("cache", "none");
+    assert_eq!(answer(&alone), ("deny", Some("TRUST_UNAVAILABLE")));
+    assert!(
+        alone["bundles"]
+            .as_str()
+            .unwrap()
+            .contains("no --state-dir"),
+        "{alone}"
+    );
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

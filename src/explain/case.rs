@@ -11,6 +11,7 @@ use verdict::svid::Leaf;
 use verdict::time::{Age, Now};
 use verdict::trust::Basis;
 
+use super::away::Away;
 use crate::material::Material;
 use crate::when;
 
@@ -32,6 +33,8 @@ pub(crate) struct Explanation {
     pub(crate) policy: String,
     /// Where the bundles are from.
     pub(crate) bundles: String,
+    /// Where SPIRE is away, or taken to be.
+    pub(crate) away: Option<Away>,
     pub(crate) certificate: Option<Certificate>,
     pub(crate) checks: Vec<CheckMade>,
     pub(crate) answer: Answer,
@@ -189,6 +192,7 @@ impl Case<'_> {
             at: actors::audit::rfc3339(self.now.wall_ms),
             policy: policy.to_owned(),
             bundles: self.material.origin.clone(),
+            away: None,
             certificate: leaf.map(Certificate::of),
             checks: checks.map(check).collect(),
             answer: Answer::of(decision),

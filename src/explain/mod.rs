@@ -3,6 +3,7 @@
 //! The checks are the product's own: the header is read by `proto`, judged by the code of the
 //! validation workers, and decided by `verdict`. Nothing here knows a rule.
 
+mod away;
 mod case;
 mod input;
 mod page;
@@ -44,11 +45,12 @@ pub(crate) fn run(args: &Explain) -> anyhow::Result<Exit> {
         material: &material,
         now,
     };
-    let explanation = match input {
+    let mut explanation = match input {
         Input::Header { value, chain } => case.header(&value, chain.as_deref()),
         Input::Chain(chain) => case.chain(&chain),
         Input::Records(lines) => return records(args, lines, &case),
     };
+    explanation.away = away::of(&material, policy.as_deref(), now);
     show(&explanation, args.output)?;
     Ok(Exit::Success)
 }
@@ -113,8 +115,10 @@ fn gather(args: &Explain, settings: &Settings, now: Now) -> anyhow::Result<Mater
         .build();
     let runtime = runtime.context("start the runtime")?;
     let material = runtime.block_on(material::gather(&args.bundles, settings, now))?;
-    Ok(match args.outage {
-        true => material::in_outage(material, now),
-        false => material,
+    Ok(match (args.outage, &material.unasked, &args.at) {
+        (true, _, _) => material::in_outage(material, now),
+        // It knows of now alone.
+        (false, Some(_), None) => runtime.block_on(away::as_the_agent(settings, material, now)),
+        (false, _, _) => material,
     })
 }

@@ -13,6 +13,22 @@ impl Report for Explanation {
         line("at", &self.at);
         line("policy", &self.policy);
         line("bundles", &self.bundles);
+        if let Some(away) = &self.away {
+            line(
+                "SPIRE",
+                away.spire
+                    .as_deref()
+                    .unwrap_or("taken to be away, as asked"),
+            );
+            if let Some(remedy) = &away.remedy {
+                line("", remedy);
+            }
+            line("state", &away.state);
+            for one in &away.modes {
+                let mark = if one.in_force { "in force: " } else { "" };
+                line(one.mode, &format!("{mark}{}", one.requests));
+            }
+        }
         if let Some(certificate) = &self.certificate {
             line("certificate", &certificate.spiffe_id);
             line("", &format!("sha256 {}", certificate.sha256));

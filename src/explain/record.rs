@@ -182,6 +182,7 @@ fn judge_again(recorded: &Recorded, case: &Case<'_>, chain: &[Vec<u8>]) -> Optio
     let material = Material {
         world: as_recorded(snapshot, phase, recorded.age_ms, case, now),
         origin: case.material.origin.clone(),
+        unasked: None,
     };
     let case = Case {
         material: &material,
