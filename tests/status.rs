@@ -15,6 +15,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
+use chaos::client::Hello;
 use chaos::spire::SocketFile;
 use common::{Agent, FRONTEND, LOAD_POLICY, Site, carrying};
 use serde_json::Value;
@@ -239,6 +240,48 @@ async fn the_doctor_asks_the_admin_listener() {
     let waiting = site.serve(command).await;
     assert!(doctor_finds(&site, &address(&waiting), "not-ready"));
     waiting.stop().await;
+}
+
+/// What proxies say of themselves is shown, and held against what is known of their versions.
+#[tokio::test(flavor = "multi_thread")]
+async fn proxies_are_told_by_version() {
+    let said = |proxy: &str, version: &str| Hello {
+        proxy_id: proxy.to_owned(),
+        proxy_version: version.to_owned(),
+        ..Hello::default()
+    };
+    let site = Site::new();
+    let mut command =
+        site.configured("audit { log-success #true }\nagent { accept-pushed-config #true }\n");
+    command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
+    let agent = site.serve(command).await;
+    let at = address(&agent);
+    let silent = agent.connect_as(said("zentinel-proxy", "0.6.45")).await;
+    let finds = |code: &'static str| doctor_finds(&site, &at, code);
+    common::eventually("the finding", async || finds("proxy-brings-no-policy")).await;
+    assert!(!finds("proxy-version-untested"));
+    drop(silent);
+    common::eventually("nothing", async || !finds("proxy-brings-no-policy")).await;
+    let old = agent.connect_as(said("sentinel-proxy", "0.4.9")).await;
+    common::eventually("the finding", async || finds("proxy-version-untested")).await;
+    common::eventually("the proxies on the screen", async || {
+        let page = text(&run(&["status", "--admin-address", &at]));
+        page.contains("sentinel-proxy 0.4.9, 1 connections")
+            && page.contains("zentinel-proxy 0.6.45, 0 connections")
+    })
+    .await;
+    let json = text(&run(&[
+        "status",
+        "--output",
+        "json",
+        "--admin-address",
+        &at,
+    ]));
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["proxies"][0]["name"], "sentinel-proxy");
+    assert_eq!(json["proxies"][0]["version"], "0.4.9");
+    drop(old);
+    agent.stop().await;
 }
 
 /// A full disk: what it costs is for `on-full` to say, and for the screen and the doctor to tell.

@@ -43,7 +43,7 @@ use crate::doors::budget::FrameBudget;
 use crate::doors::grpc::identity::{IdentityActor, IdentityArgs, OwnIdentity};
 use crate::doors::peer::TrustedPeer;
 use crate::doors::socket::{self, SocketError, SocketFile};
-use crate::doors::{Bounds, Doors, Entrance, ListenerActor, ListenerArgs, Places};
+use crate::doors::{Bounds, Doors, Entrance, ListenerActor, ListenerArgs, Places, Proxies};
 use crate::health::{HealthActor, HealthArgs, HealthBoard};
 use crate::judge::Judge;
 use crate::memory::{self, Memory};
@@ -319,6 +319,7 @@ impl Owned {
             health: HealthBoard::new(Arc::clone(trust), clock, &audit, deadline_ms),
             audit,
             denials: Denials::default(),
+            proxies: Proxies::default(),
             metrics: Arc::clone(metrics),
             clock: clock.clone(),
             frames: FrameBudget::new(bounds.count(Bound::FrameMemoryBytes)),

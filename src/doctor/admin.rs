@@ -5,6 +5,7 @@ use actors::audit::MEANWHILE;
 use config::{AdminAddress, Settings};
 
 use super::finding::Examination;
+use super::proxies;
 use crate::status::ask;
 
 pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
@@ -43,6 +44,7 @@ fn running(status: &Status, examination: &mut Examination) {
     if let Some(audit) = &status.audit {
         records(audit, examination);
     }
+    proxies::look(status, examination);
 }
 
 fn records(audit: &AuditView, examination: &mut Examination) {

@@ -8,6 +8,7 @@ mod audit;
 mod finding;
 mod hop;
 mod marker;
+mod proxies;
 mod records;
 mod settings;
 mod sockets;

@@ -31,6 +31,7 @@ impl Report for Shown<'_> {
         health(status, page);
         trust(status, page);
         audit(status, page);
+        proxies(status, page);
         decisions(&status.decisions, page);
         for domain in status.trust.domains.iter().take(DOMAINS) {
             write_domain(domain, &status.time, page);
@@ -108,6 +109,17 @@ fn audit(status: &Status, page: &mut Page) {
             "records  {style}{}{style:#}",
             clean(complaint)
         ));
+    }
+}
+
+fn proxies(status: &Status, page: &mut Page) {
+    let told = status.proxies.iter().map(|proxy| {
+        let (name, version) = (clean(&proxy.name), clean(&proxy.version));
+        format!("{name} {version}, {} connections", proxy.open)
+    });
+    let told: Vec<String> = told.collect();
+    if !told.is_empty() {
+        page.line(format_args!("proxies  {}", told.join("; ")));
     }
 }
 

@@ -21,6 +21,7 @@ use verdict::policy::Failure;
 use super::Doors;
 use super::filing::{Decided, Filing, Told};
 use super::peer::Peer;
+use super::proxies::Introduced;
 use super::sink::{SPOOFED_MAX, Sink};
 use crate::audit::{self, Grounds};
 use crate::configured::Pushed;
@@ -88,6 +89,8 @@ pub(super) struct Conversation {
     policy: Option<Arc<InForce>>,
     /// Health under that policy.
     health: watch::Receiver<Health>,
+    /// The proxy among those that were seen, once it has said its name.
+    introduced: Option<Introduced>,
 }
 
 impl Conversation {
@@ -100,6 +103,7 @@ impl Conversation {
             pushes,
             policy,
             health,
+            introduced: None,
         }
     }
 
@@ -108,8 +112,10 @@ impl Conversation {
         &mut self.health
     }
 
-    /// The proxy says what it is called.
-    pub(super) fn introduce(&mut self, name: Option<&str>) {
+    /// The proxy says what it is called, and which version it is.
+    pub(super) fn introduce(&mut self, name: Option<&str>, version: Option<&str>) {
+        let now = self.doors.clock.now();
+        self.introduced = self.doors.proxies.introduce(name, version, now);
         if let Some(name) = name {
             self.proxy = format!("{} {}", self.proxy, name.escape_default()).into();
         }

@@ -13,6 +13,7 @@ mod ledger;
 mod listener;
 pub mod peer;
 mod places;
+mod proxies;
 mod reader;
 mod reports;
 mod session;
@@ -28,6 +29,7 @@ pub use self::actor::{ConnectionActor, ConnectionArgs};
 pub use self::entrance::Entrance;
 pub use self::listener::{ListenerActor, ListenerArgs};
 pub use self::places::Places;
+pub use self::proxies::{NAME_MAX_CHARS, PROXIES_MAX, Proxies, Seen};
 
 use crate::admin::denials::Denials;
 use crate::audit::AuditQueue;
@@ -68,6 +70,8 @@ pub struct Doors {
     pub audit: AuditQueue,
     /// The last denials, for the status page.
     pub denials: Denials,
+    /// Which proxies have introduced themselves.
+    pub proxies: Proxies,
     /// How we are, under each policy.
     pub health: HealthBoard,
     /// Counters.

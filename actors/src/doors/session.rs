@@ -103,7 +103,10 @@ impl Session {
                 return Err(SessionError::Handshake(error));
             }
         };
-        self.conversation.introduce(request.proxy_id.as_deref());
+        self.conversation.introduce(
+            request.proxy_id.as_deref(),
+            request.proxy_version.as_deref(),
+        );
         // Only the handshake of a proxy that pushes nothing says `null`; the same block comes again
         // with Configure, which is the authority, and applying it twice changes nothing.
         if let Some(config) = request.config

@@ -37,6 +37,9 @@ pub struct Status {
     pub audit: Option<AuditView>,
     /// What was decided.
     pub decisions: Decisions,
+    /// Proxies that introduced themselves, the latest first: at most 32 kinds.
+    #[serde(default)]
+    pub proxies: Vec<ProxyView>,
     /// The last decisions that found a fault, newest first.
     pub denials: Vec<Denial>,
     /// Policies in force.
@@ -195,6 +198,21 @@ pub struct Decisions {
     pub audit_dropped: u64,
     /// Connections closed because the peer is no trusted proxy.
     pub untrusted_proxy: u64,
+}
+
+/// Proxies of one name and version, as they introduce themselves: it proves nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProxyView {
+    /// What it calls itself, `unsaid` if it does not.
+    pub name: String,
+    /// The version that it says, likewise.
+    pub version: String,
+    /// Connections that are open.
+    pub open: u64,
+    /// Connections seen.
+    pub connections: u64,
+    /// How long ago the last one introduced itself.
+    pub last_ms: u64,
 }
 
 /// A decision that found a fault.

@@ -9,12 +9,13 @@ use verdict::time::Now;
 
 use super::{
     AuditView, Decisions, Denial, FailingSink, Failure, HealthView, Place, Policies, Process,
-    SCHEMA, Status, TrustView, configuration,
+    ProxyView, SCHEMA, Status, TrustView, configuration,
 };
 use crate::admin::denials::Denied;
 use crate::admin::rates::{answers, totals};
 use crate::admin::{Subject, rates};
 use crate::audit::{Recording, hex, rfc3339};
+use crate::doors::{Proxies, Seen};
 use crate::supervision::{ChildState, ChildStatus, Role};
 
 impl Status {
@@ -36,6 +37,7 @@ impl Status {
             trust: TrustView::of(&doors.judge.trust, now),
             audit: Some(audit(&doors.health.recording())),
             decisions: decisions(subject),
+            proxies: proxies(&doors.proxies, now),
             denials: denials.into_iter().map(Denial::from).collect(),
             policies: Policies::of(&doors.configured),
             configuration: configuration::in_force(&doors.configured),
@@ -91,6 +93,18 @@ fn audit(recording: &Recording) -> AuditView {
         failing: failing.collect(),
         complaint: recording.complaint(),
     }
+}
+
+fn proxies(proxies: &Proxies, now: Now) -> Vec<ProxyView> {
+    let rows = proxies.snapshot().into_iter();
+    let view = |seen: Seen| ProxyView {
+        name: seen.name,
+        version: seen.version,
+        open: seen.open,
+        connections: seen.connections,
+        last_ms: since(seen.last.boot_ms, now),
+    };
+    rows.map(view).collect()
 }
 
 fn millis(time: Duration) -> u64 {

@@ -222,7 +222,10 @@ impl Talk {
                 return self.turn_away(&error.to_string()).await;
             }
         };
-        self.conversation.introduce(request.proxy_id.as_deref());
+        self.conversation.introduce(
+            request.proxy_id.as_deref(),
+            request.proxy_version.as_deref(),
+        );
         let pushed = request.config.map(|config| self.conversation.push(config));
         if let Some(Pushed::Refused(error)) = pushed {
             return self.turn_away(&error).await;
