@@ -12,7 +12,9 @@ pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod simulate;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 
 use chaos::real::RealError;
 use chaos::scenario::ScenarioError;
@@ -44,6 +46,15 @@ pub(crate) enum CommandError {
         /// What is wrong.
         source: NoRecipe,
     },
+    /// Nothing to play.
+    #[error("{}: there is no seed in it", path.display())]
+    NoSeeds {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Beyond the last number.
+    #[error("--from and --seeds go beyond the last seed, {}", u64::MAX)]
+    BeyondSeeds,
     /// A file of seeds.
     #[error("{}: {line:?} is no seed; a seed is a number", path.display())]
     Seed {
@@ -64,6 +75,24 @@ pub(crate) enum CommandError {
     /// The agent under test.
     #[error("the agent could not be built; --agent names one")]
     NotBuilt,
+}
+
+/// Bytes of a log or of a file of seeds: far beyond what is written for them.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// A text file of a size that one of ours has.
+fn read(path: &Path) -> Result<String, CommandError> {
+    let mut text = String::new();
+    let file = File::open(path);
+    let read = file.and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    let bounded = read.and_then(|bytes| match bytes as u64 > FILE_BYTES_MAX {
+        true => Err(io::Error::from(io::ErrorKind::FileTooLarge)),
+        false => Ok(text),
+    });
+    bounded.map_err(|source| CommandError::File {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Says why nothing was done.

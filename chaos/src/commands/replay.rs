@@ -61,10 +61,7 @@ struct Left {
 }
 
 fn read(path: &Path) -> Result<Left, CommandError> {
-    let text = std::fs::read_to_string(path).map_err(|source| CommandError::File {
-        path: PathBuf::from(path),
-        source,
-    })?;
+    let text = super::read(path)?;
     let recipe = Recipe::parse(&text).map_err(|source| CommandError::Recipe {
         path: PathBuf::from(path),
         source,

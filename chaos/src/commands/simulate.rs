@@ -24,7 +24,7 @@ const TOLD_MAX: usize = 5;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// How many seeds, after those that once failed.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first seed.
     #[arg(long, default_value_t = 0)]
@@ -70,7 +70,8 @@ impl Options {
         if let Some(path) = &self.seeds_of {
             return seeds::of_file(path);
         }
-        let range = self.from..self.from.saturating_add(self.seeds);
+        let end = self.from.checked_add(self.seeds);
+        let range = self.from..end.ok_or(super::CommandError::BeyondSeeds)?;
         Ok(seeds::kept()?.into_iter().chain(range).collect())
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use tonic::Code;
 
+use super::promise::{ACTORS, is_actor};
 use super::reader::{Node, Read};
 
 /// Done to SPIRE, to the agent's process and parts, to what is around it, or by proxies.
@@ -231,6 +232,10 @@ const PROXY: [(&str, Misbehaviour); 4] = [
     ("flood", Misbehaviour::Flood),
     ("connections", Misbehaviour::Connections),
 ];
+/// What bad proxies do at most: more shows nothing else.
+const COUNT_MAX: u64 = 100_000;
+/// HTTP statuses that end an exchange (RFC 9110 §15).
+const HTTP: std::ops::RangeInclusive<u64> = 200..=599;
 /// The nodes of a step.
 const SUBJECTS: [&str; 8] = [
     "spire",
@@ -245,6 +250,7 @@ const SUBJECTS: [&str; 8] = [
 
 /// One node inside `at`.
 pub(super) fn action(node: &Node<'_>) -> Read<Action> {
+    node.only_children(&[])?;
     let known = |properties: &[&str]| node.only_properties(properties);
     match node.name() {
         "spire" => spire(node).map(Action::Spire),
@@ -256,17 +262,22 @@ pub(super) fn action(node: &Node<'_>) -> Read<Action> {
         "state-file" => known(&[]).and_then(|()| Ok(Action::StateFile(one_of(node, &DAMAGE)?))),
         "proxy" => {
             known(&["count"])?;
-            Ok(Action::Proxy(one_of(node, &PROXY)?, node.needed("count")?))
+            let (what, count) = (one_of(node, &PROXY)?, node.needed("count")?);
+            match count {
+                1..=COUNT_MAX => Ok(Action::Proxy(what, count)),
+                _ => Err(node.not("count", "not between 1 and 100000")),
+            }
         }
         other => Err(node.unknown("part of the stage", other, SUBJECTS.into_iter())),
     }
 }
 
-/// A fault of SPIRE by its word, where no value goes with it.
-pub(super) fn spire_word(node: &Node<'_>, word: &str) -> Read<Spire> {
+/// A fault of SPIRE by its word, where no value goes with it; `others` would do here too.
+pub(super) fn spire_word(node: &Node<'_>, word: &str, others: &[&str]) -> Read<Spire> {
     let found = SPIRE.iter().find(|(known, _)| *known == word);
     found.map(|(_, act)| *act).ok_or_else(|| {
-        let known = SPIRE.iter().map(|(known, _)| *known).chain(SPIRE_WITH);
+        let known = SPIRE.iter().map(|(known, _)| *known);
+        let known = known.chain(others.iter().copied());
         node.unknown("thing to do to spire", word, known)
     })
 }
@@ -289,14 +300,15 @@ fn spire(node: &Node<'_>) -> Read<Spire> {
         "answer-http" => {
             node.only_properties(&["status"])?;
             let status = node.needed("status")?;
-            let status = u16::try_from(status).ok();
-            status
+            let known = u16::try_from(status).ok();
+            let known = known.filter(|_| HTTP.contains(&status));
+            known
                 .map(Spire::AnswerHttp)
-                .ok_or_else(|| node.missing("an HTTP status"))
+                .ok_or_else(|| node.not("status", "not between 200 and 599"))
         }
         word => {
             node.only_properties(&[])?;
-            spire_word(node, word)
+            spire_word(node, word, &SPIRE_WITH)
         }
     }
 }
@@ -315,6 +327,9 @@ fn actor(node: &Node<'_>) -> Read<Action> {
             return Err(node.unknown("thing to do to an actor", other, known));
         }
     };
+    if !is_actor(name) {
+        return Err(node.unknown("actor", name, ACTORS.into_iter()));
+    }
     Ok(Action::Actor(part, name.to_owned()))
 }
 

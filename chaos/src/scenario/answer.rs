@@ -44,6 +44,7 @@ impl Said {
 
 /// `only verified TRUST_UNAVAILABLE`.
 pub(super) fn answers(node: &Node<'_>) -> Read<Vec<Said>> {
+    node.only(&[], &[])?;
     let mut answers = Vec::new();
     for word in node.words()? {
         let Some(said) = Said::from_word(word) else {

@@ -84,6 +84,7 @@ impl Caller {
 
 /// `callers frontend partner`.
 pub(super) fn callers(node: &Node<'_>) -> Read<Vec<Caller>> {
+    node.only(&[], &[])?;
     let mut callers = Vec::new();
     for word in node.words()? {
         let found = Caller::ALL.iter().find(|(known, _)| *known == word);

@@ -20,6 +20,12 @@ pub enum Rule {
     /// Not KDL 2.
     #[error("this is no KDL 2: {0}")]
     Syntax(String),
+    /// More than any scenario needs.
+    #[error("the file is longer than 64 KiB")]
+    TooLong,
+    /// The same.
+    #[error("blocks lie deeper than 32 within each other")]
+    TooDeep,
     /// A word nobody knows.
     #[error("{word:?} is no {what}; known: {known}")]
     Unknown {
@@ -73,9 +79,37 @@ pub enum Rule {
         /// The end.
         lasts_ms: u64,
     },
+    /// A promise about a step that is none.
+    #[error("no step begins at {0} ms: nothing would be waited for")]
+    NoStep(u64),
+    /// Nothing happens.
+    #[error("the timeline has no step: nothing would be shown")]
+    NoSteps,
+    /// A step that the process cannot take where it is.
+    #[error("at {at_ms} ms: {action:?} of an agent that {is}")]
+    OutOfOrder {
+        /// When.
+        at_ms: u64,
+        /// What is to be done.
+        action: String,
+        /// How the agent's process is at this moment.
+        is: &'static str,
+    },
+    /// A process that is not left running.
+    #[error("at the end of the timeline the agent {0}: start or resume it before")]
+    Unended(&'static str),
+    /// A file that there is not.
+    #[error("a step damages the state file, and the agent keeps none: state-dir #true")]
+    NoState,
+    /// Records that nobody can look at.
+    #[error("states are read in records, and there are none to read with `records` stuck or full")]
+    NoRecords,
     /// A promise about somebody who never asks.
     #[error("{0:?} is not among the callers of the load")]
     NeverAsks(&'static str),
+    /// A block that is not the file's to write.
+    #[error("where records go is said by `records`, not by the agent's `audit` block")]
+    Audit,
     /// The agent would refuse its configuration.
     #[error("the agent refuses this configuration: {0}")]
     Config(String),

@@ -6,7 +6,7 @@ use super::caller::Caller;
 use super::error::{Rule, ScenarioError};
 use super::promise::{Always, Kind, Promise, promise};
 use super::reader::{Node, Read, Source};
-use super::{Scenario, Twin, setup, timeline};
+use super::{Records, Scenario, Twin, process, setup, timeline};
 
 /// What a scenario's file holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +46,7 @@ impl ScenarioFile {
             return Err(Node::new(second, &source).fail(Rule::Twice("scenario".to_owned())));
         }
         named_as_its_file(&root, file)?;
-        root.only_children(&KEYS)?;
+        root.only(&[], &KEYS)?;
         let twin = root.child("twin")?.ok_or_else(|| root.missing("twin"))?;
         let (plain, altered) = (scenario(&root, None)?, read_twin(&root, &twin)?);
         if plain == altered.scenario {
@@ -72,8 +72,7 @@ fn named_as_its_file(root: &Node<'_>, file: &str) -> Read<()> {
 
 fn read_twin(root: &Node<'_>, twin: &Node<'_>) -> Read<Twin> {
     twin.no_arguments()?;
-    twin.only_properties(&["breaks"])?;
-    twin.only_children(&TWIN_KEYS)?;
+    twin.only(&["breaks"], &TWIN_KEYS)?;
     let breaks = twin.named("breaks")?;
     let breaks = breaks.ok_or_else(|| twin.missing("breaks"))?.to_owned();
     let scenario = scenario(root, Some(twin))?;
@@ -89,6 +88,25 @@ fn read_twin(root: &Node<'_>, twin: &Node<'_>) -> Read<Twin> {
     Ok(Twin { breaks, scenario })
 }
 
+/// The scenario's node, and its twin's where that is read.
+struct Written<'n> {
+    root: &'n Node<'n>,
+    twin: Option<&'n Node<'n>>,
+}
+
+impl<'n> Written<'n> {
+    /// Where a promise is given: the twin's, if it alters it.
+    fn place(&self, promise: &Promise) -> Node<'n> {
+        let given = |by: &Node<'n>| {
+            let named = |node: &Node<'n>| node.word("").is_ok_and(|name| name == promise.name);
+            let promises = by.child("promises").ok().flatten()?;
+            promises.children().find(named)
+        };
+        let altered = self.twin.and_then(given);
+        altered.or_else(|| given(self.root)).unwrap_or(*self.root)
+    }
+}
+
 fn scenario(root: &Node<'_>, twin: Option<&Node<'_>>) -> Read<Scenario> {
     // What the twin says holds in place of what the scenario says.
     let place = |name| match twin.map(|twin| twin.child(name)).transpose()?.flatten() {
@@ -96,6 +114,7 @@ fn scenario(root: &Node<'_>, twin: Option<&Node<'_>>) -> Read<Scenario> {
         None => root.child(name),
     };
     let shows = root.child("shows")?.ok_or_else(|| root.missing("shows"))?;
+    shows.only(&[], &[])?;
     let mut agents: Vec<_> = root.child("agent")?.into_iter().collect();
     if let Some(twin) = twin {
         agents.extend(twin.child("agent")?);
@@ -104,12 +123,17 @@ fn scenario(root: &Node<'_>, twin: Option<&Node<'_>>) -> Read<Scenario> {
     let scenario = Scenario {
         name: root.word("a name")?.to_owned(),
         shows: shows.word("a sentence")?.to_owned(),
-        agent: setup::agent(&agents)?,
+        agent: setup::agent(root, &agents)?,
         load: setup::load(place("load")?)?,
         timeline: timeline::timeline(&timeline)?,
         promises: promises(root, twin)?,
     };
-    check(root, &scenario)?;
+    let written = Written { root, twin };
+    check(&written, &scenario)?;
+    process::check(root, &scenario)?;
+    if twin.is_none() {
+        shows_something(&written, &scenario)?;
+    }
     Ok(scenario)
 }
 
@@ -118,6 +142,7 @@ fn promises(root: &Node<'_>, twin: Option<&Node<'_>>) -> Read<Vec<Promise>> {
     let mut promises = Vec::new();
     if let Some(node) = root.child("promises")? {
         node.no_arguments()?;
+        node.only_properties(&[])?;
         for child in node.children() {
             let new = promise(&child)?;
             let known = |known: &Promise| known.name == new.name;
@@ -129,6 +154,10 @@ fn promises(root: &Node<'_>, twin: Option<&Node<'_>>) -> Read<Vec<Promise>> {
         }
     }
     let altered = twin.map(|twin| twin.child("promises")).transpose()?;
+    if let Some(node) = altered.flatten() {
+        node.no_arguments()?;
+        node.only_properties(&[])?;
+    }
     for child in altered.flatten().iter().flat_map(Node::children) {
         let new = promise(&child)?;
         let mut known = promises.iter_mut();
@@ -141,12 +170,24 @@ fn promises(root: &Node<'_>, twin: Option<&Node<'_>>) -> Read<Vec<Promise>> {
 }
 
 /// What no single node shows: moments within the timeline, callers within the load.
-fn check(root: &Node<'_>, scenario: &Scenario) -> Read<()> {
+fn check(written: &Written<'_>, scenario: &Scenario) -> Read<()> {
     let lasts_ms = scenario.timeline.lasts_ms;
     let asking: BTreeSet<Caller> = scenario.load.callers.iter().copied().collect();
     for promise in &scenario.promises {
+        let place = written.place(promise);
         let (callers, at_ms): (&[Caller], u64) = match &promise.kind {
-            Kind::Window { callers, to_ms, .. } => (callers, *to_ms),
+            Kind::Window {
+                callers,
+                to_ms,
+                states,
+                ..
+            } => {
+                let has_records = matches!(scenario.agent.records, Records::Kept | Records::Lossy);
+                if !states.is_empty() && !has_records {
+                    return Err(place.fail(Rule::NoRecords));
+                }
+                (callers, *to_ms)
+            }
             Kind::Recovery {
                 callers, after_ms, ..
             } => (callers, *after_ms),
@@ -154,10 +195,26 @@ fn check(root: &Node<'_>, scenario: &Scenario) -> Read<()> {
             Kind::Transitions { .. } | Kind::Restarts { .. } | Kind::Says(_) => (&[], 0),
         };
         if at_ms > lasts_ms {
-            return Err(root.fail(Rule::TooLate { at_ms, lasts_ms }));
+            return Err(place.fail(Rule::TooLate { at_ms, lasts_ms }));
         }
         if let Some(silent) = callers.iter().find(|caller| !asking.contains(caller)) {
-            return Err(root.fail(Rule::NeverAsks(silent.as_str())));
+            return Err(place.fail(Rule::NeverAsks(silent.as_str())));
+        }
+    }
+    Ok(())
+}
+
+/// What a scenario must show by itself. A twin may leave a step out: that may be how it breaks.
+fn shows_something(written: &Written<'_>, scenario: &Scenario) -> Read<()> {
+    let steps = &scenario.timeline.steps;
+    if steps.is_empty() {
+        return Err(written.root.fail(Rule::NoSteps));
+    }
+    for promise in &scenario.promises {
+        if let Kind::Recovery { after_ms, .. } = promise.kind
+            && !steps.iter().any(|step| step.at_ms == after_ms)
+        {
+            return Err(written.place(promise).fail(Rule::NoStep(after_ms)));
         }
     }
     Ok(())

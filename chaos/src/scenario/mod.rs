@@ -30,6 +30,7 @@ pub mod answer;
 pub mod caller;
 mod error;
 pub mod file;
+mod process;
 pub mod promise;
 mod reader;
 mod setup;
@@ -72,6 +73,8 @@ pub struct Twin {
 pub struct AgentSetup {
     /// Blocks of a configuration file, without sinks and paths.
     pub config: String,
+    /// How long it may take over an answer, by that configuration, ms.
+    pub deadline_ms: u64,
     /// Whether it has a state directory.
     pub keeps_state: bool,
     /// Where its records go.

@@ -128,6 +128,32 @@ const KINDS: [&str; 6] = [
     "log",
 ];
 
+/// Names in the tree, as the agent draws it.
+pub(super) const ACTORS: [&str; 14] = [
+    "root",
+    "admin",
+    "audit",
+    "health",
+    "trust",
+    "cache",
+    "identity",
+    "bundles",
+    "validation",
+    "worker-N",
+    "doors",
+    "sentinel",
+    "grpc",
+    "connection",
+];
+
+/// Whether the tree has such an actor.
+pub(super) fn is_actor(name: &str) -> bool {
+    match name.strip_prefix("worker-") {
+        Some(number) => number.parse::<u16>().is_ok(),
+        None => ACTORS.contains(&name),
+    }
+}
+
 /// One node of `promises`.
 pub(super) fn promise(node: &Node<'_>) -> Read<Promise> {
     let kind = match node.name() {
@@ -144,8 +170,7 @@ pub(super) fn promise(node: &Node<'_>) -> Read<Promise> {
 }
 
 fn window(node: &Node<'_>) -> Read<Kind> {
-    node.only_properties(&["from", "to", "least"])?;
-    node.only_children(&["callers", "only", "states"])?;
+    node.only(&["from", "to", "least"], &["callers", "only", "states"])?;
     let (from_ms, to_ms) = (node.needed("from")?, node.needed("to")?);
     if from_ms >= to_ms {
         return Err(node.fail(Rule::Value {
@@ -168,8 +193,7 @@ fn window(node: &Node<'_>) -> Read<Kind> {
 }
 
 fn recovery(node: &Node<'_>) -> Read<Kind> {
-    node.only_properties(&["after", "within-ms"])?;
-    node.only_children(&["callers", "answer"])?;
+    node.only(&["after", "within-ms"], &["callers", "answer"])?;
     Ok(Kind::Recovery {
         after_ms: node.needed("after")?,
         within_ms: node.needed("within-ms")?,
@@ -179,12 +203,11 @@ fn recovery(node: &Node<'_>) -> Read<Kind> {
 }
 
 fn recoveries(node: &Node<'_>) -> Read<Kind> {
-    node.only_properties(&["after-spire", "within-ms"])?;
-    node.only_children(&["callers", "answer"])?;
+    node.only(&["after-spire", "within-ms"], &["callers", "answer"])?;
     let word = node.named("after-spire")?;
     let word = word.ok_or_else(|| node.missing("after-spire"))?;
     Ok(Kind::Recoveries {
-        after: spire_word(node, word)?,
+        after: spire_word(node, word, &[])?,
         within_ms: node.needed("within-ms")?,
         callers: callers(&needed(node, "callers")?)?,
         answer: answer(node)?,
@@ -200,8 +223,7 @@ fn answer(node: &Node<'_>) -> Read<Said> {
 }
 
 fn transitions(node: &Node<'_>) -> Read<Kind> {
-    node.only_properties(&[])?;
-    node.only_children(&["in-order", "never"])?;
+    node.only(&[], &["in-order", "never"])?;
     let list = |name| match node.child(name)? {
         Some(list) => phases(&list),
         None => Ok(Vec::new()),
@@ -214,20 +236,31 @@ fn transitions(node: &Node<'_>) -> Read<Kind> {
 }
 
 fn restarts(node: &Node<'_>) -> Read<Kind> {
-    node.only_properties(&["actor", "least", "most"])?;
-    node.only_children(&[])?;
+    node.only(&["actor", "least", "most"], &[])?;
     let actor = node.named("actor")?;
+    let actor = actor.ok_or_else(|| node.missing("actor"))?;
+    if !is_actor(actor) {
+        return Err(node.unknown("actor", actor, ACTORS.into_iter()));
+    }
+    let (least, most) = (node.count("least")?, node.count("most")?);
+    if least.is_none() && most.is_none() {
+        return Err(node.missing("least or most"));
+    }
     Ok(Kind::Restarts {
-        actor: actor.ok_or_else(|| node.missing("actor"))?.to_owned(),
-        least: node.count("least")?.unwrap_or(0),
-        most: node.count("most")?.unwrap_or(u64::MAX),
+        actor: actor.to_owned(),
+        least: least.unwrap_or(0),
+        most: most.unwrap_or(u64::MAX),
     })
 }
 
 fn log(node: &Node<'_>) -> Read<Kind> {
-    node.only_properties(&[])?;
-    node.only_children(&["says"])?;
-    let says = needed(node, "says")?.words()?;
+    node.only(&[], &["says"])?;
+    let node = needed(node, "says")?;
+    node.only(&[], &[])?;
+    let says = node.words()?;
+    if says.is_empty() || says.iter().any(|text| text.trim().is_empty()) {
+        return Err(node.missing("what is to be said"));
+    }
     Ok(Kind::Says(
         says.into_iter().map(ToOwned::to_owned).collect(),
     ))
@@ -238,6 +271,7 @@ fn needed<'d>(node: &Node<'d>, child: &'static str) -> Read<Node<'d>> {
 }
 
 fn phases(node: &Node<'_>) -> Read<Vec<Phase>> {
+    node.only(&[], &[])?;
     let mut phases = Vec::new();
     for word in node.words()? {
         let found = Phase::ALL.iter().find(|phase| phase.as_str() == word);

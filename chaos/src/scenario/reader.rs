@@ -1,8 +1,17 @@
 //! KDL nodes with their places: reading that says where it failed.
 
+use std::thread;
+
 use kdl::{KdlDocument, KdlNode, KdlValue};
 
 use super::error::{Rule, ScenarioError};
+
+/// Bytes of a file: the longest of ours has three thousand.
+pub(super) const BYTES_MAX: usize = 64 * 1024;
+/// Blocks within blocks: ours need six.
+const DEPTH_MAX: usize = 32;
+/// The parser calls itself for each block: stack for a file of nothing but braces.
+const STACK_BYTES: usize = 1024 * 1024 * 1024;
 
 /// A file's name and text: where places are counted in.
 pub(super) struct Source<'t> {
@@ -21,14 +30,31 @@ pub(super) struct Node<'d> {
 pub(super) type Read<T> = Result<T, ScenarioError>;
 
 impl Source<'_> {
+    /// On a stack of its own, which is address space and no memory until it is used.
     pub(super) fn parse(&self) -> Read<KdlDocument> {
-        KdlDocument::parse_v2(self.text).map_err(|error| {
+        if self.text.len() > BYTES_MAX {
+            return Err(self.fail(0, Rule::TooLong));
+        }
+        let parsed = thread::scope(|scope| {
+            let parser = thread::Builder::new().stack_size(STACK_BYTES);
+            let parsing = parser.spawn_scoped(scope, || self.parse_here()).ok()?;
+            parsing.join().ok()
+        });
+        parsed.unwrap_or_else(|| Err(self.fail(0, Rule::Syntax("the parser gave up".to_owned()))))
+    }
+
+    fn parse_here(&self) -> Read<KdlDocument> {
+        let document = KdlDocument::parse_v2(self.text).map_err(|error| {
             let first = error.diagnostics.first();
             let at = first.map_or(0, |first| first.span.offset());
             let what = first.and_then(|first| first.message.clone());
             let what = what.unwrap_or_else(|| "the parser does not say why".to_owned());
             self.fail(at, Rule::Syntax(what))
-        })
+        })?;
+        match too_deep(&document, DEPTH_MAX) {
+            Some(node) => Err(self.fail(node.span().offset(), Rule::TooDeep)),
+            None => Ok(document),
+        }
     }
 
     pub(super) fn fail(&self, at: usize, rule: Rule) -> ScenarioError {
@@ -42,6 +68,15 @@ impl Source<'_> {
             rule,
         }
     }
+}
+
+/// A node that lies deeper than this.
+fn too_deep(document: &KdlDocument, depth: usize) -> Option<&KdlNode> {
+    let mut nodes = document.nodes().iter();
+    nodes.find_map(|node| match depth.checked_sub(1) {
+        None => Some(node),
+        Some(left) => too_deep(node.children()?, left),
+    })
 }
 
 impl<'d> Node<'d> {
@@ -82,6 +117,9 @@ impl<'d> Node<'d> {
             .children()
             .filter(|child| !known.contains(&child.name()));
         match strange.next() {
+            Some(child) if known.is_empty() => {
+                Err(self.unwanted(&format!("{:?} in it", child.name())))
+            }
             Some(child) => Err(child.unknown("key here", child.name(), known.iter().copied())),
             None => Ok(()),
         }
@@ -91,11 +129,20 @@ impl<'d> Node<'d> {
     pub(super) fn only_properties(&self, known: &[&str]) -> Read<()> {
         for entry in self.node.entries() {
             let Some(name) = entry.name() else { continue };
+            if known.is_empty() {
+                return Err(self.unwanted(&format!("{}=", name.value())));
+            }
             if !known.contains(&name.value()) {
                 return Err(self.unknown("property here", name.value(), known.iter().copied()));
             }
         }
         Ok(())
+    }
+
+    /// Refuses whatever is not among these: what is written is in force, or it is an error.
+    pub(super) fn only(&self, properties: &[&str], children: &[&str]) -> Read<()> {
+        self.only_properties(properties)?;
+        self.only_children(children)
     }
 
     pub(super) fn unknown<'k>(
@@ -118,7 +165,7 @@ impl<'d> Node<'d> {
             .map(|value| {
                 value
                     .as_string()
-                    .ok_or_else(|| self.not("an argument", "a word"))
+                    .ok_or_else(|| self.not("an argument", "not a word"))
             })
             .collect()
     }
@@ -144,10 +191,12 @@ impl<'d> Node<'d> {
 
     /// Its one argument, `#true` or `#false`.
     pub(super) fn truth(&self) -> Read<bool> {
-        let first = self.arguments().next();
+        let mut arguments = self.arguments();
+        let (first, second) = (arguments.next(), arguments.next());
         first
+            .filter(|_| second.is_none())
             .and_then(KdlValue::as_bool)
-            .ok_or_else(|| self.not("the argument", "#true or #false"))
+            .ok_or_else(|| self.not("the argument", "neither #true nor #false"))
     }
 
     /// A property that is a whole number.
@@ -169,7 +218,7 @@ impl<'d> Node<'d> {
             return Ok(None);
         };
         let word = value.as_string();
-        word.map(Some).ok_or_else(|| self.not(key, "a word"))
+        word.map(Some).ok_or_else(|| self.not(key, "not a word"))
     }
 
     /// Refuses any argument.
@@ -202,7 +251,8 @@ impl<'d> Node<'d> {
         number.ok_or_else(|| self.not(what, "not a whole number of zero or more"))
     }
 
-    fn not(&self, what: &str, rule: &'static str) -> ScenarioError {
+    /// A value breaks a rule.
+    pub(super) fn not(&self, what: &str, rule: &'static str) -> ScenarioError {
         let what = what.to_owned();
         self.fail(Rule::Value { what, rule })
     }

@@ -1,6 +1,6 @@
 //! `agent` and `load`: how the agent is set up, and who asks.
 
-use config::FileConfig;
+use config::{Bound, ConfigErrors, FileConfig, Overrides, Settings};
 
 use super::caller::{Caller, callers};
 use super::error::Rule;
@@ -38,9 +38,10 @@ const CONNECTIONS: u64 = 2;
 const EVERY_MS: u64 = 10;
 
 /// The agent, where the later of two blocks of one name (the twin's) holds.
-pub(super) fn agent(nodes: &[Node<'_>]) -> Read<AgentSetup> {
+pub(super) fn agent(root: &Node<'_>, nodes: &[Node<'_>]) -> Read<AgentSetup> {
     let mut setup = AgentSetup {
         config: String::new(),
+        deadline_ms: 0,
         keeps_state: false,
         records: Records::Kept,
         clock: AgentClock::Kernel,
@@ -51,8 +52,13 @@ pub(super) fn agent(nodes: &[Node<'_>]) -> Read<AgentSetup> {
         .collect();
     for node in nodes {
         node.no_arguments()?;
+        node.only_properties(&[])?;
         for child in node.children() {
+            if OURS.contains(&child.name()) {
+                child.only(&[], &[])?;
+            }
             match child.name() {
+                "audit" => return Err(child.fail(Rule::Audit)),
                 "state-dir" => setup.keeps_state = child.truth()?,
                 "records" => setup.records = records(&child)?,
                 "clock" => setup.clock = clock(&child)?,
@@ -64,20 +70,25 @@ pub(super) fn agent(nodes: &[Node<'_>]) -> Read<AgentSetup> {
         }
     }
     setup.config = blocks.into_iter().map(|(_, text)| text).collect();
-    if let Err(errors) = FileConfig::parse("agent", &setup.config) {
-        let lines: Vec<_> = errors.lines().collect();
-        let rule = format!(
-            "{}; besides its own keys: {}",
-            lines.join("; "),
-            OURS.join(", ")
-        );
-        let place = nodes
-            .last()
-            .map(|node| node.fail(Rule::Config(rule.clone())));
-        // Without a node these are our own defaults, and a test parses them.
-        return place.map_or(Ok(setup), Err);
+    let resolved = FileConfig::parse("agent", &setup.config)
+        .and_then(|file| Settings::resolve(Some(file), &Overrides::default()));
+    match resolved {
+        Ok(settings) => {
+            setup.deadline_ms = settings.agent().bounds.value(Bound::DecisionDeadlineMs)
+        }
+        // Said at the block that is written last; our own defaults are right, a test says.
+        Err(errors) => return Err(nodes.last().unwrap_or(root).fail(refused(&errors))),
     }
     Ok(setup)
+}
+
+fn refused(errors: &ConfigErrors) -> Rule {
+    let lines: Vec<_> = errors.lines().collect();
+    Rule::Config(format!(
+        "{}; besides its own keys: {}",
+        lines.join("; "),
+        OURS.join(", ")
+    ))
 }
 
 fn records(node: &Node<'_>) -> Read<Records> {
@@ -110,19 +121,40 @@ pub(super) fn load(node: Option<Node<'_>>) -> Read<Load> {
     node.no_arguments()?;
     node.only_properties(&["connections", "every-ms"])?;
     node.only_children(&["callers"])?;
-    let connections = node.count("connections")?.unwrap_or(CONNECTIONS).max(1);
-    let connections = u16::try_from(connections).map_err(|_| {
-        node.fail(Rule::Value {
-            what: "connections".to_owned(),
-            rule: "more than 65535",
-        })
-    })?;
+    let connections = node.count("connections")?.unwrap_or(CONNECTIONS);
+    let connections = u16::try_from(connections)
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| node.not("connections", "not between 1 and 65535"))?;
+    let every_ms = node.count("every-ms")?.unwrap_or(EVERY_MS);
+    if every_ms == 0 {
+        return Err(node.not("every-ms", "zero"));
+    }
     Ok(Load {
         callers: match node.child("callers")? {
             Some(list) => callers(&list)?,
             None => everybody,
         },
         connections,
-        every_ms: node.count("every-ms")?.unwrap_or(EVERY_MS).max(1),
+        every_ms,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DEFAULTS;
+
+    /// Whoever runs a scenario on an agent of his own sets it up by these.
+    #[test]
+    fn the_blocks_that_no_file_writes_are_in_the_readme() {
+        let words = |text: &str| {
+            let text = text.replace(['{', '}', ';'], " ");
+            let words: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
+            words.join(" ")
+        };
+        let readme = words(include_str!("../../README.md"));
+        for (name, block) in DEFAULTS {
+            assert!(readme.contains(&words(block)), "{name}");
+        }
+    }
 }

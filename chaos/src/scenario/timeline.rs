@@ -12,6 +12,9 @@ pub(super) fn timeline(node: &Node<'_>) -> Read<Timeline> {
     node.no_arguments()?;
     node.only_properties(&["lasts-ms"])?;
     let lasts_ms = node.needed("lasts-ms")?;
+    if lasts_ms == 0 {
+        return Err(node.not("lasts-ms", "zero"));
+    }
     let mut steps = Vec::new();
     for child in node.children() {
         match child.name() {
@@ -26,7 +29,7 @@ pub(super) fn timeline(node: &Node<'_>) -> Read<Timeline> {
             }
         }
     }
-    if let Some(late) = steps.iter().find(|step| step.at_ms > lasts_ms) {
+    if let Some(late) = steps.iter().find(|step| step.at_ms >= lasts_ms) {
         let at_ms = late.at_ms;
         return Err(node.fail(Rule::TooLate { at_ms, lasts_ms }));
     }
@@ -50,11 +53,10 @@ fn repeat(node: &Node<'_>, steps: &mut Vec<Step>) -> Read<()> {
     node.only_properties(&["from", "every-ms"])?;
     node.only_children(&["at"])?;
     let turns = node.number("how often")?;
-    if turns > TURNS_MAX {
-        return Err(node.fail(Rule::Value {
-            what: "how often".to_owned(),
-            rule: "more than 1000",
-        }));
+    match turns {
+        0 => return Err(node.not("how often", "zero")),
+        1..=TURNS_MAX => {}
+        _ => return Err(node.not("how often", "more than 1000")),
     }
     let (from_ms, every_ms) = (node.needed("from")?, node.needed("every-ms")?);
     for turn in 0..turns {

@@ -4,6 +4,7 @@ mod cases;
 mod under_test;
 
 use std::fmt::Write as _;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -18,8 +19,8 @@ pub(crate) struct Options {
     #[arg(long)]
     agent: PathBuf,
     /// How often SPIRE's agent goes and comes back.
-    #[arg(long, default_value_t = 50)]
-    outages: usize,
+    #[arg(long, default_value = "50")]
+    outages: NonZeroUsize,
     /// Appends a line for each case, tab-separated: suite, case, outcome, seconds, note.
     #[arg(long)]
     rows: Option<PathBuf>,
@@ -68,7 +69,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, super::CommandError> {
             source,
         })?;
     let (mut rows, mut failed) = (String::new(), 0);
-    for (name, case) in cases::all(options.outages) {
+    for (name, case) in cases::all(options.outages.get()) {
         let began = Instant::now();
         let outcome = runtime.block_on(cases::on_a_stage(&binaries, &options.agent, case));
         let (outcome, note) = match outcome {

@@ -20,11 +20,13 @@ pub(super) fn kept() -> Result<Vec<u64>, CommandError> {
 /// # Errors
 /// It cannot be read, or a line is no seed.
 pub(super) fn of_file(path: &Path) -> Result<Vec<u64>, CommandError> {
-    let text = std::fs::read_to_string(path).map_err(|source| CommandError::File {
-        path: path.to_owned(),
-        source,
-    })?;
-    parse(&text, path)
+    let seeds = parse(&crate::commands::read(path)?, path)?;
+    match seeds.is_empty() {
+        true => Err(CommandError::NoSeeds {
+            path: path.to_owned(),
+        }),
+        false => Ok(seeds),
+    }
 }
 
 fn parse(text: &str, path: &Path) -> Result<Vec<u64>, CommandError> {

@@ -43,7 +43,7 @@ fn answers(recording: &Recording) -> impl Iterator<Item = &Observation> {
 }
 
 fn answered(scenario: &Scenario, recording: &Recording) -> Result<String, String> {
-    let limit_ms = deadline_ms(scenario) + SLACK_MS;
+    let limit_ms = scenario.agent.deadline_ms.saturating_add(SLACK_MS);
     let excused = excuses(recording);
     let excuse = |seen: &Observation| {
         let mut excused = excused.iter();
@@ -74,7 +74,10 @@ fn answered(scenario: &Scenario, recording: &Recording) -> Result<String, String
         0 => String::new(),
         lost => format!(", {lost} met a process that was down as told"),
     };
-    Ok(format!("the slowest after {} ms{met}", slowest_us / 1_000))
+    let slowest_ms = slowest_us / 1_000;
+    Ok(format!(
+        "the slowest after {slowest_ms} of {limit_ms} ms{met}"
+    ))
 }
 
 /// Absences of the process, and deaths of connections, with a moment around each.
@@ -86,16 +89,6 @@ fn excuses(recording: &Recording) -> Vec<(u64, u64)> {
     let all = recording.absences().into_iter().chain(deaths);
     all.map(|(from, to)| (from.saturating_sub(DEATH_MS), to.saturating_add(DEATH_MS)))
         .collect()
-}
-
-fn deadline_ms(scenario: &Scenario) -> u64 {
-    let config = &scenario.agent.config;
-    let mut words = config
-        .split_whitespace()
-        .skip_while(|word| *word != "decision-deadline-ms");
-    let number = words.nth(1).and_then(|word| word.parse().ok());
-    // The agent's default.
-    number.unwrap_or(80)
 }
 
 fn recorded(scenario: &Scenario, recording: &Recording) -> Result<String, String> {
@@ -115,7 +108,7 @@ fn recorded(scenario: &Scenario, recording: &Recording) -> Result<String, String
         let mut ends = ends.iter();
         ends.any(|end| (end.saturating_sub(UNWRITTEN_MS)..=end + DEATH_MS).contains(&answered))
     };
-    let mut count = 0_u64;
+    let (mut count, mut lost) = (0_u64, 0_u64);
     for seen in answers(recording) {
         let Outcome::Said(said) = seen.outcome else {
             continue;
@@ -130,12 +123,20 @@ fn recorded(scenario: &Scenario, recording: &Recording) -> Result<String, String
                 let what = format!("was answered {said}, its record says {record:?}");
                 return Err(told(seen, &what));
             }
-            [] if !kept || may_be_lost(seen) => {}
+            [] if !kept || may_be_lost(seen) => lost += 1,
             [] => return Err(told(seen, "has no record")),
             many => return Err(told(seen, &format!("has {} records", many.len()))),
         }
     }
-    Ok(format!("{count} records"))
+    let why = if kept {
+        "a process that ended"
+    } else {
+        "a sink that may lose some"
+    };
+    Ok(match lost {
+        0 => format!("{count} records"),
+        lost => format!("{count} records, {lost} lost with {why}"),
+    })
 }
 
 fn lives(recording: &Recording) -> Result<String, String> {

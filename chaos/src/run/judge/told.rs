@@ -29,6 +29,7 @@ pub(super) fn window(kind: &Kind, recording: &Recording) -> Found {
     let within = |seen: &&Observation| {
         callers.contains(&seen.caller) && seen.sent_ms >= from && seen.ended_ms() <= to
     };
+    let mut judged = 0_u64;
     let mut counts: BTreeMap<Caller, u64> = callers.iter().map(|caller| (*caller, 0)).collect();
     for seen in recording.observations.iter().filter(within) {
         let Outcome::Said(said) = seen.outcome else {
@@ -37,7 +38,7 @@ pub(super) fn window(kind: &Kind, recording: &Recording) -> Found {
         if !only.contains(&said) {
             return Err(told(seen, &format!("was answered {said}")));
         }
-        in_state(recording, seen, states)?;
+        judged += u64::from(in_state(recording, seen, states)?);
         *counts.entry(seen.caller).or_default() += 1;
     }
     if let Some((caller, count)) = counts.iter().find(|(_, count)| *count < least) {
@@ -46,24 +47,28 @@ pub(super) fn window(kind: &Kind, recording: &Recording) -> Found {
             "{count} answers to {caller} between {from} and {to} ms: at least {least} are needed"
         ));
     }
+    if !states.is_empty() && judged == 0 {
+        return Err(format!(
+            "no record of an answer between {from} and {to} ms names a state"
+        ));
+    }
     let total: u64 = counts.values().sum();
     Ok(format!("{total} answers between {from} and {to} ms"))
 }
 
-/// The record names one of these states. Whether there is a record is promised elsewhere.
-fn in_state(recording: &Recording, seen: &Observation, states: &[Phase]) -> Result<(), String> {
-    if states.is_empty() {
-        return Ok(());
-    }
+/// The record names one of these states; `false`: it names none. Whether there is a record is promised
+/// elsewhere.
+fn in_state(recording: &Recording, seen: &Observation, states: &[Phase]) -> Result<bool, String> {
     let records = recording.records.get(&seen.id);
     let Some(record) = records.and_then(|records| records.first()) else {
-        return Ok(());
+        return Ok(false);
     };
     let known = |state: &&str| states.iter().any(|phase| phase.as_str() == *state);
     // Who is denied before the trust source is asked has no state.
     match record.state.as_deref() {
-        None => Ok(()),
-        Some(state) if known(&state) => Ok(()),
+        None => Ok(false),
+        Some(_) if states.is_empty() => Ok(false),
+        Some(state) if known(&state) => Ok(true),
         Some(state) => Err(told(seen, &format!("was judged in state {state}"))),
     }
 }

@@ -73,13 +73,13 @@ fn what_is_wrong_is_said_with_its_place_and_what_would_do() {
         (
             "callers frontend;",
             "callers partner;",
-            "small.kdl:2:1: ",
+            "small.kdl:11:9: ",
             "\"partner\" is not among the callers",
         ),
         (
             "to=3000",
             "to=3001",
-            "small.kdl:2:1: ",
+            "small.kdl:11:9: ",
             "3001 ms is after the end",
         ),
         (
@@ -125,6 +125,102 @@ fn what_is_wrong_is_said_with_its_place_and_what_would_do() {
             "needs a name in quotes",
         ),
         (
+            "only verified",
+            "only verified from=1",
+            "small.kdl:11:62: ",
+            "takes no from=",
+        ),
+        (
+            "callers frontend;",
+            "callers frontend least=9;",
+            "small.kdl:11:44: ",
+            "takes no least=",
+        ),
+        (
+            "agent {",
+            "agent state-dir=#true {",
+            "small.kdl:4:5: ",
+            "takes no state-dir=",
+        ),
+        (
+            "shows \"that",
+            "shows from=1 \"that",
+            "small.kdl:3:5: ",
+            "takes no from=",
+        ),
+        (
+            "spire kill }",
+            "spire kill { now } }",
+            "small.kdl:7:19: ",
+            "takes no \"now\" in it",
+        ),
+        (
+            "every-ms=20",
+            "every-ms=0",
+            "small.kdl:5:5: ",
+            "every-ms is zero",
+        ),
+        (
+            "connections=1",
+            "connections=0",
+            "small.kdl:5:5: ",
+            "not between 1 and 65535",
+        ),
+        (
+            "lasts-ms=3000",
+            "lasts-ms=2100",
+            "small.kdl:6:5: ",
+            "2100 ms is after the end",
+        ),
+        (
+            "repeat 2",
+            "repeat 0",
+            "small.kdl:8:9: ",
+            "how often is zero",
+        ),
+        (
+            "spire kill }",
+            "spire answer-http status=0 }",
+            "small.kdl:7:19: ",
+            "not between 200 and 599",
+        ),
+        (
+            "spire kill }",
+            "spire answer status=14 }",
+            "small.kdl:7:19: ",
+            "status is not a word",
+        ),
+        (
+            "spire kill }",
+            "actor kill bundels }",
+            "small.kdl:7:19: ",
+            "\"bundels\" is no actor; known: root,",
+        ),
+        (
+            "spire kill }",
+            "agent start }",
+            "small.kdl:2:1: ",
+            "\"agent start\" of an agent that runs",
+        ),
+        (
+            "spire kill }",
+            "agent kill }",
+            "small.kdl:2:1: ",
+            "at the end of the timeline the agent is down",
+        ),
+        (
+            "spire kill }",
+            "agent suspend }",
+            "small.kdl:2:1: ",
+            "the agent is suspended",
+        ),
+        (
+            "spire kill }",
+            "state-file torn }",
+            "small.kdl:2:1: ",
+            "the agent keeps none",
+        ),
+        (
             "{ spire kill }",
             "{ spire kill",
             "small.kdl:",
@@ -135,6 +231,53 @@ fn what_is_wrong_is_said_with_its_place_and_what_would_do() {
         assert!(said.starts_with(place), "{new}: {said}");
         assert!(said.contains(words), "{new}: {said}");
     }
+}
+
+/// Each can never break as it is written, or shows nothing.
+#[test]
+fn what_can_only_be_kept_is_no_promise() {
+    let window = "window \"verified\" from=0 to=3000 { callers frontend; only verified }";
+    for (promise, words) in [
+        ("restarts \"few\" actor=\"bundels\" most=0", "is no actor"),
+        ("restarts \"few\" actor=\"bundles\"", "needs least or most"),
+        ("log \"said\" { says }", "needs what is to be said"),
+        ("log \"said\" { says \"\" }", "needs what is to be said"),
+        (
+            "recovery \"back\" after=700 within-ms=9 { callers frontend; answer verified }",
+            "no step begins at 700 ms",
+        ),
+    ] {
+        let said = said_of(window, &format!("{window}\n{promise}"));
+        assert!(said.starts_with("small.kdl:12:"), "{said}");
+        assert!(said.contains(words), "{promise}: {said}");
+    }
+    let text = GOOD.replacen("only verified", "only verified; states Live", 1);
+    let text = text.replacen("agent { failure", "agent { records \"stuck\"; failure", 1);
+    let unread = ScenarioFile::parse("small.kdl", &text).unwrap_err();
+    assert_eq!(unread.rule, Rule::NoRecords);
+}
+
+/// Neither the parser's stack nor its patience is for whoever writes the file.
+#[test]
+fn a_file_is_bounded_before_it_is_read() {
+    for text in ["a{".repeat(8 * 1024), "/*".repeat(8 * 1024)] {
+        let error = ScenarioFile::parse("deep.kdl", &text).unwrap_err();
+        assert!(matches!(error.rule, Rule::Syntax(_)), "{error}");
+    }
+    let nested = format!("{}b{}", "a {\n".repeat(40), "\n}".repeat(40));
+    let error = ScenarioFile::parse("deep.kdl", &nested).unwrap_err();
+    assert_eq!((error.line, &error.rule), (33, &Rule::TooDeep));
+    let long = format!("// {}\n{GOOD}", "x".repeat(64 * 1024));
+    let error = ScenarioFile::parse("small.kdl", &long).unwrap_err();
+    assert_eq!(error.rule, Rule::TooLong);
+}
+
+/// What stands behind `//` is no configuration.
+#[test]
+fn the_deadline_is_the_configurations() {
+    let words = "agent { /* decision-deadline-ms 60000 */ agent { limits { decision-deadline-ms 7 } }; failure";
+    let file = ScenarioFile::parse("small.kdl", &GOOD.replacen("agent { failure", words, 1));
+    assert_eq!(file.unwrap().scenario.agent.deadline_ms, 7);
 }
 
 #[test]
