@@ -1,22 +1,31 @@
 //! A scenario on somebody's own deployment: his agent, his SPIRE, a relay of ours between the two.
 //!
 //! What is seen is what a proxy sees: answers. What the agent logs and records stays its owner's, so
-//! promises about that are not judged here. Steps that need our hand on the agent, or on what SPIRE
-//! says, make a scenario one that is skipped.
+//! promises about that are not judged here, and said to be so. Steps that need our hand on the agent, or
+//! on what SPIRE says, make a scenario one that is skipped.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
 
 use super::callers::Callers;
+use super::files::FileId;
 use super::judge::judge;
 use super::recording::Event;
 use super::relay::Relay;
 use super::sheet::Sheet;
 use super::{Acts, Run, RunError, load, play};
-use crate::scenario::action::Action;
-use crate::scenario::caller::Caller;
-use crate::scenario::promise::Kind;
-use crate::scenario::{Records, Scenario};
+use crate::scenario::Scenario;
+use crate::scenario::action::{Action, Spire as Act};
+use view::View;
+
+mod view;
+
+/// How long an agent that answers may take until it comes by the relay: it may be between two tries.
+const COMES_WITHIN: Duration = Duration::from_secs(20);
 
 /// Somebody's own agent and SPIRE.
 #[derive(Clone, Debug)]
@@ -33,19 +42,81 @@ pub struct Deployment {
     pub caller_pem: String,
 }
 
-/// Who can ask there: one certificate that is real, and what anybody can make.
-const CALLERS: [Caller; 6] = [
-    Caller::Frontend,
-    Caller::Spoofing,
-    Caller::Forged,
-    Caller::Expired,
-    Caller::Garbage,
-    Caller::Nobody,
-];
+impl Deployment {
+    /// What can be known before anything is done.
+    ///
+    /// # Errors
+    /// A flag names what it cannot be.
+    pub async fn check(&self) -> Result<(), RunError> {
+        for (flag, path) in [
+            ("--agent-socket", &self.agent),
+            ("--spire-socket", &self.spire),
+        ] {
+            if is_same(&self.relay, path) {
+                let why = format!(
+                    "is what {flag} names: name a path that does not exist yet, for the relay's own socket"
+                );
+                return Err(RunError::flag("--relay", &self.relay, why));
+            }
+        }
+        match UnixStream::connect(&self.spire).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(RunError::flag(
+                "--spire-socket",
+                &self.spire,
+                in_the_way(&error),
+            )),
+        }
+    }
+
+    /// Whether the agent came to its SPIRE by the relay: from elsewhere no step would reach it.
+    async fn comes(&self, relay: &Relay, within: Duration) -> Result<(), RunError> {
+        if relay.carries(within).await {
+            return Ok(());
+        }
+        let relay = self.relay.display();
+        Err(RunError::Unready(format!(
+            "nobody came to SPIRE through the relay {relay}: start the agent with --spire-socket {relay}"
+        )))
+    }
+}
+
+/// Why nobody can be reached there, and what to do.
+fn in_the_way(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such socket: name the Workload API's".to_owned(),
+        io::ErrorKind::ConnectionRefused => {
+            "nobody listens there: start the SPIRE agent, or name its socket".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "this user may not connect: run the tool as the agent's user".to_owned()
+        }
+        _ => format!("cannot connect: {error}"),
+    }
+}
+
+/// Whether two paths are one, or lead to one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    let behind = FileId::behind(one);
+    one == other
+        || place(one).is_some_and(|one| Some(one) == place(other))
+        || (behind.is_some() && behind == FileId::behind(other))
+}
 
 struct Deployed {
     relay: Relay,
     sheet: Arc<Sheet>,
+    /// Whether a step has met the agent.
+    has_struck: bool,
+    /// Steps that met nobody.
+    missed: Vec<String>,
 }
 
 impl Acts for Deployed {
@@ -56,7 +127,8 @@ impl Acts for Deployed {
     async fn act(&mut self, planned_ms: u64, action: &Action) -> Result<(), RunError> {
         let began_ms = self.sheet.now_ms();
         if let Action::Spire(act) = action {
-            self.relay.act(*act)?;
+            self.meets(*act, began_ms)?;
+            self.relay.act(*act).await?;
         }
         self.sheet.event(Event {
             planned_ms,
@@ -68,79 +140,67 @@ impl Acts for Deployed {
     }
 }
 
+impl Deployed {
+    /// A first step that meets nobody shows nothing; at a later one the agent may be on its way back.
+    fn meets(&mut self, act: Act, at_ms: u64) -> Result<(), RunError> {
+        if !Relay::strikes(act) {
+            return Ok(());
+        }
+        if self.relay.traffic().open > 0 {
+            self.has_struck = true;
+            return Ok(());
+        }
+        let missed = format!("spire {act} at {at_ms} ms met no connection of the agent");
+        if !self.has_struck {
+            let why = format!("{missed}: it reaches SPIRE by another way than the relay");
+            return Err(RunError::Unready(why));
+        }
+        self.missed.push(missed);
+        Ok(())
+    }
+}
+
 /// Plays what can be played there.
 ///
 /// # Errors
-/// A step cannot be done there, or the relay's socket not be bound.
+/// A step cannot be done there, the relay's socket not be bound, or the agent is not behind it.
 pub async fn run_deployed(
     scenario: &Scenario,
     deployment: &Deployment,
     tell: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Run, RunError> {
-    let scenario = narrowed(scenario)?;
+    let view = View::of(scenario)?;
+    deployment.check().await?;
     let callers = Callers::of_one(&deployment.caller_id, &deployment.caller_pem)?;
     let sheet = Arc::new(Sheet::new());
-    let relay = Relay::start(&deployment.relay, &deployment.spire)?;
     let mut stage = Deployed {
-        relay,
+        relay: Relay::start(&deployment.relay, &deployment.spire)?,
         sheet: Arc::clone(&sheet),
+        has_struck: false,
+        missed: Vec::new(),
     };
     tell("waiting until the agent answers as verified, by the relay's socket");
-    load::until_verified(&deployment.agent, &callers).await?;
+    let verified = load::until_verified(&deployment.agent, &callers).await;
+    // Who is not verified had his time already; that he never came is why.
+    let within = verified.as_ref().map_or(Duration::ZERO, |()| COMES_WITHIN);
+    if verified.is_ok() || stage.relay.traffic().carried == 0 {
+        deployment.comes(&stage.relay, within).await?;
+    }
+    verified?;
+    view.is_felt_by(stage.relay.traffic())?;
     sheet.begin();
     let callers = Arc::new(callers);
-    let load = load::start(&scenario.load, &deployment.agent, &callers, &sheet);
-    let played = play(&mut stage, &scenario, tell).await;
+    let load = load::start(&view.scenario.load, &deployment.agent, &callers, &sheet);
+    let played = play(&mut stage, &view.scenario, tell).await;
     load.stop().await;
     played?;
     let recording = sheet.take();
-    let verdicts = judge(&scenario, &recording);
+    let verdicts = view.told(scenario, judge(&view.scenario, &recording), &stage.missed);
     Ok(Run {
         recording,
         verdicts,
     })
 }
 
-/// The scenario as far as it can be played and judged from outside.
-fn narrowed(scenario: &Scenario) -> Result<Scenario, RunError> {
-    let mut scenario = scenario.clone();
-    for step in &scenario.timeline.steps {
-        if !matches!(step.action, Action::Spire(act) if Relay::can(act)) {
-            let why = format!(
-                "{} cannot be done to a deployment from outside",
-                step.action
-            );
-            return Err(RunError::Skipped(why));
-        }
-    }
-    scenario.agent.records = Records::Elsewhere;
-    scenario
-        .load
-        .callers
-        .retain(|caller| CALLERS.contains(caller));
-    if scenario.load.callers.is_empty() {
-        let why = "none of its callers can be had in a deployment".to_owned();
-        return Err(RunError::Skipped(why));
-    }
-    for promise in &mut scenario.promises {
-        match &mut promise.kind {
-            Kind::Window {
-                callers, states, ..
-            } => {
-                states.clear();
-                callers.retain(|caller| CALLERS.contains(caller));
-            }
-            Kind::Recovery { callers, .. } | Kind::Recoveries { callers, .. } => {
-                callers.retain(|caller| CALLERS.contains(caller));
-            }
-            Kind::Transitions { .. } | Kind::Restarts { .. } | Kind::Says(_) => {}
-        }
-    }
-    scenario.promises.retain(|promise| match &promise.kind {
-        Kind::Window { callers, .. }
-        | Kind::Recovery { callers, .. }
-        | Kind::Recoveries { callers, .. } => !callers.is_empty(),
-        Kind::Transitions { .. } | Kind::Restarts { .. } | Kind::Says(_) => false,
-    });
-    Ok(scenario)
-}
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::Deserialize;
 
@@ -11,6 +13,37 @@ use crate::scenario::action::Damage;
 use crate::scenario::{AgentSetup, Records};
 
 use super::recording::Record;
+
+/// A file as such, wherever its name leads by now. A number is given again soon after its file is gone;
+/// the moment at which it was made tells the two apart, where the file system knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId {
+    device: u64,
+    inode: u64,
+    made: Option<SystemTime>,
+}
+
+impl FileId {
+    /// Of what lies at the path; a link is itself.
+    pub(super) fn at(path: &Path) -> Option<Self> {
+        let file = fs::symlink_metadata(path).ok()?;
+        Some(Self::of(&file))
+    }
+
+    /// Of what the path leads to.
+    pub(super) fn behind(path: &Path) -> Option<Self> {
+        let file = fs::metadata(path).ok()?;
+        Some(Self::of(&file))
+    }
+
+    fn of(file: &fs::Metadata) -> Self {
+        Self {
+            device: file.dev(),
+            inode: file.ino(),
+            made: file.created().ok(),
+        }
+    }
+}
 
 /// The directory of one run.
 pub(super) struct Home {

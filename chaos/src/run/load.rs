@@ -75,17 +75,38 @@ pub(super) async fn until_verified(socket: &Path, callers: &Callers) -> Result<(
             Ok(client) => match client.ask(&question.request).await {
                 Ok(answer) => match classify(&question, &answer) {
                     Outcome::Said(Said::Verified) => return Ok(()),
-                    other => format!("the answer is {other:?}"),
+                    other => unlike_verified(&other),
                 },
                 Err(error) => error.to_string(),
             },
             Err(error) => error.to_string(),
         };
         if Instant::now() > until {
-            return Err(RunError::Unready(seen));
+            return Err(RunError::flag("--agent-socket", socket, seen));
         }
         tokio::time::sleep(READY_EVERY).await;
     }
+}
+
+/// What came instead of an allowed caller, and what to do about it.
+fn unlike_verified(outcome: &Outcome) -> String {
+    let said = match outcome {
+        Outcome::Said(said) => said,
+        Outcome::Wrong(what) => return format!("the caller of --caller {what}"),
+        Outcome::Lost | Outcome::Unsent | Outcome::Silent => return "no answer came".to_owned(),
+    };
+    let remedy = match said {
+        Said::Verified => "",
+        Said::FailOpen => ": the agent has no bundles from SPIRE and lets pass; its log says why",
+        Said::Denied("MALFORMED" | "NO_CREDENTIAL") => {
+            ": the tool sends Envoy's x-forwarded-client-cert and nothing else: give the agent under test \
+             client-cert-header \"x-forwarded-client-cert\" and client-cert-format \"xfcc\""
+        }
+        Said::Denied("NOT_ALLOWED") => ": its policy does not list the ID; name one that it does",
+        Said::Denied("EXPIRED") => ": fetch the certificate again",
+        Said::Denied(_) => ": its log and its record say why",
+    };
+    format!("the caller of --caller is answered {said}{remedy}")
 }
 
 struct Connection {

@@ -24,7 +24,7 @@ mod sheet;
 mod spire;
 mod stage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::ca::CaError;
@@ -73,6 +73,16 @@ pub enum RunError {
         /// What is known.
         why: String,
     },
+    /// What somebody asked for cannot be done where he said.
+    #[error("{flag} {}: {why}", path.display())]
+    Flag {
+        /// The flag.
+        flag: &'static str,
+        /// What it names.
+        path: PathBuf,
+        /// What is wrong there, and what to do.
+        why: String,
+    },
     /// A deployment that does not answer as it should before anything was done to it.
     #[error("the deployment is not ready: {0}")]
     Unready(String),
@@ -99,6 +109,16 @@ pub enum RunError {
         /// What is wrong.
         why: &'static str,
     },
+}
+
+impl RunError {
+    fn flag(flag: &'static str, path: &Path, why: impl Into<String>) -> Self {
+        Self::Flag {
+            flag,
+            path: path.to_owned(),
+            why: why.into(),
+        }
+    }
 }
 
 /// What came of a run.

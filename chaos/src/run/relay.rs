@@ -1,8 +1,13 @@
 //! Between somebody's agent and his SPIRE: carries bytes, and fails as SPIRE's process or socket would.
+//!
+//! It counts who comes and what it cuts: an agent that is not here would pass everything. And it takes
+//! away only what it made itself: the path may be a production socket's by then.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -11,10 +16,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::RunError;
+use super::files::FileId;
 use crate::scenario::action::Spire as Act;
 
 /// Bytes carried at a time.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// The agent may run as anybody who gets as far: the directory guards the socket.
+const SOCKET_MODE: u32 = 0o666;
+const FLAG: &str = "--relay";
 
 /// What the bytes of every connection may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,25 +31,43 @@ enum Gate {
     Open,
     /// Nothing moves, nothing closes.
     Frozen,
-    Cut,
+}
+
+/// Who is here, and was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Traffic {
+    /// Connections on which SPIRE has said something.
+    pub(super) carried: u64,
+    /// Those of them that are open.
+    pub(super) open: u64,
+    /// Whether one of them came from root.
+    pub(super) by_root: bool,
 }
 
 /// A socket that leads to another one.
 pub(super) struct Relay {
     from: PathBuf,
     to: PathBuf,
-    /// Of the connections made since the last cut.
+    /// What lies at `from`, as far as we put it there.
+    ours: Option<FileId>,
     gate: watch::Sender<Gate>,
+    /// Every change ends the connections that are there.
+    cuts: watch::Sender<u64>,
+    traffic: Arc<watch::Sender<Traffic>>,
     accepting: Option<JoinHandle<()>>,
 }
 
 impl Relay {
     /// Listens on `from`, which must not exist, and carries to `to`.
-    pub(super) fn start(from: &Path, to: &Path) -> io::Result<Self> {
+    pub(super) fn start(from: &Path, to: &Path) -> Result<Self, RunError> {
+        nothing_there(from)?;
         let mut relay = Self {
             from: from.to_owned(),
             to: to.to_owned(),
+            ours: None,
             gate: watch::Sender::new(Gate::Open),
+            cuts: watch::Sender::new(0),
+            traffic: Arc::default(),
             accepting: None,
         };
         relay.listen()?;
@@ -65,11 +92,16 @@ impl Relay {
         )
     }
 
-    pub(super) fn act(&mut self, act: Act) -> Result<(), RunError> {
+    /// Whether this is felt by the connections that are there, and by nobody if there are none.
+    pub(super) const fn strikes(act: Act) -> bool {
+        matches!(act, Act::Stop | Act::Kill | Act::Freeze | Act::EndStreams)
+    }
+
+    pub(super) async fn act(&mut self, act: Act) -> Result<(), RunError> {
         match act {
-            Act::Kill => self.end(),
+            Act::Kill => self.end().await,
             Act::Stop => {
-                self.end();
+                self.end().await;
                 self.remove()?;
             }
             Act::Start | Act::SocketRecreated => {
@@ -78,18 +110,11 @@ impl Relay {
             }
             Act::Freeze => self.turn(Gate::Frozen),
             Act::Thaw => self.turn(Gate::Open),
-            Act::EndStreams => {
-                self.end();
-                self.remove()?;
-                self.listen()?;
-            }
+            Act::EndStreams => self.cut(),
             Act::SocketDeleted => self.remove()?,
-            Act::SocketReplaced => {
-                self.remove()?;
-                std::fs::write(&self.from, b"not a socket\n")?;
-            }
+            Act::SocketReplaced => self.replace()?,
             Act::SocketForbidden => self.mode(0o000)?,
-            Act::SocketAllowed => self.mode(0o777)?,
+            Act::SocketAllowed => self.mode(SOCKET_MODE)?,
             other => {
                 let why = format!("{other} cannot be done from between an agent and its SPIRE");
                 return Err(RunError::Skipped(why));
@@ -98,73 +123,182 @@ impl Relay {
         Ok(())
     }
 
-    fn listen(&mut self) -> io::Result<()> {
-        let listener = UnixListener::bind(&self.from)?;
+    pub(super) fn traffic(&self) -> Traffic {
+        *self.traffic.borrow()
+    }
+
+    /// Whether SPIRE answers somebody through the relay within this time.
+    pub(super) async fn carries(&self, within: Duration) -> bool {
+        let mut traffic = self.traffic.subscribe();
+        let carries = traffic.wait_for(|traffic| traffic.open > 0);
+        matches!(tokio::time::timeout(within, carries).await, Ok(Ok(_)))
+    }
+
+    fn listen(&mut self) -> Result<(), RunError> {
+        let listener = UnixListener::bind(&self.from).map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => self.fail("somebody put something else there meanwhile"),
+            _ => self.fail(format!("cannot listen there: {error}")),
+        })?;
+        self.ours = FileId::at(&self.from);
         if let Some(old) = self.accepting.take() {
             old.abort();
         }
-        if *self.gate.borrow() == Gate::Cut {
-            self.gate = watch::Sender::new(Gate::Open);
-        }
-        let (to, gate) = (self.to.clone(), self.gate.subscribe());
-        self.accepting = Some(tokio::spawn(accept(listener, to, gate)));
-        Ok(())
+        self.turn(Gate::Open);
+        let way = Way {
+            to: self.to.clone(),
+            gate: self.gate.subscribe(),
+            cuts: self.cuts.clone(),
+            traffic: Arc::clone(&self.traffic),
+        };
+        self.accepting = Some(tokio::spawn(accept(listener, way)));
+        self.mode(SOCKET_MODE)
     }
 
     /// Nothing listens, every connection is cut.
-    fn end(&mut self) {
-        self.turn(Gate::Cut);
+    async fn end(&mut self) {
         if let Some(old) = self.accepting.take() {
             old.abort();
+            // Its error says that it was aborted; nobody is accepted after that and missed by the cut.
+            let _aborted = old.await;
         }
+        self.cut();
+        self.turn(Gate::Open);
+    }
+
+    fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
     fn turn(&self, gate: Gate) {
         self.gate.send_replace(gate);
     }
 
-    fn remove(&self) -> io::Result<()> {
-        match std::fs::remove_file(&self.from) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+    /// Takes away what we put there. What is somebody else's by now stays.
+    fn remove(&mut self) -> Result<(), RunError> {
+        let ours = self.ours.take();
+        if ours.is_none() || FileId::at(&self.from) != ours {
+            return Ok(());
         }
+        let removed = std::fs::remove_file(&self.from);
+        removed.map_err(|error| self.fail(format!("cannot remove our socket: {error}")))
     }
 
-    fn mode(&self, mode: u32) -> io::Result<()> {
-        std::fs::set_permissions(&self.from, std::fs::Permissions::from_mode(mode))
+    fn replace(&mut self) -> Result<(), RunError> {
+        self.remove()?;
+        let file = std::fs::File::create_new(&self.from);
+        file.map_err(|error| self.fail(format!("cannot put a plain file there: {error}")))?;
+        self.ours = FileId::at(&self.from);
+        Ok(())
+    }
+
+    fn mode(&self, mode: u32) -> Result<(), RunError> {
+        if self.ours.is_none() || FileId::at(&self.from) != self.ours {
+            return Err(self.fail("what lies there is not ours any more"));
+        }
+        let set = std::fs::set_permissions(&self.from, std::fs::Permissions::from_mode(mode));
+        set.map_err(|error| self.fail(format!("cannot set its mode: {error}")))
+    }
+
+    fn fail(&self, why: impl Into<String>) -> RunError {
+        RunError::flag(FLAG, &self.from, why)
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.end();
+        if let Some(old) = self.accepting.take() {
+            old.abort();
+        }
+        self.cut();
         // The directory may be gone already; nobody is left to tell.
         let _ = self.remove();
     }
 }
 
-async fn accept(listener: UnixListener, to: PathBuf, gate: watch::Receiver<Gate>) {
+/// A path is free, or it is said what lies there and what to do.
+fn nothing_there(path: &Path) -> Result<(), RunError> {
+    let fail = |why: &str| Err(RunError::flag(FLAG, path, why));
+    let Ok(there) = std::fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    if !there.file_type().is_socket() {
+        return fail("a file lies there, and the relay makes its own socket: name another path");
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fail("a socket lies there on which nobody listens: remove it, or name another path")
+        }
+        _ => fail("a socket lies there, and it is not ours: name a path that does not exist yet"),
+    }
+}
+
+/// Where connections lead, and what may happen to them.
+#[derive(Clone)]
+struct Way {
+    to: PathBuf,
+    gate: watch::Receiver<Gate>,
+    cuts: watch::Sender<u64>,
+    traffic: Arc<watch::Sender<Traffic>>,
+}
+
+async fn accept(listener: UnixListener, way: Way) {
     while let Ok((near, _)) = listener.accept().await {
-        let (to, gate) = (to.clone(), gate.clone());
+        // Nothing is awaited in between: the next cut is one for this connection.
+        let cuts = way.cuts.subscribe();
+        let way = way.clone();
         tokio::spawn(async move {
             // A SPIRE that is not there is one that hangs up.
-            if let Ok(far) = UnixStream::connect(to).await {
-                carry(near, far, gate).await;
+            if let Ok(far) = UnixStream::connect(&way.to).await {
+                carry(near, far, way, cuts).await;
             }
         });
     }
 }
 
-/// Both ways until one side ends or the gate is cut.
-async fn carry(near: UnixStream, far: UnixStream, gate: watch::Receiver<Gate>) {
+/// Both ways until one side ends or the connection is cut.
+async fn carry(near: UnixStream, far: UnixStream, way: Way, mut cuts: watch::Receiver<u64>) {
+    let is_root = near.peer_cred().is_ok_and(|peer| peer.uid() == 0);
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
-    let mut cut = gate.clone();
+    let mut open = Open {
+        is_root,
+        is_counted: false,
+        traffic: Arc::clone(&way.traffic),
+    };
     tokio::select! {
-        _ = pump(near_read, far_write, gate.clone()) => {}
-        _ = pump(far_read, near_write, gate) => {}
-        // The guard that `wait_for` returns must not outlive it.
-        () = async { drop(cut.wait_for(|gate| *gate == Gate::Cut).await) } => {}
+        // A gate that opens after the cut lets nothing through.
+        biased;
+        _ = cuts.changed() => {}
+        _ = pump(near_read, far_write, way.gate.clone(), || {}) => {}
+        _ = pump(far_read, near_write, way.gate, || open.count()) => {}
+    }
+}
+
+/// A connection that counts once SPIRE has spoken on it, until it ends.
+struct Open {
+    is_root: bool,
+    is_counted: bool,
+    traffic: Arc<watch::Sender<Traffic>>,
+}
+
+impl Open {
+    fn count(&mut self) {
+        if !std::mem::replace(&mut self.is_counted, true) {
+            self.traffic.send_modify(|traffic| {
+                traffic.carried += 1;
+                traffic.open += 1;
+                traffic.by_root |= self.is_root;
+            });
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.is_counted {
+            let ended = |traffic: &mut Traffic| traffic.open = traffic.open.saturating_sub(1);
+            self.traffic.send_modify(ended);
+        }
     }
 }
 
@@ -172,15 +306,20 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut gate: watch::Receiver<Gate>,
+    mut passed: impl FnMut(),
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let read = from.read(&mut buffer).await?;
         // The relay's end is the gate's, and the connection's.
-        let closed = gate.wait_for(|gate| *gate != Gate::Frozen).await.is_err();
+        let closed = gate.wait_for(|gate| *gate == Gate::Open).await.is_err();
         if read == 0 || closed {
             return Ok(());
         }
         to.write_all(buffer.get(..read).unwrap_or_default()).await?;
+        passed();
     }
 }
+
+#[cfg(test)]
+mod tests;

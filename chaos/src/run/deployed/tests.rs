@@ -1,0 +1,184 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+use super::*;
+use crate::run::judge::{Finding, Verdict};
+use crate::run::relay::Traffic;
+use crate::scenario::caller::Caller;
+use crate::scenario::file::ScenarioFile;
+use crate::scenario::promise::{Always, Kind};
+
+fn scenario(name: &str) -> Scenario {
+    let path = format!("{}/scenarios/{name}.kdl", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    ScenarioFile::parse(name, &text).unwrap().scenario
+}
+
+fn deployment(folder: &Path) -> Deployment {
+    Deployment {
+        agent: folder.join("agent.sock"),
+        spire: folder.join("spire.sock"),
+        relay: folder.join("relay.sock"),
+        caller_id: "spiffe://example.org/frontend".to_owned(),
+        caller_pem: String::new(),
+    }
+}
+
+async fn refused(deployment: &Deployment) -> String {
+    deployment.check().await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn a_relay_at_another_socket_is_refused_by_its_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut deployment = deployment(folder.path());
+    let _spire = tokio::net::UnixListener::bind(&deployment.spire).unwrap();
+    deployment.check().await.unwrap();
+    // The same path, told in another way; the agent's need not exist yet.
+    deployment.relay = folder.path().join(".").join("agent.sock");
+    let said = refused(&deployment).await;
+    assert!(
+        said.starts_with("--relay ") && said.contains("--agent-socket"),
+        "{said}"
+    );
+    let link = folder.path().join("link.sock");
+    std::os::unix::fs::symlink(&deployment.spire, &link).unwrap();
+    deployment.relay = link;
+    let said = refused(&deployment).await;
+    assert!(
+        said.starts_with("--relay ") && said.contains("--spire-socket"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_spire_that_is_not_there_is_named_before_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let deployment = deployment(folder.path());
+    let said = refused(&deployment).await;
+    assert!(
+        said.starts_with("--spire-socket ") && said.contains("no such socket"),
+        "{said}"
+    );
+    drop(std::os::unix::net::UnixListener::bind(&deployment.spire).unwrap());
+    let said = refused(&deployment).await;
+    assert!(said.contains("nobody listens"), "{said}");
+}
+
+/// A stage before a SPIRE that greets whoever comes, and one who came if he is wanted.
+async fn stage(folder: &Path, is_here: bool) -> (Deployed, Option<UnixStream>) {
+    let deployment = deployment(folder);
+    let spire = tokio::net::UnixListener::bind(&deployment.spire).unwrap();
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut stream, _)) = spire.accept().await {
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"hello")
+                .await
+                .unwrap();
+            kept.push(stream);
+        }
+    });
+    let relay = Relay::start(&deployment.relay, &deployment.spire).unwrap();
+    let mut agent = None;
+    if is_here {
+        agent = Some(UnixStream::connect(&deployment.relay).await.unwrap());
+        deployment.comes(&relay, COMES_WITHIN).await.unwrap();
+    }
+    let stage = Deployed {
+        relay,
+        sheet: Arc::new(Sheet::new()),
+        has_struck: false,
+        missed: Vec::new(),
+    };
+    (stage, agent)
+}
+
+#[tokio::test]
+async fn an_agent_that_is_not_behind_the_relay_is_no_kept_promise() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut stage, _) = stage(folder.path(), false).await;
+    let deployment = deployment(folder.path());
+    let nobody = deployment.comes(&stage.relay, Duration::ZERO).await;
+    let said = nobody.unwrap_err().to_string();
+    let remedy = format!("--spire-socket {}", deployment.relay.display());
+    assert!(
+        said.contains("nobody came") && said.contains(&remedy),
+        "{said}"
+    );
+    let struck = stage.act(0, &Action::Spire(Act::Kill)).await;
+    assert!(matches!(struck, Err(RunError::Unready(_))), "{struck:?}");
+}
+
+#[tokio::test]
+async fn a_later_step_that_meets_nobody_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut stage, agent) = stage(folder.path(), true).await;
+    stage.act(0, &Action::Spire(Act::Kill)).await.unwrap();
+    drop(agent);
+    while stage.relay.traffic().open > 0 {
+        tokio::task::yield_now().await;
+    }
+    stage.act(0, &Action::Spire(Act::Start)).await.unwrap();
+    stage.act(0, &Action::Spire(Act::Kill)).await.unwrap();
+    assert_eq!(stage.missed.len(), 1, "{:?}", stage.missed);
+    let scenario = scenario("spire-killed-cache");
+    let view = View::of(&scenario).unwrap();
+    let told = view.told(&scenario, Vec::new(), &stage.missed);
+    assert!(
+        matches!(&told.last().unwrap().finding, Finding::NotJudged(why) if why.contains("kill"))
+    );
+}
+
+#[test]
+fn what_is_not_seen_from_outside_is_not_judged_and_the_rest_says_of_whom() {
+    let scenario = scenario("spire-killed-cache");
+    let view = View::of(&scenario).unwrap();
+    let kept = |name: &str| Verdict {
+        promise: name.to_owned(),
+        finding: Finding::Kept("100 answers".to_owned()),
+    };
+    let names = Always::ALL.iter().map(|always| always.as_str());
+    let names = names.chain(scenario.promises.iter().map(|promise| &*promise.name));
+    let told = view.told(&scenario, names.map(kept).collect(), &[]);
+    let of = |name: &str| &told.iter().find(|one| one.promise == name).unwrap().finding;
+    for unseen in [
+        "every answer is recorded once",
+        "the process lives",
+        // These name states, these nobody can ask.
+        "by bundles that are known to be old",
+        "lists hold",
+        "the outage is seen, and its end",
+    ] {
+        assert!(matches!(of(unseen), Finding::NotJudged(_)), "{unseen}");
+    }
+    assert_eq!(
+        *of("no wrong allow"),
+        Finding::Kept("100 answers".to_owned())
+    );
+    let narrowed = of("the listed are verified throughout");
+    assert!(narrowed.is_kept(), "{narrowed:?}");
+    for absent in ["services", "fresh", "partner"] {
+        assert!(narrowed.words().contains(absent), "{narrowed:?}");
+    }
+    let judged = &view.scenario.promises[0].kind;
+    let Kind::Window { callers, .. } = judged else {
+        panic!("{judged:?}");
+    };
+    assert_eq!(*callers, [Caller::Frontend, Caller::Spoofing]);
+}
+
+#[test]
+fn a_mode_that_does_not_stop_the_agent_is_not_played() {
+    let mut traffic = Traffic::default();
+    let view = View::of(&scenario("socket-forbidden")).unwrap();
+    view.is_felt_by(traffic).unwrap();
+    traffic.by_root = true;
+    let skipped = view.is_felt_by(traffic);
+    assert!(matches!(skipped, Err(RunError::Skipped(_))), "{skipped:?}");
+    let view = View::of(&scenario("socket-deleted")).unwrap();
+    view.is_felt_by(traffic).unwrap();
+}

@@ -1,0 +1,166 @@
+//! A scenario as far as it can be played and judged from outside, and what is left of its promises.
+
+use crate::run::RunError;
+use crate::run::judge::{Finding, Verdict};
+use crate::run::relay::{Relay, Traffic};
+use crate::scenario::action::{Action, Spire as Act};
+use crate::scenario::caller::Caller;
+use crate::scenario::promise::{Always, Kind, Promise};
+use crate::scenario::{Records, Scenario};
+
+/// Who can ask there: one certificate that is real, and what anybody can make.
+const CALLERS: [Caller; 6] = [
+    Caller::Frontend,
+    Caller::Spoofing,
+    Caller::Forged,
+    Caller::Expired,
+    Caller::Garbage,
+    Caller::Nobody,
+];
+
+/// What is promised about a step that met nobody.
+const MET: &str = "every step met the agent";
+
+/// What an outsider sees of a scenario.
+pub(super) struct View {
+    pub(super) scenario: Scenario,
+    /// Promises that nobody can judge from here, and why.
+    left_out: Vec<(String, String)>,
+    /// Promises about more callers than can be had here, and those.
+    narrowed: Vec<(String, String)>,
+}
+
+impl View {
+    pub(super) fn of(scenario: &Scenario) -> Result<Self, RunError> {
+        for step in &scenario.timeline.steps {
+            if !matches!(step.action, Action::Spire(act) if Relay::can(act)) {
+                let why = format!(
+                    "{} cannot be done to a deployment from outside",
+                    step.action
+                );
+                return Err(RunError::Skipped(why));
+            }
+        }
+        let mut view = Self {
+            scenario: scenario.clone(),
+            left_out: Vec::new(),
+            narrowed: Vec::new(),
+        };
+        view.scenario.agent.records = Records::Elsewhere;
+        view.scenario.load.callers.retain(can_ask);
+        view.scenario.promises.clear();
+        for promise in &scenario.promises {
+            view.look_at(promise.clone());
+        }
+        if view.scenario.promises.is_empty() {
+            let why = "nothing that it promises can be judged from outside".to_owned();
+            return Err(RunError::Skipped(why));
+        }
+        Ok(view)
+    }
+
+    fn look_at(&mut self, mut promise: Promise) {
+        let unseen = match &promise.kind {
+            Kind::Window { states, .. } if !states.is_empty() => {
+                "it names the agent's states, which are not seen from outside"
+            }
+            Kind::Transitions { .. } => "the agent's states are not seen from outside",
+            Kind::Restarts { .. } => "the agent's parts are not seen from outside",
+            Kind::Says(_) => "the agent's log is its owner's",
+            Kind::Window { .. } | Kind::Recovery { .. } | Kind::Recoveries { .. } => "",
+        };
+        if !unseen.is_empty() {
+            self.left_out.push((promise.name, unseen.to_owned()));
+            return;
+        }
+        let (Kind::Window { callers, .. }
+        | Kind::Recovery { callers, .. }
+        | Kind::Recoveries { callers, .. }) = &mut promise.kind
+        else {
+            return;
+        };
+        let (here, absent): (Vec<Caller>, Vec<Caller>) =
+            callers.iter().partition(|one| can_ask(one));
+        let absent: Vec<&str> = absent.iter().map(|caller| caller.as_str()).collect();
+        let absent = absent.join(", ");
+        if here.is_empty() {
+            let why = format!("nobody can ask here as {absent}");
+            self.left_out.push((promise.name, why));
+            return;
+        }
+        if !absent.is_empty() {
+            self.narrowed.push((promise.name.clone(), absent));
+        }
+        *callers = here;
+        self.scenario.promises.push(promise);
+    }
+
+    /// Whether what is done is felt by whom it is done to.
+    pub(super) fn is_felt_by(&self, traffic: Traffic) -> Result<(), RunError> {
+        let mut steps = self.scenario.timeline.steps.iter();
+        let forbids = steps.any(|step| step.action == Action::Spire(Act::SocketForbidden));
+        if forbids && traffic.by_root {
+            let why = "socket-forbidden stops nobody who comes as root, and the agent does";
+            return Err(RunError::Skipped(why.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Every promise in the scenario's order: what was judged, and what was not and why.
+    pub(super) fn told(
+        &self,
+        scenario: &Scenario,
+        judged: Vec<Verdict>,
+        missed: &[String],
+    ) -> Vec<Verdict> {
+        let names = Always::ALL.iter().map(|always| always.as_str());
+        let names = names.chain(scenario.promises.iter().map(|promise| &*promise.name));
+        let mut verdicts = Vec::new();
+        for name in names {
+            let finding = match self.unjudged(name) {
+                Some(why) => Some(Finding::NotJudged(why)),
+                None => {
+                    let verdict = judged.iter().find(|verdict| verdict.promise == name);
+                    verdict.map(|verdict| self.of_those_here(name, &verdict.finding))
+                }
+            };
+            verdicts.extend(finding.map(|finding| Verdict {
+                promise: name.to_owned(),
+                finding,
+            }));
+        }
+        if !missed.is_empty() {
+            verdicts.push(Verdict {
+                promise: MET.to_owned(),
+                finding: Finding::NotJudged(missed.join("; ")),
+            });
+        }
+        verdicts
+    }
+
+    fn unjudged(&self, name: &str) -> Option<String> {
+        let of = |always: Always| always.as_str() == name;
+        if of(Always::Recorded) {
+            return Some("the agent's records are its owner's".to_owned());
+        }
+        if of(Always::Lives) {
+            return Some("the agent's process is not seen from outside".to_owned());
+        }
+        let found = self.left_out.iter().find(|(known, _)| known == name);
+        found.map(|(_, why)| why.clone())
+    }
+
+    fn of_those_here(&self, name: &str, finding: &Finding) -> Finding {
+        let narrowed = self.narrowed.iter().find(|(known, _)| known == name);
+        match (finding, narrowed) {
+            (Finding::Kept(words), Some((_, absent))) => {
+                Finding::Kept(format!("{words}; not as {absent}, who cannot ask here"))
+            }
+            _ => finding.clone(),
+        }
+    }
+}
+
+fn can_ask(caller: &Caller) -> bool {
+    CALLERS.contains(caller)
+}

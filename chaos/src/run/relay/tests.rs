@@ -1,0 +1,168 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use std::os::unix::fs::MetadataExt as _;
+
+use super::*;
+
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// A directory with a socket that sends back what it gets, as a SPIRE that answers.
+struct Site {
+    directory: tempfile::TempDir,
+}
+
+impl Site {
+    fn new() -> Self {
+        let site = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
+        let listener = UnixListener::bind(site.path("spire.sock")).unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut read, mut write) = stream.into_split();
+                    tokio::io::copy(&mut read, &mut write).await
+                });
+            }
+        });
+        site
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn relay(&self) -> Relay {
+        Relay::start(&self.path("relay.sock"), &self.path("spire.sock")).unwrap()
+    }
+
+    /// A connection on which SPIRE has spoken.
+    async fn agent(&self) -> UnixStream {
+        let mut stream = UnixStream::connect(self.path("relay.sock")).await.unwrap();
+        stream.write_all(b"hello").await.unwrap();
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).await.unwrap();
+        stream
+    }
+
+    fn refused(&self, at: &Path) -> String {
+        let refused = Relay::start(at, &self.path("spire.sock"));
+        refused.err().unwrap().to_string()
+    }
+}
+
+/// The other side has hung up.
+async fn ends(stream: &mut UnixStream) {
+    let read = tokio::time::timeout(WITHIN, stream.read(&mut [0; 1])).await;
+    assert!(matches!(read.unwrap(), Ok(0) | Err(_)));
+}
+
+#[tokio::test]
+async fn what_lies_at_the_path_is_refused_and_stays() {
+    let site = Site::new();
+    let live = site.refused(&site.path("spire.sock"));
+    assert!(
+        live.contains("--relay") && live.contains("spire.sock"),
+        "{live}"
+    );
+    assert!(UnixStream::connect(site.path("spire.sock")).await.is_ok());
+    drop(std::os::unix::net::UnixListener::bind(site.path("stale.sock")).unwrap());
+    let stale = site.refused(&site.path("stale.sock"));
+    assert!(stale.contains("remove it"), "{stale}");
+    assert!(site.path("stale.sock").exists());
+    std::fs::write(site.path("file"), "mine").unwrap();
+    let file = site.refused(&site.path("file"));
+    assert!(file.contains("a file lies there"), "{file}");
+    assert_eq!(std::fs::read(site.path("file")).unwrap(), b"mine");
+}
+
+#[tokio::test]
+async fn its_own_socket_goes_with_it_and_no_other() {
+    let site = Site::new();
+    let path = site.path("relay.sock");
+    drop(site.relay());
+    assert!(!path.exists());
+    for act in [Act::Stop, Act::SocketDeleted, Act::Kill] {
+        let mut relay = site.relay();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "somebody's").unwrap();
+        relay.act(act).await.unwrap();
+        for act in [Act::Start, Act::SocketReplaced, Act::SocketForbidden] {
+            assert!(relay.act(act).await.is_err(), "{act}");
+        }
+        drop(relay);
+        assert_eq!(std::fs::read(&path).unwrap(), b"somebody's");
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn it_counts_who_spire_answers_and_until_when() {
+    let site = Site::new();
+    let mut relay = site.relay();
+    assert!(!relay.carries(Duration::ZERO).await);
+    // Who only connects has not reached SPIRE.
+    let _silent = UnixStream::connect(site.path("relay.sock")).await.unwrap();
+    assert_eq!(relay.traffic(), Traffic::default());
+    let mut agent = site.agent().await;
+    assert!(relay.carries(WITHIN).await);
+    let is_root = rustix::process::geteuid().is_root();
+    let expected = Traffic {
+        carried: 1,
+        open: 1,
+        by_root: is_root,
+    };
+    assert_eq!(relay.traffic(), expected);
+    relay.act(Act::Kill).await.unwrap();
+    ends(&mut agent).await;
+    let mut traffic = relay.traffic.subscribe();
+    let gone = traffic.wait_for(|traffic| traffic.open == 0);
+    tokio::time::timeout(WITHIN, gone).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn streams_end_and_the_socket_is_left_as_it_is() {
+    let site = Site::new();
+    let mut relay = site.relay();
+    let path = site.path("relay.sock");
+    let inode = std::fs::metadata(&path).unwrap().ino();
+    let mut agent = site.agent().await;
+    relay.act(Act::EndStreams).await.unwrap();
+    ends(&mut agent).await;
+    assert_eq!(std::fs::metadata(&path).unwrap().ino(), inode);
+    // And it still leads somewhere.
+    let mut agent = site.agent().await;
+    relay.act(Act::SocketDeleted).await.unwrap();
+    relay.act(Act::EndStreams).await.unwrap();
+    ends(&mut agent).await;
+    assert!(!path.exists());
+    relay.act(Act::SocketRecreated).await.unwrap();
+    site.agent().await;
+}
+
+#[tokio::test]
+async fn frozen_nothing_moves_and_thawed_it_does() {
+    let site = Site::new();
+    let mut relay = site.relay();
+    let mut agent = site.agent().await;
+    relay.act(Act::Freeze).await.unwrap();
+    agent.write_all(b"x").await.unwrap();
+    let mut answer = [0; 1];
+    let read = tokio::time::timeout(Duration::from_millis(50), agent.read(&mut answer));
+    assert!(read.await.is_err());
+    relay.act(Act::Thaw).await.unwrap();
+    agent.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"x");
+}
+
+#[tokio::test]
+async fn whoever_the_agent_runs_as_may_connect() {
+    let site = Site::new();
+    let mut relay = site.relay();
+    let mode = || std::fs::metadata(site.path("relay.sock")).unwrap().mode() & 0o777;
+    assert_eq!(mode(), 0o666);
+    relay.act(Act::SocketForbidden).await.unwrap();
+    assert_eq!(mode(), 0);
+    relay.act(Act::SocketAllowed).await.unwrap();
+    assert_eq!(mode(), 0o666);
+}
