@@ -417,3 +417,24 @@ async fn verify_says_where_a_file_was_changed_and_ends_as_documented() {
     assert_eq!(verify(&[], &nowhere).status.code(), Some(2));
     assert_eq!(verify(&[], &[]).status.code(), Some(2));
 }
+
+/// What a caller names its request may turn a terminal's text around: it stands escaped, says the same, and the
+/// chain is made over what stands there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_turns_text_around_stands_escaped_in_a_chain_that_holds() {
+    let site = Site::new();
+    let sink = format!("sink \"file\" path={:?}", site.path("audit.jsonl"));
+    let agent = spawn(&site, &sink, 20_000);
+    let client = live(&site).await;
+    let hostile = "a\u{202e}b\u{9b}2J";
+    let request = site.asks(FRONTEND).with_id(hostile);
+    assert!(client.ask(&request).await.unwrap().is_allow());
+    let record = agent.record(hostile).await;
+    assert_eq!(record["correlation_id"], hostile);
+    drop(client);
+    agent.stop().await;
+    let text = std::fs::read_to_string(site.path("audit.jsonl")).unwrap();
+    assert!(text.contains(r"a\u202eb\u009b2J"), "{text}");
+    assert!(!text.contains(['\u{202e}', '\u{9b}']), "{text}");
+    assert_eq!(verified(&files(&site))["whole"], true);
+}

@@ -284,6 +284,32 @@ async fn proxies_are_told_by_version() {
     agent.stop().await;
 }
 
+/// Who is closed unheard is named by its process, in the log with what to do, and on the screen by number.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_at_the_socket_is_named() {
+    let site = Site::new();
+    let mut command = site.configured(LOAD_POLICY);
+    command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
+    command.args(["--trusted-proxy", "uid:3999999999"]);
+    let agent = site.serve(command).await;
+    let at = address(&agent);
+    let refused = chaos::client::Client::connect(site.socket(), Hello::default()).await;
+    assert!(refused.is_err());
+    agent
+        .said(0, &format!("(process {}, ", std::process::id()))
+        .await;
+    let uid = rustix::process::geteuid().as_raw();
+    agent
+        .said(
+            0,
+            &format!("if it is your proxy: --trusted-proxy uid:{uid}"),
+        )
+        .await;
+    let page = text(&run(&["status", "--admin-address", &at]));
+    assert!(page.contains("of untrusted proxies closed"), "{page}");
+    agent.stop().await;
+}
+
 /// A full disk: what it costs is for `on-full` to say, and for the screen and the doctor to tell.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_told_by_the_screen_and_the_doctor() {

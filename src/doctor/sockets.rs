@@ -18,14 +18,26 @@ pub(super) fn look(settings: &Settings, examination: &mut Examination) {
 fn see(path: &Path) -> Result<(), (Obstacle, String)> {
     let found = path.metadata();
     if let Some(obstacle) = Obstacle::of_file(&found) {
-        let said = found.err().map(|error| error.to_string());
-        return Err((obstacle, said.unwrap_or_default()));
+        let said = found.map_or_else(|error| error.to_string(), |file| kind(file.file_type()));
+        return Err((obstacle, said));
     }
     // Linux does not wait in connect() on a Unix socket unless its backlog is full.
     match UnixStream::connect(path) {
         Ok(_) => Ok(()),
         Err(error) => Err((Obstacle::of_io(&error), error.to_string())),
     }
+}
+
+/// What lies where a socket should, in words.
+fn kind(kind: std::fs::FileType) -> String {
+    let what = match kind {
+        kind if kind.is_file() => "a regular file",
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_fifo() => "a named pipe",
+        kind if kind.is_block_device() || kind.is_char_device() => "a device",
+        _ => "something else",
+    };
+    format!("it is {what}")
 }
 
 fn spire(path: &Path, examination: &mut Examination) {
@@ -82,18 +94,18 @@ fn ours(settings: &Settings, examination: &mut Examination) {
             &format!("{shown}, as uid {}", uid()),
             "run this as the proxy's user: if it is refused too, see socket-group and socket-mode",
         ),
-        Err((Obstacle::NoSocket, _)) => examination.problem(
+        Err((Obstacle::NoSocket, said)) => examination.problem(
             "agent-socket-wrong",
             "where proxies connect, something else lies",
-            &shown,
+            &format!("{shown}: {said}"),
             "remove it, or choose another socket",
         ),
         Err((_, error)) => {
             examination.problem(
                 "agent-socket-wrong",
                 "the agent's socket cannot be used",
-                &error,
-                &shown,
+                &format!("{shown}: {error}"),
+                "look at the socket, its directories and their mounts, and restart the agent",
             );
         }
     }

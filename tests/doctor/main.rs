@@ -99,6 +99,9 @@ async fn spires_socket_in_every_bad_state() {
     assert_eq!(found(&site, POLICY, &arguments), ["spire-socket-missing"]);
     std::fs::write(&gone, "no socket").unwrap();
     assert_eq!(found(&site, POLICY, &arguments), ["spire-socket-wrong"]);
+    let told = doctor(&site, POLICY, &arguments);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains(": it is a regular file\""), "{told}");
     spire.stop(SocketFile::Left).await.unwrap();
     assert_eq!(found(&site, POLICY, &[]), ["spire-down"]);
 }

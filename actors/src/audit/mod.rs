@@ -11,6 +11,7 @@ mod desk;
 mod files;
 mod logfile;
 mod outlet;
+mod plain;
 mod queue;
 mod record;
 mod recorded;

@@ -11,6 +11,7 @@ use verdict::svid::Leaf;
 use verdict::time::{Age, Now};
 use verdict::trust::Basis;
 
+use super::plain;
 use crate::policies::InForce;
 
 /// What is known of a request besides its credential.
@@ -167,7 +168,7 @@ pub fn render(
         request,
         corrects,
     };
-    let mut line = serde_json::to_vec(&record).ok()?;
+    let mut line = plain::escaped(serde_json::to_vec(&record).ok()?);
     line.push(b'\n');
     Some(line)
 }

@@ -6,6 +6,7 @@
 
 mod content;
 mod image;
+mod remedies;
 mod shelf;
 mod truth;
 
@@ -377,16 +378,17 @@ impl Caching {
 
     fn complain(&mut self, error: &WriteError) {
         self.failures = self.failures.saturating_add(1);
-        let failures = self.failures;
+        let (failures, remedy) = (self.failures, error.remedy());
+        let dir = self.writer.shelf.dir.display();
         match failures.cmp(&LOUD_MAX) {
             std::cmp::Ordering::Less => {
-                tracing::warn!(%error, failures, "bundles cannot be written to disk");
+                tracing::warn!(%dir, %error, remedy, failures, "bundles cannot be written to disk");
             }
             std::cmp::Ordering::Equal => {
-                tracing::warn!(%error, failures, "bundles cannot be written to disk; more of the same is logged at debug");
+                tracing::warn!(%dir, %error, remedy, failures, "bundles cannot be written to disk; more of the same is logged at debug");
             }
             std::cmp::Ordering::Greater => {
-                tracing::debug!(%error, failures, "bundles cannot be written to disk");
+                tracing::debug!(%dir, %error, remedy, failures, "bundles cannot be written to disk");
             }
         }
     }
@@ -399,7 +401,8 @@ impl Caching {
                 // Our own write that is under way.
                 Err(WriteError::Busy) => tokio::time::sleep(BUSY_WAIT).await,
                 Err(error) => {
-                    tracing::warn!(%error, "the last bundles cannot be written to disk");
+                    let (dir, remedy) = (self.writer.shelf.dir.display(), error.remedy());
+                    tracing::warn!(%dir, %error, remedy, "the last bundles cannot be written to disk");
                     return;
                 }
             }

@@ -161,7 +161,7 @@ pub(super) enum WriteError {
 
 /// One state directory, and the file of one source in it.
 pub(super) struct Shelf {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     faults: Box<dyn Faults>,
 }
 

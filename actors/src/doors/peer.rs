@@ -54,13 +54,66 @@ pub enum UntrustedProxy {
         gid: u32,
     },
     /// It is not in the list.
-    #[error("uid {uid}, gid {gid} is not in trusted-proxies (README, trusted-proxies)")]
+    #[error("uid {uid}, gid {gid}{process} is not in trusted-proxies (README, trusted-proxies)")]
     NotListed {
         /// The peer's user.
         uid: u32,
         /// The peer's group.
         gid: u32,
+        /// Which process it is, where that is known.
+        process: Process,
     },
+}
+
+/// A process, as the system knows it; its name is its own choice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    pid: Option<i32>,
+    name: Option<String>,
+}
+
+/// Longest name that is kept, characters after escaping; Linux has 15 bytes.
+const NAME_MAX_CHARS: usize = 60;
+
+impl Process {
+    /// Who connected; it may be gone already, and its number somebody else's.
+    fn of(pid: Option<i32>) -> Self {
+        let name = pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok());
+        let shown = |name: String| {
+            let escaped = name.trim_end().chars().flat_map(char::escape_default);
+            escaped.take(NAME_MAX_CHARS).collect()
+        };
+        Self {
+            pid,
+            name: name.map(shown),
+        }
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.pid, &self.name) {
+            (Some(pid), Some(name)) => write!(f, " (process {pid}, {name})"),
+            (Some(pid), None) => write!(f, " (process {pid}, which is gone)"),
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+impl UntrustedProxy {
+    /// What to do, if it is a proxy of ours.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::NotListed { uid, .. } => {
+                format!("if it is your proxy: --trusted-proxy uid:{uid}, or trusted-proxies in the file")
+            }
+            Self::Overflow { .. } => {
+                "let the proxy share this agent's user namespace: its user cannot be told from others".to_owned()
+            }
+            Self::Unknown(_) => "is the proxy gone before it was accepted? otherwise report it".to_owned(),
+        }
+    }
 }
 
 /// Checks the peer; an empty list admits whoever the socket's mode admits.
@@ -70,7 +123,15 @@ pub enum UntrustedProxy {
 pub fn admit(stream: &UnixStream, trusted: &[TrustedPeer]) -> Result<Peer, UntrustedProxy> {
     let peer = stream.peer_cred()?;
     let (uid, gid) = (peer.uid(), peer.gid());
-    admit_ids(uid, gid, trusted).map(|()| Peer::User(uid))
+    let admitted = admit_ids(uid, gid, trusted).map_err(|error| match error {
+        UntrustedProxy::NotListed { uid, gid, .. } => UntrustedProxy::NotListed {
+            uid,
+            gid,
+            process: Process::of(peer.pid()),
+        },
+        other => other,
+    });
+    admitted.map(|()| Peer::User(uid))
 }
 
 fn admit_ids(uid: u32, gid: u32, trusted: &[TrustedPeer]) -> Result<(), UntrustedProxy> {
@@ -86,7 +147,11 @@ fn admit_ids(uid: u32, gid: u32, trusted: &[TrustedPeer]) -> Result<(), Untruste
         false if uid == OVERFLOW_ID || gid == OVERFLOW_ID => {
             Err(UntrustedProxy::Overflow { uid, gid })
         }
-        false => Err(UntrustedProxy::NotListed { uid, gid }),
+        false => Err(UntrustedProxy::NotListed {
+            uid,
+            gid,
+            process: Process::default(),
+        }),
     }
 }
 
