@@ -137,10 +137,10 @@ pub(crate) struct Explain {
     #[arg(conflicts_with = "header")]
     pub(crate) file: Option<PathBuf>,
     /// The credential header's value
-    #[arg(long, value_name = "VALUE")]
+    #[arg(long, allow_hyphen_values = true, value_name = "VALUE")]
     pub(crate) header: Option<String>,
     /// The value of RFC 9440's chain header
-    #[arg(long, value_name = "VALUE")]
+    #[arg(long, allow_hyphen_values = true, value_name = "VALUE")]
     pub(crate) header_chain: Option<String>,
     /// Configuration file (KDL)
     #[arg(long, value_name = "FILE")]

@@ -99,11 +99,11 @@ pub(crate) fn resolve(
 
 /// A configuration file, or `None` once everything that is wrong with it was said.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Option<FileConfig>> {
-    let text = match std::fs::read_to_string(path) {
+    let text = match text(path) {
         Ok(text) => text,
         // A wrong path, mode or encoding is a wrong configuration: restarting does not help.
         Err(error) => {
-            logging::say_error(&format!("read {}: {error}", path.display()));
+            logging::say_error(&format!("{error:#}"));
             return Ok(None);
         }
     };
@@ -114,6 +114,12 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Option<FileConfig>> {
             Ok(None)
         }
     }
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
+    let bytes = crate::read::bounded(path, config::MAX_CONFIG_BYTES)?;
+    let text = String::from_utf8(bytes);
+    text.with_context(|| format!("read {}", path.display()))
 }
 
 /// Tells the service manager, if there is one that asked to be told.

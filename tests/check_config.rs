@@ -322,3 +322,66 @@ fn a_variable_or_flag_that_says_nothing_readable_is_refused() {
         assert!(said.contains(says), "{said}");
     }
 }
+
+/// What an operator sees of a file's mistakes.
+fn mistakes(text: &str) -> String {
+    let (code, said) = Machine::new().check(text, &[]);
+    assert_eq!(code, Some(78), "{said}");
+    said
+}
+
+/// Generated lists are one line, and the renderer counts columns in 16 bits.
+#[test]
+fn a_mistake_far_along_a_line_is_shown_with_what_is_around_it() {
+    let ids: Vec<_> = (0..2_500)
+        .map(|n| format!("\"spiffe://example.org/svc-{n:05}\""))
+        .collect();
+    let list = ids.join(" ");
+    let said = mistakes(&format!(
+        "allowlist {{ exact {list} \"spiffe://Example.org/typo\" }}\n"
+    ));
+    assert!(said.contains("spiffe://Example.org/typo"), "{said}");
+    let column = "allowlist { exact ".len() + list.len() + 2;
+    assert!(said.contains(&format!(":1:{column}")), "{column}: {said}");
+    assert!(said.contains("svc-02499"), "{said}");
+    assert!(!said.contains("svc-02000"), "{said}");
+    assert!(said.len() < 2_000, "{}", said.len());
+}
+
+#[test]
+fn whatever_is_wrong_is_told_in_few_words() {
+    let word = "w".repeat(900_000);
+    for text in [
+        "x;".repeat(100_000),
+        "é ".repeat(100_000),
+        "\"".repeat(99_999),
+        format!("agent {{\n  socket \"/a\"\n  {word} 1\n}}\n"),
+        format!("agent {{\n  socket \"/a\" /*{word}*/ {{\n a 1\n}}\n}}\n"),
+    ] {
+        let said = mistakes(&text);
+        assert!(said.len() < 60_000, "{}", said.len());
+    }
+}
+
+#[test]
+fn what_nobody_sees_is_marked() {
+    for hidden in ["\u{0}", "\u{1b}", "\u{202e}", "\u{9b}", "\u{2028}"] {
+        let said = mistakes(&format!("agent {{ sockets \"a{hidden}b\" }}\n"));
+        assert!(!said.contains(hidden), "{said:?}");
+    }
+}
+
+#[test]
+fn what_has_no_end_is_not_read_to_its_end() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+    let output = command
+        .args(["check-config", "/dev/zero"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(
+        said.contains("/dev/zero holds more than 1048576 bytes"),
+        "{said}"
+    );
+}

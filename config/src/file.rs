@@ -6,6 +6,7 @@ use verdict::policy::PolicySpec;
 
 use crate::blocks::{self, Blocks};
 use crate::decode::Decoder;
+use crate::excerpt::Excerpt;
 use crate::kdl;
 use crate::problem::{ConfigErrors, Input, Problem, Problems, Rule, Shown, line_column};
 use crate::tree::{Node, Place, Scalar};
@@ -18,6 +19,8 @@ pub const MAX_CONFIG_BYTES: usize = 1024 * 1024;
 pub struct FileConfig {
     pub(crate) name: String,
     pub(crate) text: Arc<str>,
+    /// The same to be shown.
+    pub(crate) excerpt: Excerpt,
     pub(crate) blocks: Blocks,
     /// The policy of the file alone.
     pub(crate) spec: PolicySpec,
@@ -55,6 +58,7 @@ impl FileConfig {
         Ok(Self {
             name: name.to_owned(),
             text: Arc::from(text),
+            excerpt: Excerpt::of(name, text),
             blocks,
             spec,
         })

@@ -15,6 +15,7 @@ mod bounds;
 mod decode;
 mod effective;
 mod endpoint;
+mod excerpt;
 mod file;
 mod json;
 mod kdl;

@@ -1,13 +1,13 @@
 //! What is right by the rules and still hardly meant: for `check-config`, never a reason to refuse.
 
 use std::fmt;
-use std::sync::Arc;
 
-use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+use miette::{Diagnostic, LabeledSpan, SourceCode};
 use verdict::lists::{EntryKind, Lint, LintCode};
 use verdict::policy::{CertFormat, Mode, PolicySpec, ValidationFailure, XfccElement};
 
 use crate::bounds::Bound;
+use crate::excerpt::Excerpt;
 use crate::overrides::Source;
 use crate::settings::{DoorSecurity, Settings};
 use crate::spire::NamedTimings;
@@ -42,7 +42,7 @@ pub struct Finding {
     pub message: String,
     /// What to do about it.
     pub advice: String,
-    source: Option<NamedSource<Arc<str>>>,
+    source: Option<Excerpt>,
 }
 
 impl fmt::Display for Finding {
@@ -77,11 +77,10 @@ impl Diagnostic for Finding {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let Place::Span { start, len } = self.at else {
+        let (Place::Span { start, len }, Some(source)) = (&self.at, &self.source) else {
             return None;
         };
-        let label = LabeledSpan::new(Some("here".to_owned()), start, len);
-        Some(Box::new(std::iter::once(label)))
+        Some(Box::new(std::iter::once(source.label(*start, *len))))
     }
 }
 
@@ -125,7 +124,7 @@ impl Settings {
             at: file.map_or(source.place(), |_| self.nearest(key)),
             message: message.to_owned(),
             advice: advice.to_owned(),
-            source: file.map(|file| NamedSource::new(&file.name, Arc::clone(&file.text))),
+            source: file.map(|file| file.excerpt.clone()),
         }
     }
 

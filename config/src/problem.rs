@@ -9,6 +9,7 @@ use miette::{Diagnostic, LabeledSpan, SourceCode};
 
 pub use rule::{Rule, Shown};
 
+use crate::excerpt::Excerpt;
 use crate::tree::Place;
 
 /// Problems reported at once: enough for any file a person wrote, and a bound for any other.
@@ -61,7 +62,7 @@ pub struct ConfigErrors {
 #[derive(Clone, Debug, PartialEq)]
 struct Reported {
     problem: Problem,
-    source: Option<miette::NamedSource<Arc<str>>>,
+    source: Option<Excerpt>,
 }
 
 impl ConfigErrors {
@@ -207,11 +208,10 @@ impl Diagnostic for Reported {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let Place::Span { start, len } = self.problem.at else {
+        let (Place::Span { start, len }, Some(source)) = (&self.problem.at, &self.source) else {
             return None;
         };
-        let label = LabeledSpan::new(Some("here".to_owned()), start, len);
-        Some(Box::new(std::iter::once(label)))
+        Some(Box::new(std::iter::once(source.label(*start, *len))))
     }
 }
 
@@ -247,7 +247,7 @@ impl Problems {
         }
         self.list.sort_by_key(|problem| problem.at.start());
         let source = match &input {
-            Input::File { name, text } => Some(miette::NamedSource::new(name, Arc::clone(text))),
+            Input::File { name, text } => Some(Excerpt::of(name, text)),
             Input::Push | Input::Process => None,
         };
         // What a flag or a variable says stands in no file: no excerpt of it.
