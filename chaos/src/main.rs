@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use commands::{damage, real, replay, run, simulate};
+use commands::{damage, real, replay, run, scenarios, simulate};
 
 #[derive(Parser)]
 #[command(
@@ -22,6 +22,10 @@ struct Cli {
 enum Command {
     /// Plays scenarios on the built agent.
     Run(run::Options),
+    /// Names every scenario, with what it shows.
+    List,
+    /// Prints the agent's configuration that a scenario assumes.
+    Config(scenarios::Config),
     /// Plays seeds under a virtual clock.
     Simulate(simulate::Options),
     /// Plays one seed and tells every event.
@@ -35,6 +39,8 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(options) => run::run(&options),
+        Command::List => scenarios::list(),
+        Command::Config(options) => scenarios::config(&options),
         Command::Simulate(options) => simulate::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Real(options) => real::run(&options),

@@ -14,7 +14,12 @@ const NAME: &str = "sentinel-spiffe-agent";
 /// Builds it as released, with the kill switch, and sets it aside: the next build of the workspace puts
 /// another one in its place.
 pub(super) fn build() -> Result<PathBuf, CommandError> {
-    eprintln!("building the agent (--release --features chaos-hooks)");
+    if !Path::new(ROOT).join("Cargo.toml").is_file() {
+        return Err(CommandError::NoSource {
+            path: PathBuf::from(ROOT),
+        });
+    }
+    super::terminal::tell("building the agent (--release --features chaos-hooks)");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let built = Command::new(cargo)
         .args([

@@ -10,13 +10,16 @@ pub(crate) mod damage;
 pub(crate) mod real;
 pub(crate) mod replay;
 pub(crate) mod run;
+pub(crate) mod scenarios;
 pub(crate) mod simulate;
+mod terminal;
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use chaos::real::RealError;
+use chaos::run::RunError;
 use chaos::scenario::ScenarioError;
 use chaos::simulate::SimulateError;
 use chaos::simulate::recipe::NoRecipe;
@@ -66,6 +69,30 @@ pub(crate) enum CommandError {
     /// A scenario.
     #[error(transparent)]
     Scenario(Box<ScenarioError>),
+    /// A scenario that is none.
+    #[error(
+        "no scenario is named {name:?}{similar}; `chaos list` names them, and a file's path is accepted"
+    )]
+    NoScenario {
+        /// What was asked for.
+        name: String,
+        /// What may be meant.
+        similar: String,
+    },
+    /// What a deployment's flags name.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Where pages go.
+    #[error("--report {}: no page can be written there: {source}", path.display())]
+    Report {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The signals that end us.
+    #[error("listen for signals: {0}")]
+    Signals(std::io::Error),
     /// The runtime.
     #[error("start the runtime: {0}")]
     Runtime(std::io::Error),
@@ -73,8 +100,14 @@ pub(crate) enum CommandError {
     #[error("--caller is an ID, =, and the path of its certificate chain in PEM")]
     Caller,
     /// The agent under test.
-    #[error("the agent could not be built; --agent names one")]
+    #[error("the agent could not be built; --agent PATH names one that is")]
     NotBuilt,
+    /// Nothing to build it from.
+    #[error("the agent's source is not at {}; --agent PATH names a built agent", path.display())]
+    NoSource {
+        /// Where it was when this was built.
+        path: PathBuf,
+    },
 }
 
 /// Bytes of a log or of a file of seeds: far beyond what is written for them.
@@ -97,5 +130,5 @@ fn read(path: &Path) -> Result<String, CommandError> {
 
 /// Says why nothing was done.
 pub(crate) fn complain(error: &CommandError) {
-    eprintln!("chaos: {error}");
+    terminal::tell(&format!("chaos: {error}"));
 }

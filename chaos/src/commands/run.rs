@@ -1,56 +1,61 @@
 //! `run`: scenarios on the built agent; tells each step, then each promise.
 
+mod done;
+mod pages;
+mod play;
+
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use actors::clock::Clock;
-use chaos::report::{self, Heading, Row};
-use chaos::run::judge::Finding;
-use chaos::run::{self, Backend, Deployment, Options as RunOptions, Run, RunError};
-use chaos::scenario::file::ScenarioFile;
-use chaos::scenario::{Scenario, ScenarioError};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use chaos::report::Mark;
+use chaos::run::{Backend, Deployment, Options as RunOptions};
 
-use super::CommandError;
-use super::agent;
+use super::{CommandError, agent, scenarios, terminal};
+use done::{Done, Job, Total};
 
-/// Where the scenarios of this repository are.
-const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+/// What the exit code says, for `--help`.
+const EXIT_CODES: &str = "Exit codes:
+  0    every promise that was judged was kept, and every twin broke as it must
+  1    a promise was broken, or a twin did not break as it must
+  2    something could not be read, built or set up: no run was judged wrongly for it
+  3    nothing was shown: everything was skipped
+  130, 143, 141   interrupted (SIGINT, SIGTERM, closed output): everything was taken down";
 
 /// What to run.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct Options {
-    /// A scenario's name, a file's path, or `all`: every scenario, and every twin, which must break
+    /// A scenario's name (`chaos list`), a file's path, or `all`: every one, and every twin, which must break
     scenario: String,
     /// The agent's binary; without one it is built, with its chaos hooks
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with = "agent_socket")]
     agent: Option<PathBuf>,
     /// What it gets its bundles from
-    #[arg(long, value_enum, default_value_t = Spire::Simulated)]
+    #[arg(long, value_enum, default_value_t = Spire::Simulated, conflicts_with = "agent_socket")]
     spire: Spire,
     /// The scenario's twin too: the same with one promise broken on purpose
-    #[arg(long)]
+    #[arg(long, conflicts_with = "agent_socket")]
     twin: bool,
     /// Where a page about each run goes
     #[arg(long, value_name = "DIR", default_value = "target/chaos/reports")]
     report: PathBuf,
     /// Your own deployment: the agent's socket. Needs --spire-socket, --relay and --caller
-    #[arg(long, value_name = "PATH", requires_all = ["spire_socket", "relay", "caller"])]
+    #[arg(long, value_name = "PATH", value_parser = scenarios::socket, requires_all = ["spire_socket", "relay", "caller"])]
     agent_socket: Option<PathBuf>,
     /// Your own deployment: the Workload API's socket
-    #[arg(long, value_name = "PATH", requires = "agent_socket")]
+    #[arg(long, value_name = "PATH", value_parser = scenarios::socket, requires = "agent_socket")]
     spire_socket: Option<PathBuf>,
     /// Your own deployment: a socket to make, which the agent is given as its Workload API
-    #[arg(long, value_name = "PATH", requires = "agent_socket")]
+    #[arg(long, value_name = "PATH", value_parser = scenarios::socket, requires = "agent_socket")]
     relay: Option<PathBuf>,
     /// Your own deployment: an allowed ID and its certificate chain, `ID=svid.0.pem`
     #[arg(long, value_name = "ID=PEM", requires = "agent_socket")]
     caller: Option<String>,
     /// How many run at once: they mostly wait
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    at_once: usize,
+    #[arg(long, value_name = "N", default_value = "3")]
+    at_once: NonZeroUsize,
 }
 
 /// The SPIRE of a run.
@@ -62,56 +67,50 @@ enum Spire {
     Real,
 }
 
-/// One run to be made.
-#[derive(Clone)]
-struct Job {
-    scenario: Scenario,
-    /// The promise that must break, and no other.
-    breaks: Option<String>,
-}
-
-/// What came of it.
-struct Done {
-    job: Job,
-    result: Result<Run, RunError>,
-}
-
 /// Runs the command.
 ///
 /// # Errors
-/// A file cannot be read, or the agent not be built.
+/// A file cannot be read, the agent not be built, or a flag names what cannot be used.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, CommandError> {
     let jobs = jobs(options)?;
+    pages::check(&options.report)?;
     let under_test = Arc::new(under_test(options)?);
     let at_once = match *under_test {
-        UnderTest::Built(_) => options.at_once.max(1),
+        UnderTest::Built(_) => options.at_once.get(),
         // There is one relay.
         UnderTest::Deployed(_) => 1,
     };
+    let planned = jobs.len();
     let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Runtime)?;
-    let done = runtime.block_on(run_all(jobs, &under_test, at_once));
-    let index = write_reports(&done, &options.report)?;
-    let (mut kept, mut broken, mut skipped) = (0, 0, 0);
-    for one in &done {
-        match one.is_well() {
-            Well::Yes => kept += 1,
-            Well::No => broken += 1,
-            Well::Skipped => skipped += 1,
+    if let UnderTest::Deployed(deployment) = &*under_test {
+        runtime.block_on(deployment.check())?;
+    }
+    let played = runtime.block_on(play::all(jobs, &under_test, at_once));
+    let (done, interrupted) = played.map_err(CommandError::Signals)?;
+    // Whatever is still being taken down is down.
+    drop(runtime);
+    let index = pages::write(&done, &under_test.words(), &options.report)?;
+    let total = Total::of(done.iter().map(Done::mark));
+    sum_up(&done, &total, &index);
+    if let Some(interrupted) = interrupted {
+        terminal::tell(&format!(
+            "interrupted after {} of {planned} runs",
+            done.len()
+        ));
+        return Ok(ExitCode::from(interrupted.code()));
+    }
+    Ok(ExitCode::from(total.code()))
+}
+
+fn sum_up(done: &[Done], total: &Total, index: &Path) {
+    let unwell = |one: &&Done| matches!(one.mark(), Mark::Broken | Mark::Error);
+    if done.len() > 1 && done.iter().any(|one| unwell(&one)) {
+        terminal::say("\nnot as promised, again:");
+        for one in done.iter().filter(unwell) {
+            terminal::say(&one.told());
         }
     }
-    if done.len() > 1 && broken > 0 {
-        println!("\nnot as promised, again:");
-        let unwell = done.iter().filter(|one| matches!(one.is_well(), Well::No));
-        unwell.for_each(Done::tell);
-    }
-    println!(
-        "{kept} as promised, {broken} not, {skipped} skipped; pages: {}",
-        index.display()
-    );
-    Ok(match broken {
-        0 => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
-    })
+    terminal::say(&format!("{total}; pages: {}", index.display()));
 }
 
 /// What is tried.
@@ -155,18 +154,44 @@ fn under_test(options: &Options) -> Result<UnderTest, CommandError> {
     }))
 }
 
+impl UnderTest {
+    /// On what a run was made.
+    fn words(&self) -> String {
+        match self {
+            Self::Built(options) => format!(
+                "{} on a {} SPIRE",
+                options.agent.display(),
+                match options.spire {
+                    Backend::Simulated => "simulated",
+                    Backend::Real => "real",
+                }
+            ),
+            Self::Deployed(deployment) => format!(
+                "a deployment: the agent at {}, its SPIRE at {} by the relay {}, asked as {}",
+                deployment.agent.display(),
+                deployment.spire.display(),
+                deployment.relay.display(),
+                deployment.caller_id
+            ),
+        }
+    }
+}
+
 fn jobs(options: &Options) -> Result<Vec<Job>, CommandError> {
-    let all = options.scenario == "all";
+    let is_all = options.scenario == "all";
+    let files = match is_all {
+        true => scenarios::all()?,
+        false => vec![scenarios::find(&options.scenario)?],
+    };
+    // Twins break by times that a real SPIRE does not keep to, and by what is not seen of a deployment.
+    let is_ours = matches!(options.spire, Spire::Simulated) && options.agent_socket.is_none();
     let mut jobs = Vec::new();
-    for path in files(&options.scenario)? {
-        let file = read(&path)?;
+    for file in files {
         jobs.push(Job {
             scenario: file.scenario,
             breaks: None,
         });
-        // Twins break by times that a real SPIRE does not keep to.
-        let with_twins = all && matches!(options.spire, Spire::Simulated);
-        if with_twins || options.twin {
+        if (is_all && is_ours) || options.twin {
             jobs.push(Job {
                 scenario: file.twin.scenario,
                 breaks: Some(file.twin.breaks),
@@ -178,164 +203,72 @@ fn jobs(options: &Options) -> Result<Vec<Job>, CommandError> {
     Ok(jobs)
 }
 
-fn files(scenario: &str) -> Result<Vec<PathBuf>, CommandError> {
-    if scenario != "all" {
-        let path = Path::new(scenario);
-        let named = Path::new(SCENARIOS).join(format!("{scenario}.kdl"));
-        return Ok(vec![if path.exists() {
-            path.to_owned()
-        } else {
-            named
-        }]);
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        options: Options,
     }
-    let file = |source| CommandError::File {
-        path: PathBuf::from(SCENARIOS),
-        source,
-    };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(SCENARIOS).map_err(file)? {
-        files.push(entry.map_err(file)?.path());
+
+    const DEPLOYED: [&str; 10] = [
+        "run",
+        "flapping",
+        "--agent-socket",
+        "unix:///run/agent.sock",
+        "--spire-socket",
+        "unix:/run/spire.sock",
+        "--relay",
+        "/run/relay.sock",
+        "--caller",
+        "spiffe://example.org/frontend=svid.pem",
+    ];
+
+    fn parsed(more: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(DEPLOYED.iter().chain(more))
     }
-    files.retain(|path| path.extension().is_some_and(|end| end == "kdl"));
-    files.sort();
-    Ok(files)
-}
 
-fn read(path: &Path) -> Result<ScenarioFile, CommandError> {
-    let text = std::fs::read_to_string(path).map_err(|source| CommandError::File {
-        path: path.to_owned(),
-        source,
-    })?;
-    let parsed = ScenarioFile::parse(&path.display().to_string(), &text);
-    parsed.map_err(|error: ScenarioError| CommandError::Scenario(Box::new(error)))
-}
-
-async fn run_all(jobs: Vec<Job>, under_test: &Arc<UnderTest>, at_once: usize) -> Vec<Done> {
-    let places = Arc::new(Semaphore::new(at_once));
-    let mut running = JoinSet::new();
-    for job in jobs {
-        let (places, under_test) = (Arc::clone(&places), Arc::clone(under_test));
-        running.spawn(async move {
-            // The semaphore is never closed.
-            let _place = places.acquire().await;
-            let name = job.title();
-            let tell = move |step: &str| eprintln!("{name:<44}{step}");
-            let result = match &*under_test {
-                UnderTest::Built(options) => run::run(&job.scenario, options, &tell).await,
-                UnderTest::Deployed(deployment) => {
-                    run::run_deployed(&job.scenario, deployment, &tell).await
-                }
-            };
-            let done = Done { job, result };
-            done.tell();
-            done
-        });
-    }
-    running.join_all().await
-}
-
-impl Job {
-    fn title(&self) -> String {
-        match self.breaks {
-            None => self.scenario.name.clone(),
-            Some(_) => format!("{}, twin", self.scenario.name),
-        }
-    }
-}
-
-/// A page for each run, and one that lists them.
-fn write_reports(done: &[Done], folder: &Path) -> Result<PathBuf, CommandError> {
-    let write = |name: &str, text: &str| {
-        let path = folder.join(name);
-        let written = std::fs::write(&path, text);
-        written.map_err(|source| CommandError::File {
-            path: path.clone(),
-            source,
-        })?;
-        Ok(path)
-    };
-    std::fs::create_dir_all(folder).map_err(|source| CommandError::File {
-        path: folder.to_owned(),
-        source,
-    })?;
-    let now = Clock::system().now();
-    let at = actors::audit::rfc3339(now.wall_ms);
-    let mut rows = Vec::new();
-    for one in done {
-        let heading = one.heading(&at);
-        let name = format!("{}.html", heading.title.replace(", ", "-"));
-        if let Ok(run) = &one.result {
-            write(&name, &report::page(&heading, &one.job.scenario, run))?;
-        }
-        rows.push(Row {
-            page: one.result.is_ok().then_some(name),
-            says: match &one.result {
-                Ok(_) => one.job.scenario.shows.clone(),
-                Err(error) => error.to_string(),
-            },
-            is_skipped: matches!(one.is_well(), Well::Skipped),
-            heading,
-        });
-    }
-    rows.sort_by(|one, other| one.heading.title.cmp(&other.heading.title));
-    write("index.html", &report::index(&at, &rows))
-}
-
-/// Whether a run went as it must.
-enum Well {
-    Yes,
-    No,
-    Skipped,
-}
-
-impl Done {
-    fn is_well(&self) -> Well {
-        match (&self.result, &self.job.breaks) {
-            (Err(RunError::Skipped(_)), _) => Well::Skipped,
-            (Err(_), _) => Well::No,
-            (Ok(run), None) if run.is_kept() => Well::Yes,
-            (Ok(run), Some(breaks)) if run.broken().eq([breaks]) => Well::Yes,
-            (Ok(_), _) => Well::No,
+    #[test]
+    fn flags_of_our_own_stage_are_refused_beside_a_deployment() {
+        let options = parsed(&[]).unwrap().options;
+        assert_eq!(options.agent_socket.unwrap(), Path::new("/run/agent.sock"));
+        assert_eq!(options.spire_socket.unwrap(), Path::new("/run/spire.sock"));
+        for more in [
+            &["--twin"][..],
+            &["--agent", "x"],
+            &["--spire", "simulated"],
+        ] {
+            let refused = parsed(more).err().unwrap();
+            assert_eq!(
+                refused.kind(),
+                clap::error::ErrorKind::ArgumentConflict,
+                "{more:?}"
+            );
         }
     }
 
-    fn heading(&self, at: &str) -> Heading {
-        Heading {
-            title: self.job.title(),
-            breaks: self.job.breaks.clone(),
-            is_well: matches!(self.is_well(), Well::Yes),
-            at: at.to_owned(),
-        }
-    }
-
-    /// In one piece: several end at once.
-    fn tell(&self) {
-        let mark = match self.is_well() {
-            Well::Yes => " ok  ",
-            Well::No => "BROKEN ",
-            Well::Skipped => "  –  ",
-        };
-        let mut text = format!("{mark}{}: {}\n", self.job.title(), self.job.scenario.shows);
-        match (&self.result, &self.job.breaks) {
-            (Err(error), _) => text += &format!("       {error}\n"),
-            (Ok(run), Some(breaks)) if run.broken().eq([breaks]) => {
-                text += &format!("       {breaks:?} breaks, as it must\n");
-            }
-            (Ok(run), breaks) => {
-                if let Some(breaks) = breaks {
-                    text += &format!("       {breaks:?} must break, and nothing else\n");
-                }
-                for verdict in &run.verdicts {
-                    let mark = match verdict.finding {
-                        Finding::Kept(_) => "ok",
-                        Finding::Broken(_) => "BROKEN",
-                        Finding::NotJudged(_) => "–",
-                    };
-                    let (promise, words) = (&verdict.promise, verdict.finding.words());
-                    text += &format!("       {mark:<7}{promise:<42} {words}\n");
-                }
-            }
-        }
-        println!("{}", text.trim_end());
+    #[test]
+    fn twins_are_played_on_our_own_stage_alone() {
+        let mut options = parsed(&[]).unwrap().options;
+        options.scenario = "all".to_owned();
+        assert!(
+            jobs(&options)
+                .unwrap()
+                .iter()
+                .all(|job| job.breaks.is_none())
+        );
+        options.agent_socket = None;
+        assert!(
+            jobs(&options)
+                .unwrap()
+                .iter()
+                .any(|job| job.breaks.is_some())
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
@@ -93,6 +93,21 @@ impl Daemon {
                 found.map_err(|_| late(&self.log))
             }
             _ = self.child.wait() => Err(late(&self.log)),
+        }
+    }
+}
+
+impl Drop for Daemon {
+    /// Its end, not only the signal: its directory goes next, and it would write in it.
+    fn drop(&mut self) {
+        let pid = self.child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(pid) = pid.and_then(Pid::from_raw) {
+            // Both fail only when it has ended already. Who reaps it is the child's own affair.
+            let _ = self.child.start_kill();
+            let _ = waitid(
+                WaitId::Pid(pid),
+                WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+            );
         }
     }
 }

@@ -16,6 +16,19 @@ use crate::scenario::Scenario;
 
 const STYLE: &str = include_str!("style.css");
 
+/// What came of a run as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Everything that was judged was kept, or of a twin exactly one promise broke.
+    AsPromised,
+    /// It was not.
+    Broken,
+    /// It was not run.
+    Skipped,
+    /// It did not come to its end.
+    Error,
+}
+
 /// How a run is headed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heading {
@@ -23,10 +36,12 @@ pub struct Heading {
     pub title: String,
     /// The promise that had to break, for a twin.
     pub breaks: Option<String>,
-    /// Whether it went as it must.
-    pub is_well: bool,
+    /// What came of it.
+    pub mark: Mark,
     /// When it was run, as text.
     pub at: String,
+    /// On which agent and which SPIRE, as text.
+    pub on: String,
 }
 
 /// One row of the index.
@@ -36,10 +51,8 @@ pub struct Row {
     pub page: Option<String>,
     /// The run's heading.
     pub heading: Heading,
-    /// What it shows, or why it was skipped.
+    /// What it shows, or why it was skipped or came to no end.
     pub says: String,
-    /// Whether it was not run at all.
-    pub is_skipped: bool,
 }
 
 /// The page.
@@ -72,9 +85,9 @@ pub fn page(heading: &Heading, scenario: &Scenario, run: &Run) -> String {
     document(&heading.title, &body)
 }
 
-/// The list of all runs.
+/// The list of these runs, and of pages that earlier ones left.
 #[must_use]
-pub fn index(at: &str, rows: &[Row]) -> String {
+pub fn index(at: &str, rows: &[Row], earlier: &[String]) -> String {
     let mut body = format!(
         "<header><h1>Scenarios</h1><p class=\"when\">{}</p></header>",
         escape(at)
@@ -86,10 +99,7 @@ pub fn index(at: &str, rows: &[Row]) -> String {
             Some(page) => format!("<a href=\"{}\">{title}</a>", escape(page)),
             None => title,
         };
-        let badge = match row.is_skipped {
-            true => "<b class=\"badge skipped\">skipped</b>".to_owned(),
-            false => badge(row.heading.is_well),
-        };
+        let badge = badge(row.heading.mark);
         // Writing to a string cannot fail.
         let _ = write!(
             body,
@@ -98,6 +108,14 @@ pub fn index(at: &str, rows: &[Row]) -> String {
         );
     }
     body += "</tbody></table>";
+    if !earlier.is_empty() {
+        body += "<section><h2>Pages of earlier runs</h2><p>";
+        for page in earlier {
+            let page = escape(page);
+            let _ = write!(body, "<a href=\"{page}\">{page}</a> ");
+        }
+        body += "</p></section>";
+    }
     document("Scenarios", &body)
 }
 
@@ -113,11 +131,12 @@ fn document(title: &str, body: &str) -> String {
 
 fn head(heading: &Heading, scenario: &Scenario) -> String {
     let mut text = format!(
-        "<header><h1>{} {}</h1><p class=\"shows\">{}.</p><p class=\"when\">{}</p>",
+        "<header><h1>{} {}</h1><p class=\"shows\">{}.</p><p class=\"when\">{}; {}</p>",
         escape(&heading.title),
-        badge(heading.is_well),
+        badge(heading.mark),
         escape(&scenario.shows),
-        escape(&heading.at)
+        escape(&heading.at),
+        escape(&heading.on)
     );
     if let Some(breaks) = &heading.breaks {
         let _ = write!(
@@ -129,11 +148,12 @@ fn head(heading: &Heading, scenario: &Scenario) -> String {
     text + "</header>"
 }
 
-fn badge(is_well: bool) -> String {
-    let (class, word) = if is_well {
-        ("kept", "as promised")
-    } else {
-        ("broken", "broken")
+fn badge(mark: Mark) -> String {
+    let (class, word) = match mark {
+        Mark::AsPromised => ("kept", "as promised"),
+        Mark::Broken => ("broken", "broken"),
+        Mark::Skipped => ("skipped", "skipped"),
+        Mark::Error => ("broken", "error"),
     };
     format!("<b class=\"badge {class}\">{word}</b>")
 }
@@ -167,6 +187,9 @@ fn section(title: &str, says: &str, drawing: &str) -> String {
 fn restarts(run: &Run) -> String {
     let mut text = "<section><h2>Restarts</h2>".to_owned();
     let lives = run.recording.lives.len();
+    if lives == 0 {
+        return text + "<p>Not seen: the agent’s process and log are its owner’s.</p></section>";
+    }
     let _ = write!(
         text,
         "<p>{lives} process{} of the agent.</p>",

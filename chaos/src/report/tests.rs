@@ -56,8 +56,9 @@ fn heading() -> Heading {
     Heading {
         title: "spire-killed-cache".to_owned(),
         breaks: None,
-        is_well: false,
+        mark: Mark::Broken,
         at: "today".to_owned(),
+        on: "a deployment: the agent at /run/<agent>.sock".to_owned(),
     }
 }
 
@@ -99,6 +100,24 @@ fn what_nobody_looked_at_is_not_shown_as_kept() {
     assert!(page.contains("<b class=\"badge skipped\">not judged</b>"));
     assert!(!page.contains("badge kept"), "{page}");
     assert!(run.is_kept() && run.broken().next().is_none());
+}
+
+#[test]
+fn the_page_says_on_what_the_run_was_made() {
+    let page = page(&heading(), &scenario(), &run());
+    assert!(page.contains("a deployment: the agent at /run/&lt;agent&gt;.sock"));
+}
+
+#[test]
+fn an_error_and_a_skip_are_none_of_both_results() {
+    let row = |mark| Row {
+        page: None,
+        heading: Heading { mark, ..heading() },
+        says: "why".to_owned(),
+    };
+    let index = index("today", &[row(Mark::Error), row(Mark::Skipped)], &[]);
+    assert!(index.contains(">error</b>") && index.contains(">skipped</b>"));
+    assert!(!index.contains("as promised") && !index.contains(">broken<"));
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 
@@ -15,6 +16,10 @@ use super::sheet::Sheet;
 
 /// How long a start may take on a busy machine.
 const START_WITHIN: Duration = Duration::from_secs(20);
+/// Between two looks whether it still runs.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Of its log, in an error.
+const TOLD_LINES: usize = 20;
 /// How long an orderly end may take: the agent drains for at most 30 s.
 const END_WITHIN: Duration = Duration::from_secs(40);
 /// Bytes of one line of its log that are looked at.
@@ -55,23 +60,41 @@ impl Launch {
             why: source.to_string(),
         })?;
         let orders = child.stdin.take();
-        if let Some(stderr) = child.stderr.take() {
-            follow(stderr, Arc::clone(&self.sheet));
-        }
-        let process = AgentProcess {
+        let stderr = child.stderr.take();
+        let log = stderr.map(|stderr| follow(stderr, Arc::clone(&self.sheet)));
+        let mut process = AgentProcess {
             pid: Pid::from_child(&child),
             child,
             orders,
             sheet: Arc::clone(&self.sheet),
         };
-        if self.sheet.said(mark, "serving", START_WITHIN).await {
-            self.sheet.serves();
-            return Ok(process);
+        let until = Instant::now() + START_WITHIN;
+        while Instant::now() < until {
+            if self.sheet.said(mark, "serving", LOOK_EVERY).await {
+                self.sheet.serves();
+                return Ok(process);
+            }
+            // Its last words are read by then, too.
+            if process.ended().is_some() && log.as_ref().is_none_or(JoinHandle::is_finished) {
+                break;
+            }
         }
         Err(RunError::Agent {
-            what: "wait until it serves".to_owned(),
-            why: self.sheet.last_lines(20),
+            what: format!("start {}", self.binary.display()),
+            why: self.told(mark, process.ended()),
         })
+    }
+
+    /// What a process did that does not serve, and what it said last.
+    fn told(&self, mark: usize, ended: Option<ExitStatus>) -> String {
+        let did = match ended {
+            Some(status) => format!("it ended before it served, {status}"),
+            None => format!("it does not serve after {} s", START_WITHIN.as_secs()),
+        };
+        match self.sheet.lines_beyond(mark, TOLD_LINES) {
+            lines if lines.is_empty() => format!("{did}, and logged nothing"),
+            lines => format!("{did}:\n{lines}"),
+        }
     }
 
     fn command(&self) -> Command {
@@ -103,6 +126,10 @@ impl Launch {
 }
 
 impl AgentProcess {
+    fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     /// SIGKILL, and its end.
     pub(super) async fn kill(&mut self) -> Result<(), RunError> {
         self.sheet.will_end();
@@ -196,7 +223,7 @@ impl Drop for AgentProcess {
 }
 
 /// Notes its log line by line; the end of the log is the end of the process.
-fn follow(stderr: impl Read + Send + 'static, sheet: Arc<Sheet>) {
+fn follow(stderr: impl Read + Send + 'static, sheet: Arc<Sheet>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut reader = BufReader::new(stderr);
         let mut line = Vec::new();
@@ -211,5 +238,35 @@ fn follow(stderr: impl Read + Send + 'static, sheet: Arc<Sheet>) {
             sheet.line(String::from_utf8_lossy(&line).trim_end());
         }
         sheet.ended();
-    });
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    async fn refused(script: &str) -> String {
+        let launch = Launch {
+            binary: PathBuf::from("/bin/sh"),
+            arguments: vec!["-c".to_owned(), script.to_owned()],
+            environment: Vec::new(),
+            wrapping: Wrapping::default(),
+            sheet: Arc::new(Sheet::new()),
+        };
+        launch.start().await.err().unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_process_that_does_not_serve_is_told_by_its_end_and_its_last_words() {
+        let said = refused("echo it does not parse >&2; exit 7").await;
+        assert!(said.contains("exit status: 7"), "{said}");
+        assert!(said.contains("it does not parse"), "{said}");
+        let said = refused("exit 3").await;
+        assert!(
+            said.contains("exit status: 3") && said.contains("logged nothing"),
+            "{said}"
+        );
+    }
 }

@@ -131,6 +131,13 @@ impl Sheet {
         notes.log.get(from..).unwrap_or_default().join("\n")
     }
 
+    /// The last lines beyond `mark`, for a person.
+    pub(super) fn lines_beyond(&self, mark: usize, count: usize) -> String {
+        let notes = self.notes();
+        let from = notes.log.len().saturating_sub(count).max(mark);
+        notes.log.get(from..).unwrap_or_default().join("\n")
+    }
+
     /// Everything, once it is over.
     pub(super) fn take(&self) -> Recording {
         let ended_ms = self.now_ms();

@@ -30,13 +30,14 @@ const ORDER_WITHIN: Duration = Duration::from_secs(5);
 const FULL_DISK_BYTES: u64 = 1;
 
 pub(super) struct Stage {
-    home: Home,
     spire: Spire,
     launch: Launch,
     agent: Option<AgentProcess>,
     proxies: BadProxies,
     pub(super) callers: Arc<Callers>,
     pub(super) sheet: Arc<Sheet>,
+    /// The last to go: the others write in it until their end.
+    home: Home,
 }
 
 impl Acts for Stage {

@@ -1,0 +1,114 @@
+//! A page for each run, and one that lists them.
+
+use std::path::{Path, PathBuf};
+
+use actors::clock::Clock;
+use chaos::report::{self, Row};
+
+use super::done::Done;
+use crate::commands::CommandError;
+
+const INDEX: &str = "index.html";
+
+/// Whether pages can be written there: better known now than after an hour.
+pub(super) fn check(folder: &Path) -> Result<(), CommandError> {
+    let fail = |source| CommandError::Report {
+        path: folder.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(folder).map_err(fail)?;
+    tempfile::tempfile_in(folder).map(drop).map_err(fail)
+}
+
+/// Writes them; the path of the list. Pages of earlier runs stay and are listed too.
+pub(super) fn write(done: &[Done], on: &str, folder: &Path) -> Result<PathBuf, CommandError> {
+    check(folder)?;
+    let now = Clock::system().now();
+    let at = actors::audit::rfc3339(now.wall_ms);
+    let mut rows = Vec::new();
+    for one in done {
+        let heading = one.heading(&at, on);
+        let name = format!("{}.html", heading.title.replace(", ", "-"));
+        if let Ok(run) = &one.result {
+            file(
+                &folder.join(&name),
+                &report::page(&heading, &one.job.scenario, run),
+            )?;
+        }
+        rows.push(Row {
+            page: one.result.is_ok().then_some(name),
+            says: match &one.result {
+                Ok(_) => one.job.scenario.shows.clone(),
+                Err(error) => error.to_string(),
+            },
+            heading,
+        });
+    }
+    rows.sort_by(|one, other| one.heading.title.cmp(&other.heading.title));
+    let earlier = earlier(folder, &rows)?;
+    let index = folder.join(INDEX);
+    file(&index, &report::index(&at, &rows, &earlier))?;
+    Ok(index)
+}
+
+/// Pages that are there and none of this run.
+fn earlier(folder: &Path, rows: &[Row]) -> Result<Vec<String>, CommandError> {
+    let fail = |source| CommandError::Report {
+        path: folder.to_owned(),
+        source,
+    };
+    let mut earlier = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let name = entry.map_err(fail)?.file_name();
+        let name = name.to_string_lossy().into_owned();
+        let is_ours = rows.iter().any(|row| row.page.as_ref() == Some(&name));
+        if name.ends_with(".html") && name != INDEX && !is_ours {
+            earlier.push(name);
+        }
+    }
+    earlier.sort();
+    Ok(earlier)
+}
+
+fn file(path: &Path, text: &str) -> Result<(), CommandError> {
+    std::fs::write(path, text).map_err(|source| CommandError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_one_is_known_before_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        check(&folder.path().join("new/reports")).unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let said = check(&file).unwrap_err().to_string();
+        assert!(
+            said.starts_with("--report ") && said.contains("file"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn pages_of_earlier_runs_are_listed_too() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("flapping.html"), "").unwrap();
+        let index = write(&[], "here", folder.path()).unwrap();
+        let text = std::fs::read_to_string(&index).unwrap();
+        assert!(text.contains("href=\"flapping.html\""), "{text}");
+        // Not of itself, either.
+        write(&[], "here", folder.path()).unwrap();
+        assert!(
+            !std::fs::read_to_string(&index)
+                .unwrap()
+                .contains("href=\"index.html\"")
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! Runs side by side, until they end or somebody ends them.
+
+use std::io;
+use std::sync::Arc;
+
+use chaos::run;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::UnderTest;
+use super::done::{Done, Job};
+use crate::commands::terminal;
+
+/// Why runs that had begun did not end by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interrupted {
+    /// SIGINT.
+    Int,
+    /// SIGTERM.
+    Term,
+    /// Nobody reads what we say.
+    Pipe,
+}
+
+impl Interrupted {
+    /// As a shell sees a process that this signal ended.
+    pub(super) const fn code(self) -> u8 {
+        match self {
+            Self::Int => 130,
+            Self::Term => 143,
+            Self::Pipe => 141,
+        }
+    }
+}
+
+/// What asks us to end.
+struct Signals {
+    int: Signal,
+    term: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            int: signal(SignalKind::interrupt())?,
+            term: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> Interrupted {
+        tokio::select! {
+            _ = self.int.recv() => Interrupted::Int,
+            _ = self.term.recv() => Interrupted::Term,
+        }
+    }
+}
+
+/// Plays them, and says what came of each. Whoever interrupts this gets what has ended; the others are
+/// dropped, and take their processes, sockets and directories with them.
+pub(super) async fn all(
+    jobs: Vec<Job>,
+    under_test: &Arc<UnderTest>,
+    at_once: usize,
+) -> io::Result<(Vec<Done>, Option<Interrupted>)> {
+    let mut signals = Signals::listen()?;
+    let places = Arc::new(Semaphore::new(at_once.clamp(1, jobs.len().max(1))));
+    let mut running = JoinSet::new();
+    for job in jobs {
+        running.spawn(one(job, Arc::clone(&places), Arc::clone(under_test)));
+    }
+    let (mut ended, mut interrupted) = (Vec::new(), None);
+    while interrupted.is_none() {
+        tokio::select! {
+            why = signals.next() => interrupted = Some(why),
+            done = running.join_next() => match done {
+                None => break,
+                Some(Ok(done)) => {
+                    if !terminal::say(&done.told()) {
+                        interrupted = Some(Interrupted::Pipe);
+                    }
+                    ended.push(done);
+                }
+                // A fault of ours is one as if it had been here.
+                Some(Err(error)) => if let Ok(panic) = error.try_into_panic() {
+                    std::panic::resume_unwind(panic);
+                },
+            },
+        }
+    }
+    if let Some(Interrupted::Int | Interrupted::Term) = interrupted {
+        terminal::tell("interrupted: what runs is taken down");
+    }
+    running.shutdown().await;
+    Ok((ended, interrupted))
+}
+
+async fn one(job: Job, places: Arc<Semaphore>, under_test: Arc<UnderTest>) -> Done {
+    // The semaphore is never closed.
+    let _place = places.acquire().await;
+    let name = job.title();
+    let tell = move |step: &str| terminal::tell(&format!("{name:<44}{step}"));
+    let result = match &*under_test {
+        UnderTest::Built(options) => run::run(&job.scenario, options, &tell).await,
+        UnderTest::Deployed(deployment) => {
+            run::run_deployed(&job.scenario, deployment, &tell).await
+        }
+    };
+    Done { job, result }
+}

@@ -1,0 +1,78 @@
+//! The scenarios of this repository, in the binary: it finds them wherever it is put.
+
+macro_rules! embedded {
+    ($($name:literal)*) => {
+        /// Names and texts.
+        pub(super) const EMBEDDED: &[(&str, &str)] = &[$((
+            $name,
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/", $name, ".kdl")),
+        )),*];
+    };
+}
+
+embedded! {
+    "actor-killed-audit"
+    "actor-killed-bundles"
+    "actor-killed-cache"
+    "actor-killed-connection"
+    "actor-killed-health"
+    "actor-killed-listener"
+    "actor-killed-worker"
+    "actor-panics-bundles"
+    "actor-panics-worker"
+    "actor-wedged-audit"
+    "actor-wedged-bundles"
+    "actor-wedged-cache"
+    "actor-wedged-health"
+    "actor-wedged-worker"
+    "audit-full"
+    "audit-stuck"
+    "authority-compromised"
+    "clock-ahead"
+    "clock-behind"
+    "clock-sleep"
+    "descriptors-exhausted"
+    "disk-full"
+    "empty-bundle"
+    "entry-deleted"
+    "entry-deleted-briefly"
+    "federation-outage"
+    "fifty-outages"
+    "flapping"
+    "garbage-update"
+    "killed-and-started"
+    "one-bad-bundle"
+    "our-fault-invalid-argument"
+    "our-fault-unimplemented"
+    "partner-gone"
+    "proxy-connections"
+    "proxy-disconnect-mid-frame"
+    "proxy-flood"
+    "proxy-never-reads"
+    "restart-in-an-outage-cache"
+    "restart-in-an-outage-fail-closed"
+    "restarted-in-order"
+    "rotation-during-an-outage"
+    "rotation-overlapping"
+    "socket-deleted"
+    "socket-forbidden"
+    "socket-replaced-by-a-file"
+    "socket-stale-mount"
+    "spire-frozen"
+    "spire-hangs"
+    "spire-killed-cache"
+    "spire-killed-fail-closed"
+    "spire-killed-fail-open"
+    "spire-slow"
+    "spire-stopped"
+    "state-file-damaged"
+    "state-file-foreign"
+    "state-file-gone"
+    "state-file-torn"
+    "status-internal"
+    "status-sweep"
+    "status-unavailable"
+    "status-unknown"
+    "suspended"
+    "withdrawn-survives-a-restart"
+}

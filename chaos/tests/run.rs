@@ -1,0 +1,135 @@
+//! `chaos run` as a process: what it leaves behind, and its exit codes.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+const CHAOS: &str = env!("CARGO_BIN_EXE_chaos");
+
+/// Serves nobody, says that it does, and tells its number.
+const AGENT: &str = "#!/bin/sh
+echo $$ > \"${0%/*}/pid\"
+echo 'serving to=\"Live\"' >&2
+exec sleep 1000
+";
+
+struct Site(tempfile::TempDir);
+
+impl Site {
+    fn new() -> Self {
+        let site = Self(tempfile::tempdir().unwrap());
+        std::fs::create_dir(site.path("tmp")).unwrap();
+        std::fs::write(site.path("agent"), AGENT).unwrap();
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(site.path("agent"), mode).unwrap();
+        site
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(CHAOS);
+        command.arg("run").args(words);
+        command.arg("--report").arg(self.path("reports"));
+        command.env("TMPDIR", self.path("tmp"));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn output(&self, words: &[&str]) -> Output {
+        self.run(words).output().unwrap()
+    }
+}
+
+fn entries(folder: &Path) -> usize {
+    std::fs::read_dir(folder).unwrap().count()
+}
+
+fn interrupted_by(signal: Signal) -> Option<i32> {
+    let site = Site::new();
+    let agent = site.path("agent").display().to_string();
+    let mut command = site.run(&["spire-killed-cache", "--agent", &agent]);
+    let mut chaos = command.spawn().unwrap();
+    let mut told = BufReader::new(chaos.stderr.take().unwrap()).lines();
+    told.find(|line| line.as_ref().unwrap().contains("spire kill"))
+        .unwrap()
+        .unwrap();
+    kill_process(Pid::from_child(&chaos), signal).unwrap();
+    let code = chaos.wait().unwrap().code();
+    let pid = std::fs::read_to_string(site.path("pid")).unwrap();
+    let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    assert!(test_kill_process(pid).is_err(), "the agent lives");
+    assert_eq!(entries(&site.path("tmp")), 0, "a directory stays");
+    assert!(site.path("reports/index.html").exists());
+    code
+}
+
+#[test]
+fn an_interrupted_run_takes_its_agent_and_its_directory_along() {
+    assert_eq!(interrupted_by(Signal::INT), Some(130));
+    assert_eq!(interrupted_by(Signal::TERM), Some(143));
+}
+
+#[test]
+fn a_run_in_which_nothing_was_shown_is_no_success() {
+    let site = Site::new();
+    // No real SPIRE answers with a status of one's choice, so none is started.
+    let skipped = site.output(&[
+        "status-internal",
+        "--agent",
+        "/bin/false",
+        "--spire",
+        "real",
+    ]);
+    assert_eq!(skipped.status.code(), Some(3), "{skipped:?}");
+}
+
+#[test]
+fn a_stage_that_cannot_be_set_is_an_error_and_breaks_no_promise() {
+    let site = Site::new();
+    let most = usize::MAX.to_string();
+    let failed = site.output(&["flapping", "--agent", "/bin/false", "--at-once", &most]);
+    assert_eq!(failed.status.code(), Some(2), "{failed:?}");
+    let said = String::from_utf8(failed.stdout).unwrap();
+    assert!(
+        said.contains("/bin/false") && said.contains("exit status: 1"),
+        "{said}"
+    );
+    assert!(
+        said.starts_with("ERROR") && !said.contains("BROKEN"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_panic() {
+    let mut command = Command::new(CHAOS);
+    command
+        .arg("list")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut chaos = command.spawn().unwrap();
+    drop(chaos.stdout.take());
+    let output = chaos.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert_ne!(output.status.code(), Some(101));
+}
+
+#[test]
+fn the_configuration_that_a_scenario_assumes_can_be_had() {
+    let mut command = Command::new(CHAOS);
+    let output = command
+        .args(["config", "spire-killed-cache"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("spire-unavailable \"cache\""), "{said}");
+    assert!(said.contains("unavailable-after-ms 500"), "{said}");
+}
