@@ -534,7 +534,7 @@ const fn mode_in_force(mode: Mode, blame: Blame) -> Mode {
     }
 }
 
-const fn in_outage(mode: Mode, usable_material: bool) -> Stance {
+pub(crate) const fn in_outage(mode: Mode, usable_material: bool) -> Stance {
     match (mode, usable_material) {
         (Mode::FailClosed, _) | (Mode::Cache, false) => Stance::Refuse,
         (Mode::Cache, true) => Stance::Verify,

@@ -5,12 +5,13 @@
 //! [`crate::decide::Permit`]. The table of verdicts is read a second time (decisions, "Verdicts"), so
 //! that a record which does not follow from its own checks is told.
 
-use crate::availability::Stance;
+use crate::availability::{Phase, Stance, in_outage};
 use crate::decide::{Outcome, Trail, Unverified};
 use crate::evidence::Check;
 use crate::lists::ListName;
-use crate::policy::{DenyStatus, ValidationFailure};
+use crate::policy::{DenyStatus, Mode, ValidationFailure};
 use crate::reason::{Class, Reason};
+use crate::time::Age;
 
 /// What a policy says about failures: all of it that a decision depends on, besides the lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +111,16 @@ pub enum Contradiction {
     /// Check 0 passed, and the basis or the policy is missing.
     #[error("check intake passed, and the record holds no basis or no policy (README, Reasons)")]
     NoGrounds,
+    /// What could be concluded is not what the state, the mode and the age of the bundles allow.
+    #[error("{} is no basis in state {} under {} (README, When SPIRE is away)", .stance.as_str(), .state.as_str(), .mode.as_str())]
+    Basis {
+        /// As recorded.
+        stance: Stance,
+        /// As recorded.
+        state: Phase,
+        /// As recorded.
+        mode: Mode,
+    },
     /// The list that decided is not the one that the reason and the outcome name.
     #[error("the list that matched does not fit the outcome of check lists (README, Reasons)")]
     List,
@@ -124,6 +135,49 @@ pub fn replay(account: &Account) -> Result<Replayed, Contradiction> {
     let replayed = reader.read()?;
     reader.end()?;
     Ok(replayed)
+}
+
+/// What a record keeps of how its basis came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grounds {
+    /// The trust source's state.
+    pub state: Phase,
+    /// The policy's outage mode.
+    pub mode: Mode,
+    /// How long ago SPIRE confirmed the bundles; `None`: never, or nobody knows.
+    pub age_ms: Option<u64>,
+    /// The policy's `cache-ttl`.
+    pub cache_ttl_ms: u64,
+    /// What could be concluded.
+    pub stance: Stance,
+}
+
+impl Grounds {
+    /// Holds the basis against the table of states and modes (decisions, "Basis: state × mode").
+    ///
+    /// # Errors
+    /// It is another than the table's.
+    pub fn check(&self) -> Result<(), Contradiction> {
+        let age = self.age_ms.map(Age::Ms);
+        let usable = age.is_some_and(|age| age.within(self.cache_ttl_ms));
+        let follows = match self.state {
+            Phase::Starting | Phase::Withdrawn => self.stance == Stance::Refuse,
+            Phase::Live | Phase::Interrupted => self.stance == Stance::Verify,
+            Phase::Outage => {
+                // With a fault of ours `fail_open` acts as `fail_closed`; a record does not say whose it was.
+                let ours = self.mode == Mode::FailOpen && self.stance == Stance::Refuse;
+                ours || self.stance == in_outage(self.mode, usable)
+            }
+        };
+        match follows {
+            true => Ok(()),
+            false => Err(Contradiction::Basis {
+                stance: self.stance,
+                state: self.state,
+                mode: self.mode,
+            }),
+        }
+    }
 }
 
 /// Reads a trail from its beginning, and nothing twice.

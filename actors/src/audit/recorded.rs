@@ -10,7 +10,7 @@ use verdict::decide::{Outcome, Trail};
 use verdict::lists::ListName;
 use verdict::policy::{DenyStatus, Mode, ValidationFailure};
 use verdict::reason::Reason;
-use verdict::replay::{self, Account, Contradiction, Replayed, Terms};
+use verdict::replay::{self, Account, Contradiction, Grounds, Replayed, Terms};
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -188,12 +188,26 @@ impl Recorded {
         }
     }
 
+    /// How its basis came about, if the trust source was asked.
+    fn grounds(&self) -> Option<Grounds> {
+        Some(Grounds {
+            state: self.state?,
+            mode: self.mode?,
+            age_ms: self.age_ms,
+            cache_ttl_ms: self.policy.as_ref()?.cache_ttl_s.saturating_mul(1_000),
+            stance: self.basis?,
+        })
+    }
+
     /// Decides again from the evidence in it, and holds the answer against the one it states.
     ///
     /// # Errors
     /// The evidence contradicts itself, or leads to another answer.
     pub fn replay(&self) -> Result<Replayed, RecordedError> {
         let replayed = replay::replay(&self.account())?;
+        if let Some(grounds) = self.grounds() {
+            grounds.check()?;
+        }
         let answer = replayed.answer;
         let decided = in_words(
             answer.verdict(),

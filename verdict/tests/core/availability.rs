@@ -7,6 +7,7 @@ use verdict::availability::{
     Trouble, stance,
 };
 use verdict::policy::{Failure, Mode};
+use verdict::replay::Grounds;
 use verdict::time::{Contact, Now};
 
 use crate::worlds::at;
@@ -340,4 +341,42 @@ proptest! {
         let usable = clocks.clone().min().unwrap() >= -60_000;
         prop_assert_eq!(contact.age(at(0)).within(limit), usable && oldest <= limit);
     }
+}
+
+/// A record's basis is held against the table: of every state, mode and age the one stance passes, and
+/// what nobody could have concluded does not.
+#[test]
+fn a_recorded_basis_is_the_tables() {
+    let mut told = 0;
+    for state in Phase::ALL {
+        for mode in Mode::ALL {
+            for age_ms in [None, Some(0), Some(60_000), Some(60_001)] {
+                for stance in Stance::ALL {
+                    let grounds = Grounds {
+                        state,
+                        mode,
+                        age_ms,
+                        cache_ttl_ms: 60_000,
+                        stance,
+                    };
+                    let usable = age_ms.is_some_and(|age| age <= 60_000);
+                    let possible = match (state, mode, stance) {
+                        (Phase::Starting | Phase::Withdrawn, _, stance) => stance == Stance::Refuse,
+                        (Phase::Live | Phase::Interrupted, _, stance) => stance == Stance::Verify,
+                        (Phase::Outage, Mode::FailClosed, stance) => stance == Stance::Refuse,
+                        (Phase::Outage, Mode::Cache, Stance::Refuse) => !usable,
+                        (Phase::Outage, Mode::Cache, Stance::Verify) => usable,
+                        // By a fault of ours, which a record does not name.
+                        (Phase::Outage, Mode::FailOpen, Stance::Refuse) => true,
+                        (Phase::Outage, Mode::FailOpen, Stance::OpenMaterial) => usable,
+                        (Phase::Outage, Mode::FailOpen, Stance::Open) => !usable,
+                        (Phase::Outage, _, _) => false,
+                    };
+                    assert_eq!(grounds.check().is_ok(), possible, "{grounds:?}");
+                    told += u64::from(!possible);
+                }
+            }
+        }
+    }
+    assert!(told > 150, "{told}");
 }
