@@ -66,10 +66,15 @@ pub(crate) fn show(report: &impl Report, output: Output) -> anyhow::Result<()> {
 
 /// Prints, with colours where somebody sees them: on a terminal, without `NO_COLOR`.
 pub(crate) fn say_styled(text: &str) {
-    let mut stdout = anstream::stdout();
     // Whoever reads may have read enough.
-    let _ = stdout.write_all(text.as_bytes());
-    let _ = stdout.flush();
+    let _ = try_say_styled(text);
+}
+
+/// The same, for what goes on only while somebody reads.
+pub(crate) fn try_say_styled(text: &str) -> std::io::Result<()> {
+    let mut stdout = anstream::stdout();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
 }
 
 /// Bytes in lower-case hexadecimal.

@@ -124,6 +124,27 @@ async fn top_shows_what_changes() {
     assert_eq!(status.code(), Some(0));
 }
 
+/// `top | head`: it is for whoever reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn top_ends_when_its_reader_goes() {
+    let site = Site::new();
+    let agent = live(&site).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+    command.env_clear().args([
+        "top",
+        "--interval-ms",
+        "50",
+        "--admin-address",
+        &address(&agent),
+    ]);
+    let mut top = Killed(command.stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(top.0.stdout.take().unwrap()).lines();
+    assert!(lines.next().is_some());
+    drop(lines);
+    common::eventually("its end", async || top.0.try_wait().unwrap().is_some()).await;
+    agent.stop().await;
+}
+
 /// Does not outlive a test that fails.
 struct Killed(Child);
 

@@ -38,7 +38,7 @@ pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<Exit> {
     })
 }
 
-/// `top`: the same until `q` or an interrupt; the terminal is put back however it ends.
+/// `top`: the same until `q`, an interrupt, or nobody reads; the terminal is put back however it ends.
 pub(crate) fn top(args: &Top) -> anyhow::Result<Exit> {
     let Some(address) = address(&args.admin)? else {
         return Ok(Exit::Config);
@@ -54,8 +54,8 @@ pub(crate) fn top(args: &Top) -> anyhow::Result<Exit> {
             Keys::listen()
         };
         loop {
-            screen.draw(&drawn(ask::status(address).await));
-            if args.once {
+            let is_read = screen.draw(&drawn(ask::status(address).await)).is_ok();
+            if args.once || !is_read {
                 return Ok(Exit::Success);
             }
             tokio::select! {
