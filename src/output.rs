@@ -77,6 +77,14 @@ pub(crate) fn try_say_styled(text: &str) -> std::io::Result<()> {
     stdout.flush()
 }
 
+/// A number and what it counts, in the form that fits.
+pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    }
+}
+
 /// Bytes in lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

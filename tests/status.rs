@@ -15,8 +15,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
+use chaos::ca::{Authority, AuthorityOptions, SvidOptions, Window};
 use chaos::client::Hello;
 use chaos::spire::SocketFile;
+use chaos::world::bundles_of;
 use common::{Agent, FRONTEND, LOAD_POLICY, Site, carrying};
 use serde_json::Value;
 
@@ -261,6 +263,107 @@ async fn the_doctor_asks_the_admin_listener() {
     let waiting = site.serve(command).await;
     assert!(doctor_finds(&site, &address(&waiting), "not-ready"));
     waiting.stop().await;
+}
+
+/// An authority of this domain that ends in so many seconds, or ended as long ago.
+fn authority(domain: &str, ends_in_s: i64) -> Authority {
+    let now = common::unix_now();
+    let window = Window {
+        not_before: now - 7_200,
+        not_after: now.saturating_add_signed(ends_in_s),
+    };
+    Authority::new(domain, AuthorityOptions::at(now).with_window(window)).unwrap()
+}
+
+fn asked(agent: &Agent, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address(agent)).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// SPIRE is there, and nobody can be verified: an authority ends by time alone, and that is no health.
+#[tokio::test(flavor = "multi_thread")]
+async fn bundles_without_a_usable_authority_are_told_everywhere() {
+    let site = Site::new();
+    let agent = live(&site).await;
+    let at = address(&agent);
+    let page = || text(&run(&["status", "--admin-address", &at]));
+    common::eventually("health", async || {
+        page().contains("health   healthy, ready")
+    })
+    .await;
+    let (ended, ending) = (authority("example.org", -60), authority("partner.test", 4));
+    site.world
+        .spire()
+        .set_bundles(bundles_of([&ended, &ending]));
+    let line = "nobody of this trust domain is verified";
+    agent.said(0, line).await;
+    common::eventually("degraded", async || {
+        page().contains("health   degraded, ready")
+    })
+    .await;
+    let shown = page();
+    for part in [
+        "nobody   of example.org is verified: every authority of its bundle has expired, the last one ",
+        "to do    rotate or renew the authority",
+        "1 authority,",
+    ] {
+        assert!(shown.contains(part), "no {part:?} in {shown}");
+    }
+    assert!(!shown.contains("of partner.test is verified"), "{shown}");
+    let probe = asked(&agent, "/healthz?verbose");
+    assert!(probe.starts_with("HTTP/1.1 200"), "{probe}");
+    assert!(
+        probe.contains("[-]bundles a trust domain has no usable authority"),
+        "{probe}"
+    );
+    // The other one ends by itself.
+    common::eventually("unhealthy", async || {
+        page().contains("health   unhealthy, ready")
+    })
+    .await;
+    let probe = asked(&agent, "/healthz");
+    assert!(probe.starts_with("HTTP/1.1 503"), "{probe}");
+    assert!(
+        probe.contains("[-]bundles no trust domain has a usable authority"),
+        "{probe}"
+    );
+    let client = agent.connect().await;
+    let leaf = ended
+        .issue(FRONTEND, &SvidOptions::at(common::unix_now()))
+        .unwrap();
+    client.ask(&carrying(&leaf)).await.unwrap();
+    common::eventually("the advice", async || {
+        page().contains("do rotate or renew the authority in SPIRE")
+    })
+    .await;
+    let log = agent.log();
+    let told: Vec<&str> = log.lines().filter(|one| one.contains(line)).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    for (told, domain) in told.iter().zip(["example.org", "partner.test"]) {
+        for part in [
+            "WARN",
+            domain,
+            "answered=\"EXPIRED\"",
+            "remedy=\"rotate or renew",
+        ] {
+            assert!(told.contains(part), "no {part:?} in {told}");
+        }
+    }
+    site.world.publish();
+    let (home, partner) = (site.world.home(), site.world.partner());
+    site.world.spire().set_bundles(bundles_of([home, partner]));
+    agent
+        .said(0, "an authority of this trust domain is usable again")
+        .await;
+    common::eventually("health", async || {
+        page().contains("health   healthy, ready")
+    })
+    .await;
+    agent.stop().await;
 }
 
 /// What proxies say of themselves is shown, and held against what is known of their versions.

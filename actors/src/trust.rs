@@ -5,6 +5,7 @@
 //! finds things as they are.
 
 mod absence;
+mod barren;
 mod meets;
 mod timeline;
 mod told;
@@ -20,10 +21,11 @@ use tokio::time::Instant;
 use verdict::availability::{Effect, Event, Loss, Phase, Timing, Transition};
 use verdict::policy::Failure;
 use verdict::time::Now;
-use verdict::trust::{Snapshot, UpdateError, UpdateReport, World};
+use verdict::trust::{Coverage, Snapshot, UpdateError, UpdateReport, World};
 
 use self::absence::Absence;
 pub use self::absence::{REMIND_EVERY_MS, Why};
+use self::barren::Watch;
 pub use self::meets::requests as requests_meet;
 pub use self::timeline::{CHANGES_MAX, Change, Timeline};
 use crate::clock::Clock;
@@ -42,6 +44,8 @@ pub struct TrustStore {
     observer: Arc<dyn Observer>,
     advice: Advice,
     in_force: OnceLock<PoliciesInForce>,
+    /// Of whom nobody can be verified, as it was last told.
+    barren: Watch,
 }
 
 /// Asks for the `failure` block of every policy in force.
@@ -72,6 +76,7 @@ impl TrustStore {
             observer: observe::unobserved(),
             advice,
             in_force: OnceLock::new(),
+            barren: Watch::default(),
         }
     }
 
@@ -199,6 +204,13 @@ impl TrustStore {
         }
     }
 
+    /// Of how many trust domains at hand somebody can be verified, as last looked at: a second ago at
+    /// most.
+    #[must_use]
+    pub fn coverage(&self) -> Coverage {
+        self.barren.coverage()
+    }
+
     /// Why SPIRE is away, as it was last seen; `None` while it is not, or nothing is known.
     #[must_use]
     pub fn why(&self) -> Option<Why> {
@@ -244,6 +256,7 @@ impl TrustStore {
             }
         }
         self.remind(absence, now);
+        self.barren.look(self.load().snapshot(), now);
     }
 
     fn publish(&self, world: World) {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use verdict::time::Now;
 
-use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, Page, Report, STRONG, clean};
+use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, Page, Report, STRONG, clean, counted};
 
 /// How bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -87,7 +87,7 @@ impl Report for Examination {
         for finding in findings {
             finding.write(page);
         }
-        page.line(format_args!("{} findings", self.findings.len()));
+        page.line(counted(self.findings.len(), "finding", "findings"));
     }
 }
 

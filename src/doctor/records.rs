@@ -11,6 +11,7 @@ use verdict::reason::Reason;
 use super::finding::Examination;
 use super::marker::MARKERS;
 use super::spire::{LONG_LIFETIME_S, long_lived};
+use crate::output::counted;
 
 /// The newest records: about ten thousand.
 const TAIL_BYTES: u64 = 8 * 1024 * 1024;
@@ -21,7 +22,7 @@ const SECOND_ELEMENT: &str = "a second XFCC element begins";
 /// What is counted in them.
 #[derive(Default)]
 struct Told {
-    records: u64,
+    records: usize,
     unconfigured: BTreeMap<String, u64>,
     several_elements: u64,
     longest: Option<(i64, String)>,
@@ -50,7 +51,8 @@ pub(super) fn look(path: &Path, examination: &mut Examination) {
         }
     }
     told.tell(examination);
-    examination.well(format!("{} records read: {shown}", told.records));
+    let records = counted(told.records, "record", "records");
+    examination.well(format!("{records} read: {shown}"));
 }
 
 /// Whole lines of the end of a file.

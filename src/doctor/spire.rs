@@ -16,6 +16,7 @@ use verdict::time::Age;
 
 use super::finding::Examination;
 use crate::inspect::{self, Authority, BundleShown, Inspected, SvidShown};
+use crate::output::counted;
 use crate::when::{relative, span};
 
 /// SPIRE dates what it issues a little back; a clock further off is wrong.
@@ -61,7 +62,8 @@ fn unanswered(end: &End, socket: &Path, examination: &mut Examination) {
 
 fn answered(inspected: &Inspected, settings: &Settings, examination: &mut Examination) {
     let count = inspected.bundles.len();
-    examination.well(format!("SPIRE answers, with {count} trust domains"));
+    let domains = counted(count, "trust domain", "trust domains");
+    examination.well(format!("SPIRE answers, with {domains}"));
     if count == 0 {
         examination.problem(
             "no-bundles",

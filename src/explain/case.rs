@@ -304,16 +304,17 @@ impl Answer {
                 Passage::Anonymous => ("allow", "anonymous", None),
             },
         };
-        let reason = decision.fault().map(Fault::reason);
+        let fault = decision.fault();
+        let reason = fault.map(Fault::reason);
         Self {
             verdict: verdict.to_owned(),
             status,
             identity: identity.to_owned(),
             reason: reason.map(Reason::as_str),
-            rule: decision.fault().map(|fault| fault.rule().to_owned()),
+            rule: fault.map(|fault| fault.rule().to_owned()),
             matched: matched(decision),
             means: reason.map(Reason::means),
-            advice: reason.map(Reason::advice),
+            advice: fault.map(|fault| fault.reason().advice_on(fault.rule())),
         }
     }
 }

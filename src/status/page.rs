@@ -3,7 +3,7 @@
 use actors::admin::status::{Decisions, Denial, Domain, Place, Status, TrustView};
 use serde::Serialize;
 
-use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, Page, Report, STRONG, clean};
+use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, Page, Report, STRONG, clean, counted};
 use crate::when::{relative, span};
 
 /// Denials on the screen.
@@ -30,6 +30,7 @@ impl Report for Shown<'_> {
         ));
         health(status, page);
         trust(status, page);
+        barren(&status.trust, page);
         audit(status, page);
         proxies(status, page);
         decisions(&status.decisions, page);
@@ -87,17 +88,31 @@ fn trust(status: &Status, page: &mut Page) {
 
 /// The bundles there are, from SPIRE or from the disk, and how old.
 fn at_hand(trust: &TrustView) -> String {
-    let domains = match trust.domains_total {
-        0 => return "no bundles".to_owned(),
-        1 => "1 trust domain".to_owned(),
-        several => format!("{several} trust domains"),
-    };
+    if trust.domains_total == 0 {
+        return "no bundles".to_owned();
+    }
+    let domains = counted(trust.domains_total, "trust domain", "trust domains");
     match (trust.age_ms, trust.state.as_str()) {
         (None, _) => format!("{domains}, confirmed in the future: was the clock set back?"),
         (Some(ms), "Starting") => {
             format!("{domains} from the disk, confirmed {} ago", span(ms))
         }
         (Some(ms), _) => format!("{domains}, confirmed {} ago", span(ms)),
+    }
+}
+
+/// Of whom nobody can be verified, though SPIRE may be there.
+fn barren(trust: &TrustView, page: &mut Page) {
+    for one in &trust.barren {
+        let (name, error) = (clean(&one.trust_domain), clean(&one.error));
+        page.line(format_args!(
+            "nobody   {BAD}of {name} is verified{BAD:#}: {error}"
+        ));
+        page.line(format_args!("to do    {}", clean(&one.remedy)));
+    }
+    let more = trust.barren_total.saturating_sub(trust.barren.len());
+    if more > 0 {
+        page.line(format_args!("nobody   {BAD}of {more} more{BAD:#}"));
     }
 }
 
@@ -172,9 +187,10 @@ fn write_domain(domain: &Domain, time: &str, page: &mut Page) {
         ),
     };
     let name = clean(&domain.trust_domain);
-    let (count, standing) = (domain.authorities_total, clean(&domain.standing));
+    let count = counted(domain.authorities_total, "authority", "authorities");
+    let standing = clean(&domain.standing);
     page.line(format_args!(
-        "  {name}  {count} authorities, {standing}, {style}{ends}{style:#}"
+        "  {name}  {count}, {standing}, {style}{ends}{style:#}"
     ));
 }
 

@@ -4,6 +4,9 @@
 //! clock at load must not empty a bundle. An anchor that may not be used is kept, so that it can
 //! be shown with the rule it breaks; it never verifies anything.
 
+mod barren;
+
+pub use self::barren::Barren;
 use crate::svid::{
     Authority, AuthorityRule, Certificate, CertificateError, DerError, PathRule, Place, Reader,
     Refusal, name_text, tag,

@@ -3,9 +3,12 @@
 //! A full update is the whole truth: what it omits is dropped. A domain whose bundle cannot be read
 //! keeps its last one, and that one's contact, and holds back no other.
 
+mod coverage;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use self::coverage::Coverage;
 use crate::anchors::{AnchorError, AnchorSet};
 use crate::availability::{self, Phase, Stance, State, Timing};
 use crate::id::{IdError, SpiffeId, TrustDomain};

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use verdict::trust::Coverage;
+
 use crate::doors::Doors;
 use crate::health::{Health, SILENCE_MAX};
 
@@ -52,6 +54,7 @@ impl Report {
                 "health",
                 format!("{}, SPIRE {phase}", health.as_str()),
             ),
+            bundles(doors.judge.trust.coverage()),
             (
                 !refuses,
                 "audit",
@@ -90,4 +93,14 @@ impl Report {
         }
         text
     }
+}
+
+/// Whether somebody of each trust domain can be verified.
+fn bundles(coverage: Coverage) -> (bool, &'static str, String) {
+    let said = match coverage {
+        Coverage::Every => "each trust domain at hand has a usable authority",
+        Coverage::Some => "a trust domain has no usable authority: /status says which, and why",
+        Coverage::Nobody => "no trust domain has a usable authority: nobody can be verified",
+    };
+    (coverage == Coverage::Every, "bundles", said.to_owned())
 }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use verdict::availability::{Phase, Stance};
 use verdict::policy::Failure;
-use verdict::trust::Basis;
+use verdict::trust::{Basis, Coverage};
 
 pub use self::heartbeat::{Heartbeat, SILENCE_MAX};
 pub use self::process::ProcessHealth;
@@ -34,9 +34,10 @@ const TICK_MS: u64 = 100;
 pub enum Health {
     /// `Live`.
     Healthy,
-    /// The source is away, and the mode still answers.
+    /// The source is away, and the mode still answers; or nobody of some trust domain can be verified.
     Degraded,
-    /// Requests with a credential are refused, or all for the want of a record (`audit.on-full`).
+    /// Requests with a credential are refused: by the mode, or as nobody of any trust domain can be
+    /// verified; or all for the want of a record (`audit.on-full`).
     Unhealthy,
     /// Finishing what is in flight.
     Draining,
@@ -51,6 +52,19 @@ impl Health {
             Self::Degraded => "degraded",
             Self::Unhealthy => "unhealthy",
             Self::Draining => "draining",
+        }
+    }
+
+    /// What it means that nobody of some trust domains, or of any, can be verified.
+    #[must_use]
+    pub const fn covering(coverage: Coverage, stance: Stance) -> Self {
+        match (coverage, stance) {
+            (Coverage::Every, _) => Self::Healthy,
+            (Coverage::Nobody, Stance::Verify | Stance::Refuse) => Self::Unhealthy,
+            // Who cannot be verified may pass.
+            (Coverage::Nobody, Stance::OpenMaterial | Stance::Open) | (Coverage::Some, _) => {
+                Self::Degraded
+            }
         }
     }
 
@@ -157,11 +171,15 @@ impl HealthBoard {
     fn see(&self, in_force: Vec<Failure>, strict: bool) {
         let world = self.shared.trust.load();
         let now = self.shared.clock.now();
-        let bases = in_force.iter().map(|failure| world.basis(failure, now));
+        let bases = || in_force.iter().map(|failure| world.basis(failure, now));
         let wanting = match self.shared.trust.has_lived() {
             true => None,
-            false => wanting(bases),
+            false => wanting(bases()),
         };
+        // Who verifies nobody of a trust domain is there to say so: that is no reason to send traffic
+        // elsewhere, where the same bundles are.
+        let away = bases().any(|basis| Health::of(basis.phase, basis.stance) != Health::Healthy);
+        let unrecorded = self.recording().refuses;
         let worst = in_force
             .iter()
             .map(|failure| self.health_now(failure))
@@ -171,8 +189,8 @@ impl HealthBoard {
             health: worst.unwrap_or_else(|| self.health_now(&Failure::default())),
             policy: !in_force.is_empty(),
             wanting,
-            unrecorded: self.recording().refuses,
-            strict,
+            unrecorded,
+            strict: strict && (away || unrecorded),
         });
     }
 
@@ -204,7 +222,8 @@ impl HealthBoard {
         }
         let world = self.shared.trust.load();
         let basis = world.basis(failure, self.shared.clock.now());
-        Health::of(basis.phase, basis.stance)
+        let covering = Health::covering(self.shared.trust.coverage(), basis.stance);
+        Health::of(basis.phase, basis.stance).max(covering)
     }
 
     /// A poisoned lock guards a list that is whole between any two of its steps.

@@ -1,6 +1,7 @@
 //! What a reason means, and what to do about it: the words of the documentation's table.
 
 use super::Reason;
+use crate::svid::{ANCHOR, LEAF};
 
 impl Reason {
     /// What happened, for a person.
@@ -30,6 +31,22 @@ impl Reason {
         }
     }
 
+    /// What to do about it, given the rule that was broken, in the words of a record: of a certificate
+    /// that ended, whose it is decides who renews what.
+    #[must_use]
+    pub fn advice_on(self, rule: &str) -> &'static str {
+        let place = |place: &str| rule.starts_with(place);
+        match self {
+            Self::Expired if place(LEAF) => {
+                "renew the client's SVID: its own SPIRE agent does, so look there; are the clocks right?"
+            }
+            Self::Expired if place(ANCHOR) => {
+                "rotate or renew the authority in SPIRE (spire-server localauthority x509): no client can help it; are the clocks right?"
+            }
+            _ => self.advice(),
+        }
+    }
+
     /// What to do about it.
     #[must_use]
     pub const fn advice(self) -> &'static str {
@@ -37,7 +54,7 @@ impl Reason {
             Self::BadEvent => "compare proxy and agent versions; the record's rule says what",
             Self::NotConfigured => "give the agent --config: most proxies push nothing",
             Self::Overloaded => {
-                "rule says which. More processors or agents; look for a flood of unseen certificates, or a full disk"
+                "rule says which. More processors or agents; look for a flood of unseen certificates, or a sink that takes no records (a full disk, a reader that is gone)"
             }
             Self::Internal => "report it, with the log around it",
             Self::NoCredential => {
@@ -49,19 +66,44 @@ impl Reason {
             Self::NoSpiffeId => "it is no SVID: the client uses another certificate",
             Self::InvalidSpiffeId => "fix the issuer",
             Self::NotAnSvid => "rule names it; fix the issuer",
-            Self::Expired => "is the client's SVID renewed? are the clocks right?",
-            Self::NotYetValid => "clocks",
+            Self::Expired => {
+                "rule says which. The leaf: renew the client's SVID, or see why its SPIRE agent does not; the trust anchor: rotate or renew the authority in SPIRE. Are the clocks right?"
+            }
+            Self::NotYetValid => {
+                "is this machine's clock behind (timedatectl), or that of who issued the certificate ahead?"
+            }
             Self::WrongAudience => "reserved for JWT-SVIDs, which this version does not read",
             Self::CredentialsDisagree => "reserved likewise",
-            Self::TrustUnavailable => "see At 3 a.m.; the status is unavailable-status",
+            Self::TrustUnavailable => {
+                "bring the SPIRE agent back, or register this agent again: status says which, and what to do; At 3 a.m. has the rest"
+            }
             Self::UnknownTrustDomain => {
                 "federate in SPIRE, and -federatesWith on the agent's own entry"
             }
             Self::Untrusted => {
-                "another SPIRE's SVID, a missing intermediate (forward the chain), or a forgery"
+                "a rotation that has not arrived here, another SPIRE's SVID, a missing intermediate (forward the chain), or a forgery"
             }
             Self::Denied => "matched_rule names it",
             Self::NotAllowed => "add the ID if it should be",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::svid::{Place, Refusal};
+
+    #[test]
+    fn who_renews_what_has_expired_depends_on_whose_it_is() {
+        let advice = |place| {
+            let seconds_ago = 5;
+            let refusal = Refusal::Expired { place, seconds_ago };
+            refusal.reason().advice_on(&refusal.to_string())
+        };
+        assert!(advice(Place::Leaf).contains("client's SVID"));
+        assert!(advice(Place::Anchor).contains("authority in SPIRE"));
+        assert!(!advice(Place::Anchor).contains("SVID"));
+        assert_eq!(advice(Place::Chain(2)), Reason::Expired.advice());
     }
 }

@@ -38,6 +38,7 @@ pub use key::{KeyError, KeyKind, RSA_MAX_BITS, RSA_MIN_BITS};
 pub use leaf::{Leaf, sha256 as fingerprint};
 pub use name::NAME_TEXT_MAX_BYTES;
 pub use path::{PATH_MAX_INTERMEDIATES, SIGNATURES_MAX, validate};
+pub(crate) use refusal::{ANCHOR, LEAF};
 pub use refusal::{IdRule, LeafRule, Malformed, PathRule, Place, Refusal};
 
 pub(crate) use authority::Authority;

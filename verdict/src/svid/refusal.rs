@@ -9,6 +9,12 @@ use crate::id::IdError;
 use crate::reason::Reason;
 use std::fmt;
 
+/// What a rule calls the first certificate presented.
+pub(crate) const LEAF: &str = "the leaf";
+
+/// What a rule calls an authority of the bundle.
+pub(crate) const ANCHOR: &str = "the trust anchor";
+
 /// Which certificate a refusal speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
@@ -33,9 +39,9 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Leaf => f.write_str("the leaf"),
+            Self::Leaf => f.write_str(LEAF),
             Self::Chain(position) => write!(f, "certificate {position} of the chain"),
-            Self::Anchor => f.write_str("the trust anchor"),
+            Self::Anchor => f.write_str(ANCHOR),
         }
     }
 }

@@ -77,6 +77,50 @@ fn an_empty_bundle_rejects_every_svid_of_its_domain() {
     assert_eq!(after.contact(), Some(Contact::at(at(-5))));
 }
 
+/// A bundle that was confirmed a moment ago may verify nobody: it says why, and whose affair that is.
+#[test]
+fn a_bundle_without_a_usable_authority_is_barren_and_says_why() {
+    use verdict::trust::Coverage;
+    let p = &*PKI;
+    let bundles = [(HOME, &*p.home.der), (EMPTY, &[][..])];
+    let held = updated(&Snapshot::default(), &bundles, at(0));
+    let barren = |now_s: i64| {
+        let mut barren: Vec<_> = held.barren(at(now_s)).collect();
+        barren.sort_by_key(|(domain, _)| domain.to_string());
+        let told = barren.iter().map(|(domain, why)| {
+            assert!(!why.remedy().is_empty());
+            format!("{domain} {} {why}", why.reason())
+        });
+        (
+            told.collect::<Vec<_>>(),
+            Coverage::of(barren.len(), held.len()),
+        )
+    };
+    let (told, coverage) = barren(0);
+    assert_eq!(coverage, Coverage::Some);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].ends_with("UNTRUSTED its bundle holds no authority"),
+        "{told:?}"
+    );
+    let a_century_s = 100 * 366 * 86_400;
+    for (now_s, says) in [
+        (
+            a_century_s,
+            "EXPIRED every authority of its bundle has expired, the last one ",
+        ),
+        (
+            -a_century_s / 4,
+            "NOT_YET_VALID no authority of its bundle is valid yet, the next one in ",
+        ),
+    ] {
+        let (told, coverage) = barren(now_s);
+        assert_eq!(coverage, Coverage::Nobody);
+        assert!(told.iter().any(|one| one.contains(says)), "{told:?}");
+    }
+    assert_eq!(Coverage::of(0, 0), Coverage::Every);
+}
+
 #[test]
 fn an_identical_update_renews_contact_and_nothing_else() {
     let bundles = [(HOME, &*PKI.home.der), (EMPTY, &[][..])];

@@ -122,6 +122,7 @@ function now(status) {
     ["Fault", trust.fault === "ours" ? "SPIRE says that we call it wrongly" : "none of ours"],
     ...(trust.error ? [["Away because", trust.error, "warn"]] : []),
     ...(trust.remedy ? [["To do", trust.remedy]] : []),
+    ...(trust.barren ?? []).flatMap((one) => [[`Nobody of ${one.trust_domain}`, `is verified: ${one.error}`, "bad"], [`To do for ${one.trust_domain}`, one.remedy]]),
     ...(audit && audit.complaint ? [["Records", audit.complaint, audit.refuses ? "bad" : "warn"]] : []),
     ["Up for", span(process.uptime_ms)],
   ]);

@@ -132,6 +132,23 @@ pub struct TrustView {
     pub domains: Vec<Domain>,
     /// How many there are.
     pub domains_total: usize,
+    /// Trust domains of which nobody can be verified now, though there is a bundle: the first few.
+    #[serde(default)]
+    pub barren: Vec<BarrenView>,
+    /// How many there are.
+    #[serde(default)]
+    pub barren_total: usize,
+}
+
+/// A trust domain of which nobody can be verified now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BarrenView {
+    /// Its name.
+    pub trust_domain: String,
+    /// Why no authority of its bundle is usable.
+    pub error: String,
+    /// What to do about it.
+    pub remedy: String,
 }
 
 /// One change of the trust source's state.

@@ -17,6 +17,7 @@ use crate::admin::{Subject, rates};
 use crate::audit::{Recording, hex, rfc3339};
 use crate::doors::{Proxies, Seen};
 use crate::supervision::{ChildState, ChildStatus, Role};
+use crate::trust::Why;
 
 impl Status {
     /// What is so now.
@@ -38,7 +39,7 @@ impl Status {
             audit: Some(audit(&doors.health.recording())),
             decisions: decisions(subject),
             proxies: proxies(&doors.proxies, now),
-            denials: denials.into_iter().map(Denial::from).collect(),
+            denials: shown(denials, doors.judge.trust.why()),
             policies: Policies::of(&doors.configured),
             configuration: configuration::in_force(&doors.configured),
             tree: tree.into_iter().map(Place::from).collect(),
@@ -139,6 +140,21 @@ fn decisions(subject: &Subject) -> Decisions {
     }
 }
 
+/// Denials, each with what to do about it: while SPIRE is away, about why it is.
+fn shown(denials: Vec<Denied>, why: Option<Why>) -> Vec<Denial> {
+    let remedy = why
+        .map(|why| why.remedy)
+        .filter(|remedy| !remedy.is_empty());
+    let mut shown: Vec<Denial> = denials.into_iter().map(Denial::from).collect();
+    let unavailable = Reason::TrustUnavailable.as_str();
+    if let Some(remedy) = remedy {
+        for denial in shown.iter_mut().filter(|one| one.reason == unavailable) {
+            denial.advice.clone_from(&remedy);
+        }
+    }
+    shown
+}
+
 impl From<Denied> for Denial {
     fn from(denied: Denied) -> Self {
         Self {
@@ -151,8 +167,8 @@ impl From<Denied> for Denial {
             .to_owned(),
             status: denied.status,
             reason: denied.reason.as_str().to_owned(),
+            advice: denied.reason.advice_on(&denied.rule).to_owned(),
             rule: denied.rule,
-            advice: denied.reason.advice().to_owned(),
             spiffe_id: denied.spiffe_id,
             matched_rule: denied.matched,
             leaf_sha256: denied.leaf_sha256.map(|hash| hex(&hash)),

@@ -1,18 +1,21 @@
 //! The trust source and its bundles.
 
-use verdict::anchors::Anchor;
+use verdict::anchors::{Anchor, Barren};
 use verdict::availability::Blame;
 use verdict::id::TrustDomain;
 use verdict::time::{Age, Now};
 use verdict::trust::{Bundle, Standing};
 
 use super::observed::since;
-use super::{Authority, Change, Domain, TrustView};
+use super::{Authority, BarrenView, Change, Domain, TrustView};
 use crate::audit::rfc3339;
 use crate::trust::{self, TrustStore};
 
 /// Trust domains shown: who federates with more reads `inspect`.
 const DOMAINS_SHOWN: usize = 64;
+
+/// Trust domains without a usable authority shown.
+const BARREN_SHOWN: usize = 8;
 
 /// Authorities of one domain shown. Rotation keeps two or three.
 const AUTHORITIES_SHOWN: usize = 16;
@@ -24,6 +27,10 @@ impl TrustView {
         let mut bundles: Vec<_> = world.snapshot().iter().collect();
         bundles.sort_by_key(|(domain, _)| domain.to_string());
         let domains_total = bundles.len();
+        let mut barren: Vec<_> = world.snapshot().barren(now).collect();
+        barren.sort_by_key(|(domain, _)| domain.to_string());
+        let barren_total = barren.len();
+        barren.truncate(BARREN_SHOWN);
         let why = store.why();
         let (error, remedy) = why.map(|why| (why.error, why.remedy)).unzip();
         bundles.truncate(DOMAINS_SHOWN);
@@ -52,6 +59,18 @@ impl TrustView {
                 .map(|(domain, bundle)| Domain::of(domain, bundle, now))
                 .collect(),
             domains_total,
+            barren: barren.into_iter().map(BarrenView::from).collect(),
+            barren_total,
+        }
+    }
+}
+
+impl From<(&TrustDomain, Barren)> for BarrenView {
+    fn from((domain, why): (&TrustDomain, Barren)) -> Self {
+        Self {
+            trust_domain: domain.to_string(),
+            error: why.to_string(),
+            remedy: why.remedy().to_owned(),
         }
     }
 }
