@@ -69,7 +69,7 @@ impl Actor for ListenerActor {
     ) -> Result<Self::State, ActorProcessingErr> {
         let (pings, passed) = Pings::new();
         let task = tokio::spawn(async move {
-            let accepting = tokio::spawn(attentive(passed, accept(args)));
+            let accepting = tokio::spawn(attentive(passed, serve(args)));
             if let Err(error) = AbortOnDropHandle::new(accepting).await {
                 let _ = myself.cast(ListenerMsg::Stopped(error.to_string()));
             }
@@ -94,6 +94,13 @@ impl Actor for ListenerActor {
             }
         }
     }
+}
+
+/// A door that drains is closed and well: whoever asks how it is has his answer until the tree is
+/// stopped, or it would be killed as wedged, and the drain cost restarts.
+async fn serve(args: ListenerArgs) {
+    accept(args).await;
+    std::future::pending().await
 }
 
 /// Accepts until draining.

@@ -250,3 +250,18 @@ async fn who_has_much_to_say_leaves_turns_to_others() {
     // Between two turns of ours, it may have had two.
     assert!(longest <= 2 * u64::from(TURN_MESSAGES), "{longest} at once");
 }
+
+/// However long requests in flight take: doors that no longer accept are well, and answer that they are.
+#[tokio::test]
+async fn a_drain_that_lasts_costs_no_restarts() {
+    let scene = Scene::on_this_thread().await;
+    let client = scene.connect().await;
+    scene.doors().health.drain();
+    tokio::time::pause();
+    // On a clock that runs ahead: several times longer than a child may leave a question unanswered.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    for place in scene.agent.root().tree().snapshot() {
+        assert_eq!((place.failures, place.restarts), (0, 0), "{place:?}");
+    }
+    drop(client);
+}

@@ -2,6 +2,8 @@
 
 use chaos::ca::Rotation;
 use chaos::spire::EndOfStreams;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -124,4 +126,17 @@ async fn a_watch_ends_with_the_callers_standing() {
     let refused = watch.next().await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
     assert!(refused.message().contains("UNTRUSTED_PROXY"), "{refused}");
+}
+
+/// It greets and never says another word, not even that it is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_mute_holds_up_no_drain() {
+    const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let stage = Stage::plaintext().await;
+    let mut mute = TcpStream::connect(stage.address).await.unwrap();
+    mute.write_all(GREETING).await.unwrap();
+    // It is served from when its greeting is returned.
+    mute.read_exact(&mut [0; 9]).await.unwrap();
+    let down = soon(stage.agent.shutdown()).await;
+    assert!(down.killed.is_empty(), "{down:?}");
 }

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tower::Service as _;
 
@@ -59,6 +60,10 @@ const SEND_MAX_BYTES: usize = 256 * 1024;
 /// A peer that says nothing is asked this often whether it is there, and has as long to answer:
 /// a host that is gone gives its place back within a minute.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// What a connection without calls has to say goodbye when we drain: a proxy that is there answers
+/// within one round trip, and one that is mute is not waited for.
+const FAREWELL: Duration = Duration::from_millis(250);
 
 /// What a caller that is trusted no more has beyond the decision's deadline to read its last answers,
 /// milliseconds.
@@ -191,7 +196,7 @@ where
     });
     let calls = Calls::default();
     let _ends_with_us = EndOfCalls(calls.clone());
-    let http = limited(calls).serve_connection(TokioIo::new(InTurns::new(stream)), service);
+    let http = limited(calls.clone()).serve_connection(TokioIo::new(InTurns::new(stream)), service);
     let mut http = pin!(http);
     let mut doubted = pin!(doubted);
     let error = 'trusted: {
@@ -213,6 +218,7 @@ where
         tokio::select! {
             end = http.as_mut() => return Ok(end?),
             error = doubted.as_mut() => error,
+            () = calls.finished() => return Ok(()),
         }
     };
     // It asks nothing from now on. What it asked before is answered, which the deadline bounds.
@@ -254,7 +260,24 @@ fn limited(calls: Calls) -> http2::Builder<Calls> {
 
 /// The tasks of a connection's calls: they end with it, not some time after.
 #[derive(Clone, Default)]
-struct Calls(Arc<Mutex<JoinSet<()>>>);
+struct Calls {
+    tasks: Arc<Mutex<JoinSet<()>>>,
+    open: TaskTracker,
+}
+
+impl Calls {
+    /// Waits until no call is open, and none was opened within the [`FAREWELL`].
+    async fn finished(&self) {
+        self.open.close();
+        loop {
+            self.open.wait().await;
+            sleep(FAREWELL).await;
+            if self.open.is_empty() {
+                return;
+            }
+        }
+    }
+}
 
 impl<F> Executor<F> for Calls
 where
@@ -262,9 +285,10 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, call: F) {
-        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that ended are forgotten, so there are never more than streams.
         while calls.try_join_next().is_some() {}
+        let call = self.open.track_future(call);
         calls.spawn(async move {
             call.await;
         });
@@ -276,7 +300,7 @@ struct EndOfCalls(Calls);
 
 impl Drop for EndOfCalls {
     fn drop(&mut self) {
-        let mut calls = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         calls.abort_all();
     }
 }
