@@ -66,6 +66,10 @@ fn sinks(block: &mut Block<'_, '_>) -> Option<Vec<Sink>> {
         };
         let error = if sinks.iter().any(|other| other.is_same_place(&sink)) {
             Rule::Duplicate(Shown::new(KEY))
+        } else if sinks.iter().any(|other| other.rotates_over(&sink)) {
+            let error = ValueError::RotatedOver;
+            complain(block, &node.at, error);
+            continue;
         } else if sinks.len() >= MAX_SINKS {
             let error = ValueError::TooMany(MAX_SINKS);
             Rule::Value { key: KEY, error }

@@ -78,6 +78,9 @@ pub enum ValueError {
     /// `keep=3` alone.
     #[error("{0} needs {1}")]
     Needs(&'static str, &'static str),
+    /// `sink "file" path="/a" rotate-bytes=…` beside `sink "file" path="/a.1"`.
+    #[error("of two sinks one rotates its files to the name of the other, and would overwrite it")]
+    RotatedOver,
     /// More than a few.
     #[error("at most {0} are allowed")]
     TooMany(usize),
@@ -96,6 +99,7 @@ impl ValueError {
             Self::AdminAddress => "for example \"127.0.0.1:9902\"; \"none\" turns the listener off",
             Self::Switch => "for example true",
             Self::NoSinkPath => "for example: sink \"file\" path=\"/var/log/spiffe-audit.jsonl\"",
+            Self::RotatedOver => "choose a path that is not the other's with a dot and a number",
             _ => return None,
         })
     }
@@ -211,6 +215,16 @@ impl Sink {
             (one, other) => one == other,
         }
     }
+
+    /// Whether one of them rotates its files to the other's name.
+    pub(crate) fn rotates_over(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(one), Self::File(other)) => {
+                one.rotates_to(&other.path) || other.rotates_to(&one.path)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A file of decision records.
@@ -233,6 +247,24 @@ impl FileSink {
             rotation: None,
             fsync: Fsync::Never,
         }
+    }
+
+    /// Whether a file that was rotated away may come to have this name.
+    fn rotates_to(&self, path: &Path) -> bool {
+        let Some(Rotation { keep, .. }) = self.rotation else {
+            return false;
+        };
+        let (ours, other) = (self.path.as_os_str(), path.as_os_str());
+        let suffix = other
+            .as_encoded_bytes()
+            .strip_prefix(ours.as_encoded_bytes());
+        let number = suffix.and_then(|suffix| suffix.strip_prefix(b"."));
+        let number = number.and_then(|number| std::str::from_utf8(number).ok());
+        // As it is written: without zeros before it.
+        number.is_some_and(|text| {
+            let number = text.parse::<u32>().ok();
+            number.is_some_and(|n| (1..=keep).contains(&n) && n.to_string() == text)
+        })
     }
 }
 
