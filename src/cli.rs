@@ -119,7 +119,7 @@ pub(crate) enum AuditCommand {
 /// What to verify.
 #[derive(Args, Debug)]
 pub(crate) struct Verify {
-    /// The files of one chain, rotated ones too, in any order
+    /// The files of one chain, rotated ones too, in any order; - alone is standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// A record that must be there, by the hash that was kept of it

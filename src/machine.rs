@@ -105,7 +105,8 @@ impl Look<'_> {
             };
             if let Err(fault) = appendable(&file.path) {
                 let seen = format!("{} cannot be written: {fault}", file.path.display());
-                let advice = "make its directory, writable by the agent's user";
+                let advice =
+                    "name a file in a directory that is there, writable by the agent's user";
                 self.warn("sink-unwritable", (&key, Source::File), &seen, advice);
             }
         }
@@ -213,6 +214,10 @@ fn appendable(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
         Ok(found) if found.is_symlink() => Err(io::Error::other("links are not followed")),
         Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(found) if found.file_type().is_fifo() => Err(io::Error::other(
+            "it is a pipe: the agent does not start before its reader, and waits when it does not read",
+        )),
+        Ok(found) if found.file_type().is_socket() => Err(io::Error::other("it is a socket")),
         Ok(_) => Ok(access(path, Access::WRITE_OK)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             path.parent().map_or(Err(error), writable_directory)

@@ -438,3 +438,35 @@ async fn what_turns_text_around_stands_escaped_in_a_chain_that_holds() {
     assert!(!text.contains(['\u{202e}', '\u{9b}']), "{text}");
     assert_eq!(verified(&files(&site))["whole"], true);
 }
+
+/// Nothing at all is not a whole chain: most likely it is the wrong file.
+#[tokio::test]
+async fn verify_takes_nothing_for_no_whole_chain() {
+    let site = Site::new();
+    for (name, bytes) in [
+        ("empty", &b""[..]),
+        ("zeros", &[0; 4096]),
+        ("a.kdl", b"audit { }\n"),
+    ] {
+        let file = site.path(name);
+        std::fs::write(&file, bytes).unwrap();
+        let output = verify(&[], std::slice::from_ref(&file));
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}: {said}");
+        assert!(said.contains("no records: "), "{name}: {said}");
+        assert_eq!(verified(&[file])["whole"], false);
+    }
+}
+
+#[tokio::test]
+async fn verify_reads_standard_input() {
+    let site = Site::new();
+    let file = recorded(&site).await;
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+    command.env_clear().args(["audit", "verify", "-"]);
+    command.stdin(std::fs::File::open(file).unwrap());
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains(": whole"), "{said}");
+}

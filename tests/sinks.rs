@@ -245,3 +245,38 @@ async fn a_sink_that_cannot_be_opened_is_said_at_once_and_may_be_tried_again() {
     agent.said(0, "serving").await;
     agent.stop().await;
 }
+
+/// It says so at once, and does not wait for a reader.
+#[tokio::test]
+async fn a_named_pipe_without_a_reader_is_said_at_once() {
+    let site = Site::new();
+    let pipe = site.path("pipe");
+    let fifo = rustix::fs::FileType::Fifo;
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, fifo, mode, 0).unwrap();
+    let agent = spawn(&site, &format!("sink \"file\" path={pipe:?}"), Heard::Both);
+    let ended = agent.ended().await;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    let said = "is a pipe that nobody reads, or a socket: start its reader first";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+}
+
+/// Two agents on one file: nobody is refused for it, and it is said before it looks like tampering.
+#[tokio::test]
+async fn a_second_writer_of_a_file_is_said() {
+    let (site, other) = (Site::new(), Site::new());
+    let sink = format!("sink \"file\" path={:?}", site.path("audit.jsonl"));
+    let first = spawn(&site, &sink, Heard::Both);
+    let client = live(&site).await;
+    let request = site.asks(FRONTEND).with_id("one");
+    asked(&client, &request, &Expected::allowed_as(FRONTEND)).await;
+    first.record("one").await;
+    let second = spawn(&other, &sink, Heard::Both);
+    second
+        .said(0, "another agent writes to this audit file too")
+        .await;
+    drop(live(&other).await);
+    second.stop().await;
+    drop(client);
+    first.stop().await;
+}

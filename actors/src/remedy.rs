@@ -7,6 +7,12 @@ use rustix::io::Errno;
 
 /// For a file or socket that cannot be made or opened; empty if nothing helps for certain.
 pub(crate) fn of_path(error: &io::Error, path: &Path) -> String {
+    if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) {
+        let path = path.display();
+        return format!(
+            "; {path} is a pipe that nobody reads, or a socket: start its reader first, or name a file"
+        );
+    }
     let directory = path.parent().unwrap_or(path).display();
     let uid = rustix::process::geteuid().as_raw();
     match error.kind() {

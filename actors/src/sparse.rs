@@ -17,6 +17,8 @@ pub(crate) static UNREADABLE: Sparse = Sparse::new();
 pub(crate) static UNTRUSTED: Sparse = Sparse::new();
 /// A connection that we closed.
 pub(crate) static CLOSED: Sparse = Sparse::new();
+/// An audit file that somebody else moved, removed or cut.
+pub(crate) static MEDDLED: Sparse = Sparse::new();
 /// What became of a push.
 pub(crate) static PUSHED: Sparse = Sparse::new();
 

@@ -33,7 +33,7 @@ pub(super) fn text(verified: &Verified, expect: Option<LineHash>) -> Vec<String>
     if let Some(last) = report.last {
         lines.push(format!("last: seq {} sha256 {}", last.seq, last.hash));
         lines.push(
-            "A chain cannot tell what was cut off at its end. Keep the last hash elsewhere, and give it to --expect."
+            "A chain cannot tell what was cut off at its end, nor whole files before its first record. Keep the last hash elsewhere, and give it to --expect."
                 .to_owned(),
         );
     }
@@ -45,6 +45,9 @@ fn summary(report: &Report) -> String {
         (Some(first), Some(last)) => format!(", seq {} to {}", first.seq, last.seq),
         _ => String::new(),
     };
+    if report.is_empty() {
+        return "no records: none of these lines is a record with seq and prev".to_owned();
+    }
     let state = match report.is_whole() {
         true => "whole",
         false => "BROKEN",
@@ -68,8 +71,9 @@ fn why(why: Why) -> String {
         Why::Missing { from, to } if from == to => format!("record {from} is missing before it"),
         Why::Missing { from, to } => format!("records {from} to {to} are missing before it"),
         Why::Repeated => "this record stood before already".to_owned(),
-        Why::OutOfOrder => "this record belongs further up".to_owned(),
-        Why::Restarted => "a chain begins anew: nothing ties it to what stands before".to_owned(),
+        Why::OutOfOrder => {
+            "this record belongs further up, or two agents wrote to this file at once".to_owned()
+        }
     }
 }
 
@@ -81,7 +85,6 @@ const fn why_word(why: Why) -> &'static str {
         Why::Missing { .. } => "missing",
         Why::Repeated => "repeated",
         Why::OutOfOrder => "out_of_order",
-        Why::Restarted => "restarted",
     }
 }
 
@@ -90,6 +93,10 @@ fn note_text(verified: &Verified, note: Note) -> String {
         Note::Torn(place) => format!("{}: a line that a crash tore", at(verified, place)),
         Note::Unchained(lines) => format!("{lines} lines before the first chained record"),
         Note::Continues => "the first record continues a file that was not given".to_owned(),
+        Note::Anew(place) => format!(
+            "{}: a chain begins anew here: what was cut off before it, or stood between, cannot be seen",
+            at(verified, place)
+        ),
     }
 }
 
@@ -108,7 +115,7 @@ pub(super) fn json(verified: &Verified, expect: Option<LineHash>) -> String {
         .collect();
     let is_expected = expect.is_none() || report.expected.is_some();
     let value = json!({
-        "whole": report.is_whole() && is_expected,
+        "whole": report.is_whole() && is_expected && !report.is_empty(),
         "records": report.records,
         "first": report.first.map(anchor),
         "last": report.last.map(anchor),

@@ -80,7 +80,7 @@ impl Losses {
                     tracing::warn!(
                         signal,
                         error,
-                        "telemetry is not delivered, requests do not wait for it"
+                        "telemetry is not delivered, requests do not wait for it; audit records of sink \"otlp\" are told of apart"
                     );
                 }
             }

@@ -5,8 +5,9 @@
 //! rotated away; the first line of all has no `prev`.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
@@ -160,9 +161,13 @@ pub(super) struct Tail {
     pub(super) whole: bool,
 }
 
-/// Reads where the chain of a file ends; `None` where it holds nothing.
+/// Reads where the chain of a file ends, with `seq` 0 if no record in it is whole; `None` where it
+/// holds nothing.
 pub(super) fn tail(path: &Path) -> io::Result<Option<Tail>> {
-    let mut file = File::open(path)?;
+    let mut options = OpenOptions::new();
+    // A pipe has no end to look at, and is not waited for.
+    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    let mut file = options.read(true).open(path)?;
     let about = file.metadata()?;
     if !about.is_file() || about.len() == 0 {
         return Ok(None);

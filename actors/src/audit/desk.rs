@@ -70,7 +70,7 @@ impl Desk {
             metrics,
             outlets: sinks
                 .into_iter()
-                .map(|sink| (Outlet::new(sink), 0))
+                .map(|sink| (Outlet::new(sink, records.on_full), 0))
                 .collect(),
             batch: Batch::default(),
         }))

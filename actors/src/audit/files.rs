@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::chain::{LineHash, LineHasher, Link};
+use serde::Deserialize;
+
+use super::chain::{LineHash, LineHasher, Link, tail};
 use super::verify::{Place, Report, Verifier};
 
 /// Longest line that is looked into, bytes; a longer one is hashed, and is no record. A record takes
@@ -31,7 +33,7 @@ pub struct Verified {
     pub report: Report,
 }
 
-/// Verifies files of one chain, given in any order: the number of a file's first record is its place.
+/// Verifies files of one chain, given in any order: what a file begins and ends with is its place.
 ///
 /// # Errors
 /// A file cannot be read.
@@ -39,20 +41,90 @@ pub fn verify_files<P: AsRef<Path>>(
     paths: &[P],
     expect: Option<LineHash>,
 ) -> Result<Verified, ReadError> {
-    let mut files = Vec::with_capacity(paths.len());
+    let mut ends = Vec::with_capacity(paths.len());
     for path in paths.iter().map(AsRef::as_ref) {
-        let first = reading(path, first_seq(path))?;
-        files.push((first, path.to_owned()));
+        ends.push(reading(path, Ends::of(path))?);
     }
-    // Stable: files without a record stay where they were, before all others.
-    files.sort_by_key(|(first, _)| *first);
-    let files: Vec<PathBuf> = files.into_iter().map(|(_, path)| path).collect();
+    let files: Vec<PathBuf> = in_order(ends);
     let mut verifier = Verifier::expecting(expect);
     for (index, path) in files.iter().enumerate() {
-        reading(path, take(path, index, &mut verifier))?;
+        let taken = Lines::open(path).and_then(|lines| take(lines, index, &mut verifier));
+        reading(path, taken)?;
     }
     let report = verifier.finish();
     Ok(Verified { files, report })
+}
+
+/// Verifies what comes, in the order in which it comes; `name` stands for it in what is said.
+///
+/// # Errors
+/// It cannot be read.
+pub fn verify_lines(
+    name: &str,
+    from: impl BufRead,
+    expect: Option<LineHash>,
+) -> Result<Verified, ReadError> {
+    let path = PathBuf::from(name);
+    let mut verifier = Verifier::expecting(expect);
+    let line = Vec::new();
+    reading(&path, take(Lines { from, line }, 0, &mut verifier))?;
+    let report = verifier.finish();
+    Ok(Verified {
+        files: vec![path],
+        report,
+    })
+}
+
+/// What a file begins and ends with.
+struct Ends {
+    path: PathBuf,
+    first: Option<First>,
+    last: Option<LineHash>,
+}
+
+/// A first record.
+struct First {
+    link: Link,
+    /// RFC 3339 in UTC: its text sorts as its time does.
+    time: String,
+}
+
+impl Ends {
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            first: first(path)?,
+            last: tail(path)?.and_then(|tail| tail.chain.last),
+        })
+    }
+
+    /// Without a record it is the newest, for only the first line of a new file can be torn.
+    fn place(&self) -> (u64, &str) {
+        let first = self.first.as_ref();
+        first.map_or((u64::MAX, ""), |first| (first.link.seq, &first.time))
+    }
+
+    fn follows(&self, before: &Self) -> bool {
+        let prev = self.first.as_ref().and_then(|first| first.link.prev);
+        prev.is_some() && prev == before.last
+    }
+}
+
+/// By the number of their first record; but what is tied to the end of another file follows it, so that
+/// two chains, of which the second began anew, stand one after the other.
+fn in_order(mut ends: Vec<Ends>) -> Vec<PathBuf> {
+    // Stable: files without a record stay as they were given.
+    ends.sort_by(|one, other| one.place().cmp(&other.place()));
+    let mut files = Vec::with_capacity(ends.len());
+    while !ends.is_empty() {
+        let mut file = ends.remove(0);
+        while let Some(next) = ends.iter().position(|other| other.follows(&file)) {
+            files.push(file.path);
+            file = ends.remove(next);
+        }
+        files.push(file.path);
+    }
+    files
 }
 
 fn reading<T>(path: &Path, read: io::Result<T>) -> Result<T, ReadError> {
@@ -62,18 +134,24 @@ fn reading<T>(path: &Path, read: io::Result<T>) -> Result<T, ReadError> {
     })
 }
 
-fn first_seq(path: &Path) -> io::Result<Option<u64>> {
+fn first(path: &Path) -> io::Result<Option<First>> {
+    #[derive(Default, Deserialize)]
+    struct Timed {
+        #[serde(default)]
+        time: String,
+    }
     let mut lines = Lines::open(path)?;
     while let Some((_, link)) = lines.next()? {
         if let Some(link) = link {
-            return Ok(Some(link.seq));
+            let timed: Timed = serde_json::from_slice(&lines.line).unwrap_or_default();
+            let time = timed.time;
+            return Ok(Some(First { link, time }));
         }
     }
     Ok(None)
 }
 
-fn take(path: &Path, file: usize, verifier: &mut Verifier) -> io::Result<()> {
-    let mut lines = Lines::open(path)?;
+fn take(mut lines: Lines<impl BufRead>, file: usize, verifier: &mut Verifier) -> io::Result<()> {
     let mut line = 0_u64;
     while let Some((hash, link)) = lines.next()? {
         line = line.saturating_add(1);

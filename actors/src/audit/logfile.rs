@@ -1,14 +1,17 @@
 //! A file of records: rotated by us or by somebody else, brought to the disk as the policy says.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use config::{FileSink, Fsync, Rotation};
+use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::Errno;
 
-use super::chain::{Tail, tail};
+use super::before::end_before;
+use super::chain::{Chain, Tail, tail};
 
 /// An open file.
 pub(super) struct LogFile {
@@ -27,19 +30,86 @@ struct Identity {
     inode: u64,
 }
 
-/// Opens for appending; created with mode 0640.
+impl Identity {
+    fn of(about: &Metadata) -> Self {
+        Self {
+            device: about.dev(),
+            inode: about.ino(),
+        }
+    }
+}
+
+/// What somebody else did to an open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meddling {
+    /// It has another name, and its records are there.
+    Moved,
+    /// It has no name any more.
+    Removed,
+    /// It is shorter than what we wrote.
+    Cut,
+}
+
+impl Meddling {
+    /// What to do about it.
+    pub(super) const fn remedy(self) -> &'static str {
+        match self {
+            Self::Moved => {
+                "if logrotate did it, all is well: give audit verify the file that was moved, too"
+            }
+            Self::Removed => {
+                "its records are gone: find out who removes it, and keep its directory to this agent"
+            }
+            Self::Cut => {
+                "records may be gone: find out who cuts it; have logrotate move it (no copytruncate)"
+            }
+        }
+    }
+}
+
+/// Opens for appending; created with mode 0640. A pipe that nobody reads is an error, and no wait.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o640);
     // A link planted in a shared directory must not choose the file.
-    options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-    options.open(path)
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    options.custom_flags(flags.bits().cast_signed());
+    let file = options.open(path)?;
+    // What is written waits for its reader: only opening does not.
+    let flags = rustix::fs::fcntl_getfl(&file)?;
+    rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
+    Ok(file)
 }
+
+/// Says so if somebody else writes to this file too: two chains in one file look like tampering. It
+/// is no error: an agent that drains still writes when its successor starts.
+pub(super) fn claim(file: &File, path: &Path) -> io::Result<()> {
+    if is_anothers(file)? {
+        let sink = path.display();
+        tracing::warn!(%sink, remedy = ONE_WRITER, "another agent writes to this audit file too");
+    }
+    Ok(())
+}
+
+/// Whether another one holds the lock of the file; else we do, until it is closed. A file system
+/// without locks cannot tell.
+fn is_anothers(file: &File) -> io::Result<bool> {
+    if !file.metadata()?.is_file() {
+        return Ok(false);
+    }
+    let locked = rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive);
+    Ok(locked == Err(Errno::WOULDBLOCK))
+}
+
+/// What to do about a second writer.
+const ONE_WRITER: &str = "give each agent a file of its own: audit verify will take two chains in one \
+     file for tampering. An agent that is just stopping is none to worry about";
 
 impl LogFile {
     /// Opens the file, or makes it.
     pub(super) fn open(sink: &FileSink) -> io::Result<Self> {
         let file = open(&sink.path)?;
+        claim(&file, &sink.path)?;
         let about = file.metadata()?;
         if sink.fsync != Fsync::Never && about.len() == 0 {
             sync_directory(&sink.path)?;
@@ -47,29 +117,37 @@ impl LogFile {
         Ok(Self {
             sink: sink.clone(),
             file,
-            identity: Identity {
-                device: about.dev(),
-                inode: about.ino(),
-            },
+            identity: Identity::of(&about),
             size_bytes: about.len(),
             unsynced: None,
         })
     }
 
-    /// Where its chain ends: its own, or while it is empty that of the file rotated before it.
+    /// Where its chain ends; while no record in it is whole, that of the file before it goes on.
     pub(super) fn tail(&self) -> io::Result<Option<Tail>> {
-        if let Some(own) = tail(&self.sink.path)? {
-            return Ok(Some(own));
+        let own = tail(&self.sink.path)?;
+        if own.is_some_and(|own| own.chain.seq > 0) {
+            return Ok(own);
         }
-        match tail(&numbered(&self.sink.path, 1)) {
+        let before = end_before(&self.sink.path)?;
+        Ok(match (own, before) {
+            // The line that a crash tore is covered here, its number is of the chain before.
+            (Some(torn), Some(before)) => Some(Tail {
+                chain: Chain {
+                    seq: before.seq,
+                    ..torn.chain
+                },
+                ..torn
+            }),
             // The next line stands in a file of its own.
-            Ok(before) => Ok(before.map(|before| Tail {
-                whole: true,
-                ..before
-            })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+            (None, Some(chain)) => Some(Tail { chain, whole: true }),
+            (own, None) => own,
+        })
+    }
+
+    /// Whether its last line was cut off.
+    pub(super) fn is_torn(&self) -> io::Result<bool> {
+        Ok(tail(&self.sink.path)?.is_some_and(|tail| !tail.whole))
     }
 
     /// Whether nothing was written to it yet.
@@ -77,17 +155,26 @@ impl LogFile {
         self.size_bytes == 0
     }
 
-    /// Whether the path still leads here; not after somebody else has rotated or deleted the file.
-    pub(super) fn is_current(&self) -> io::Result<bool> {
-        match std::fs::symlink_metadata(&self.sink.path) {
-            Ok(about) => Ok(self.identity
-                == Identity {
-                    device: about.dev(),
-                    inode: about.ino(),
-                }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+    /// What somebody else did to it since we wrote last.
+    pub(super) fn meddling(&self) -> io::Result<Option<Meddling>> {
+        let ours = self.file.metadata()?;
+        let is_here = match std::fs::symlink_metadata(&self.sink.path) {
+            Ok(about) => Identity::of(&about) == self.identity,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+        Ok(match is_here {
+            true if ours.is_file() && ours.len() < self.size_bytes => Some(Meddling::Cut),
+            true => None,
+            false if ours.nlink() == 0 => Some(Meddling::Removed),
+            false => Some(Meddling::Moved),
+        })
+    }
+
+    /// Goes on with the file as somebody else left it.
+    pub(super) fn accept(&mut self) -> io::Result<()> {
+        self.size_bytes = self.file.metadata()?.len();
+        Ok(())
     }
 
     /// Whether so many more bytes belong in the next file.
@@ -265,14 +352,49 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_moved_away_is_not_current() {
+    fn what_somebody_else_does_to_a_file_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, moved) = (dir.path().join("a"), dir.path().join("b"));
+        let mut file = LogFile::open(&sink(path.clone(), 1)).unwrap();
+        file.write(b"line 1\n").unwrap();
+        assert_eq!(file.meddling().unwrap(), None);
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(3)
+            .unwrap();
+        assert_eq!(file.meddling().unwrap(), Some(Meddling::Cut));
+        file.accept().unwrap();
+        assert_eq!(file.meddling().unwrap(), None);
+        std::fs::rename(&path, &moved).unwrap();
+        assert_eq!(file.meddling().unwrap(), Some(Meddling::Moved));
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(file.meddling().unwrap(), Some(Meddling::Moved));
+        std::fs::remove_file(&moved).unwrap();
+        assert_eq!(file.meddling().unwrap(), Some(Meddling::Removed));
+    }
+
+    #[test]
+    fn a_second_writer_is_noticed_and_a_successor_is_none() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
-        let file = LogFile::open(&sink(path.clone(), 1)).unwrap();
-        assert!(file.is_current().unwrap());
-        std::fs::rename(&path, dir.path().join("b")).unwrap();
-        assert!(!file.is_current().unwrap());
-        std::fs::write(&path, "").unwrap();
-        assert!(!file.is_current().unwrap());
+        let first = LogFile::open(&sink(path.clone(), 1)).unwrap();
+        assert!(is_anothers(&open(&path).unwrap()).unwrap());
+        drop(first);
+        assert!(!is_anothers(&open(&path).unwrap()).unwrap());
+    }
+
+    /// By whoever starts the agent before the reader: it must say so, and not wait.
+    #[test]
+    fn a_pipe_that_nobody_reads_is_an_error_and_no_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        let fifo = rustix::fs::FileType::Fifo;
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, mode, 0).unwrap();
+        let error = open(&path).unwrap_err();
+        let remedy = crate::remedy::of_path(&error, &path);
+        assert!(remedy.contains("start its reader first"), "{error}{remedy}");
     }
 }

@@ -5,6 +5,7 @@
 //! counts records, and no request waits for a disk; `deny` answers `OVERLOADED` instead of an answer
 //! that would not be recorded; `block` writes an answer when its record is acknowledged by every sink.
 
+mod before;
 mod carrier;
 mod chain;
 mod desk;
@@ -17,6 +18,7 @@ mod record;
 mod recorded;
 mod sink;
 mod standing;
+mod stream;
 pub mod verify;
 
 pub use config::OnFull;
@@ -24,7 +26,7 @@ pub use config::OnFull;
 pub use self::carrier::Carrier;
 pub use self::chain::LineHash;
 pub use self::desk::{Desk, SharedDesk};
-pub use self::files::{ReadError, Verified, verify_files};
+pub use self::files::{ReadError, Verified, verify_files, verify_lines};
 use self::queue::Entry;
 pub use self::queue::{AuditQueue, AuditRecords, Filed, Late, Receipt, Unrecorded};
 pub(crate) use self::record::hex;

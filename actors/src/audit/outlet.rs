@@ -5,17 +5,23 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::chain::Chain;
-use super::logfile::{LogFile, write_all};
-use super::standing::Trouble;
-use super::{Carrier, Sink};
+use super::chain::{self, Chain};
+use super::logfile::{LogFile, Meddling, write_all};
+use super::standing::{self, Trouble};
+use super::stream;
+use super::{Carrier, OnFull, Sink};
+use crate::sparse;
 
 /// Between two tries of a sink that failed.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// That a sink fails is said again so often: as often as that SPIRE is away.
+const SAID_EVERY: Duration = Duration::from_mins(10);
+
 /// A sink, and how it fares.
 pub(super) struct Outlet {
     sink: Sink,
+    on_full: OnFull,
     state: State,
     chain: Chain,
     tail: Tail,
@@ -23,6 +29,8 @@ pub(super) struct Outlet {
     unanswered: Option<Chain>,
     /// What was in the way when it was last tried.
     trouble: Option<Trouble>,
+    /// When that was last logged.
+    said: Option<Instant>,
 }
 
 enum State {
@@ -64,14 +72,16 @@ struct Prepared {
 }
 
 impl Outlet {
-    pub(super) fn new(sink: Sink) -> Self {
+    pub(super) fn new(sink: Sink, on_full: OnFull) -> Self {
         Self {
             sink,
+            on_full,
             state: State::Closed,
             chain: Chain::default(),
             tail: Tail::Whole,
             unanswered: None,
             trouble: None,
+            said: None,
         }
     }
 
@@ -156,8 +166,14 @@ impl Outlet {
 
     fn open(&mut self) -> io::Result<Target> {
         Ok(match &self.sink {
-            Sink::Stdout => Target::Stream(Box::new(io::stdout())),
-            Sink::Stderr => Target::Stream(Box::new(io::stderr())),
+            Sink::Stdout => {
+                self.appends_to(stream::tail(io::stdout(), stream::STDOUT));
+                Target::Stream(Box::new(io::stdout()))
+            }
+            Sink::Stderr => {
+                self.appends_to(stream::tail(io::stderr(), stream::STDERR));
+                Target::Stream(Box::new(io::stderr()))
+            }
             Sink::Otlp(carrier) => Target::Collector(Arc::clone(carrier)),
             Sink::File(sink) => {
                 let file = LogFile::open(sink)?;
@@ -176,13 +192,7 @@ impl Outlet {
             }
         }
         match file.tail() {
-            Ok(Some(tail)) => {
-                self.chain = tail.chain;
-                self.tail = match tail.whole {
-                    true => Tail::Whole,
-                    false => Tail::Torn,
-                };
-            }
+            Ok(Some(tail)) => self.take_up(tail),
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(
@@ -192,6 +202,24 @@ impl Outlet {
                 );
             }
         }
+    }
+
+    /// A stream that is a file, to which others wrote before, is gone on with by a new process only:
+    /// what stands at its end later may be anybody's.
+    fn appends_to(&mut self, tail: Option<chain::Tail>) {
+        if self.chain.last.is_none()
+            && let Some(tail) = tail
+        {
+            self.take_up(tail);
+        }
+    }
+
+    const fn take_up(&mut self, tail: chain::Tail) {
+        self.chain = tail.chain;
+        self.tail = match tail.whole {
+            true => Tail::Whole,
+            false => Tail::Torn,
+        };
     }
 
     /// Gives, with an error, how many records stand all the same.
@@ -209,6 +237,9 @@ impl Outlet {
             Target::File(file) => {
                 if file.is_full(prepared.bytes.len()) {
                     file.rotate().map_err(|error| (0, error))?;
+                    // A line that was cut off ends the file before: nothing leads here.
+                    self.tail = Tail::Whole;
+                    prepared = self.prepare(records);
                 }
                 file.write(&prepared.bytes)
             }
@@ -224,14 +255,44 @@ impl Outlet {
         }
     }
 
-    /// A file that somebody else moved away is opened anew.
+    /// A file that somebody else moved or removed is opened anew, and one that was cut is gone on with;
+    /// the chain goes on as it was: what was taken from it is missing, and found to be.
     fn follow(&mut self, to: &mut Target) -> io::Result<()> {
-        if let Target::File(file) = to
-            && !file.is_current()?
-        {
-            *to = self.open()?;
+        let Target::File(file) = to else {
+            return Ok(());
+        };
+        let Some(meddling) = file.meddling()? else {
+            return Ok(());
+        };
+        match (meddling, &self.sink) {
+            (Meddling::Moved | Meddling::Removed, Sink::File(sink)) => *file = LogFile::open(sink)?,
+            _ => file.accept()?,
         }
+        self.tail = match file.is_torn()? {
+            true => Tail::Torn,
+            false => Tail::Whole,
+        };
+        self.tell(meddling);
         Ok(())
+    }
+
+    fn tell(&self, meddling: Meddling) {
+        let Some(left_out) = sparse::MEDDLED.admits() else {
+            return;
+        };
+        let (sink, seq) = (&self.sink, self.chain.seq.saturating_add(1));
+        let (left_out, remedy) = (left_out.some(), meddling.remedy());
+        match meddling {
+            Meddling::Moved => {
+                tracing::warn!(%sink, seq, left_out, remedy, "the audit file was moved; opened anew at this seq");
+            }
+            Meddling::Removed => {
+                tracing::warn!(%sink, seq, left_out, remedy, "the audit file was removed; opened anew at this seq");
+            }
+            Meddling::Cut => {
+                tracing::warn!(%sink, seq, left_out, remedy, "the audit file was cut; it goes on at this seq");
+            }
+        }
     }
 
     fn prepare(&self, records: &[Vec<u8>]) -> Prepared {
@@ -282,19 +343,21 @@ impl Outlet {
         whole.len()
     }
 
-    /// Said once for each failure that lasts, not for each try.
+    /// Said once for each failure, and again every ten minutes while it lasts, not for each try.
     fn fail(&mut self, error: &io::Error, failed_before: bool) {
         let remedy = self.sink.remedy(error);
-        if !failed_before {
-            let sink = &self.sink;
-            tracing::error!(%sink, %error, %remedy, "audit records are not written until this sink can be");
+        let now = Instant::now();
+        if !failed_before || self.said.is_none_or(|said| now >= said + SAID_EVERY) {
+            self.said = Some(now);
+            let (sink, requests) = (&self.sink, standing::costs(self.on_full));
+            tracing::error!(%sink, %error, %remedy, requests, "audit records are not written until this sink can be");
         }
         // What is in the way may have changed; since when, has not.
         let since = self.trouble.as_ref().map(|before| before.since);
         let mut trouble = Trouble::new(self.sink.to_string(), error, remedy);
         trouble.since = since.unwrap_or(trouble.since);
         self.trouble = Some(trouble);
-        self.state = State::Failed(Instant::now() + RETRY_AFTER);
+        self.state = State::Failed(now + RETRY_AFTER);
     }
 }
 
@@ -315,7 +378,11 @@ mod tests {
     use crate::audit::verify_files;
 
     fn outlet(path: &Path) -> Outlet {
-        Outlet::new(Sink::File(FileSink::at(path.to_owned())))
+        of(FileSink::at(path.to_owned()))
+    }
+
+    fn of(sink: FileSink) -> Outlet {
+        Outlet::new(Sink::File(sink), OnFull::Drop)
     }
 
     fn record(n: usize) -> Vec<u8> {
@@ -351,6 +418,17 @@ mod tests {
         assert_eq!(outlet.write(&records(0..1), 0), Err(Failed { from: 0 }));
         assert!(matches!(outlet.state, State::Failed(_)));
         assert_eq!(outlet.chain, Chain::default());
+        // Said once, and again when it has lasted.
+        let first = outlet.said.unwrap();
+        let again = |outlet: &mut Outlet| {
+            outlet.state = State::Failed(Instant::now());
+            assert_eq!(outlet.write(&records(0..1), 0), Err(Failed { from: 0 }));
+            outlet.said.unwrap()
+        };
+        assert_eq!(again(&mut outlet), first);
+        let long_ago = first.checked_sub(SAID_EVERY).unwrap();
+        outlet.said = Some(long_ago);
+        assert!(again(&mut outlet) > first);
     }
 
     /// Over a restart, a crash that tore the last line, and a second crash.
@@ -381,7 +459,7 @@ mod tests {
             fsync: Fsync::Always,
             ..FileSink::at(path.clone())
         };
-        let mut outlet = Outlet::new(Sink::File(sink.clone()));
+        let mut outlet = of(sink.clone());
         for n in 0..9 {
             outlet.write(&records(n..n + 1), 0).unwrap();
         }
@@ -392,9 +470,7 @@ mod tests {
         let newest = dir.path().join("audit.jsonl.1");
         std::fs::rename(&newest, dir.path().join("older")).unwrap();
         std::fs::rename(&path, &newest).unwrap();
-        Outlet::new(Sink::File(sink))
-            .write(&records(10..11), 0)
-            .unwrap();
+        of(sink).write(&records(10..11), 0).unwrap();
         let files = std::fs::read_dir(dir.path()).unwrap();
         let files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
         let files: Vec<&Path> = files.iter().map(std::path::PathBuf::as_path).collect();
@@ -402,6 +478,124 @@ mod tests {
         let report = verified(&files);
         assert!(report.is_whole(), "{report:?}");
         assert_eq!((report.records, report.last.unwrap().seq), (11, 11));
+    }
+
+    fn rotating(path: &Path) -> FileSink {
+        FileSink {
+            rotation: Some(Rotation {
+                at_bytes: 400,
+                keep: 9,
+            }),
+            ..FileSink::at(path.to_owned())
+        }
+    }
+
+    fn tear(path: &Path, bytes: usize) {
+        let whole = std::fs::read(path).unwrap();
+        std::fs::write(path, &whole[..bytes.min(whole.len())]).unwrap();
+    }
+
+    /// The file is full with the line that a crash tore: the line end that is due is of that file.
+    #[test]
+    fn a_torn_line_before_a_rotation_leaves_the_chain_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, before) = (dir.path().join("a"), dir.path().join("a.1"));
+        of(rotating(&path)).write(&records(0..4), 0).unwrap();
+        let size = std::fs::metadata(&path).unwrap().len();
+        tear(&path, usize::try_from(size).unwrap() - 9);
+        of(rotating(&path)).write(&records(4..6), 0).unwrap();
+        let begins = std::fs::read(&path).unwrap();
+        assert!(begins.starts_with(b"{\"seq\":4"), "{begins:?}");
+        let report = verified(&[&path, &before]);
+        assert!(report.is_whole(), "{report:?}");
+        assert_eq!((report.records, report.last.unwrap().seq), (5, 5));
+    }
+
+    /// The first line of a new file is torn: the number is of the file before, and what is taken from
+    /// that one is missed.
+    #[test]
+    fn a_file_without_a_whole_record_goes_on_with_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, before) = (dir.path().join("a"), dir.path().join("a.1"));
+        let mut outlet = of(rotating(&path));
+        outlet.write(&records(0..5), 0).unwrap();
+        outlet.write(&records(5..6), 0).unwrap();
+        drop(outlet);
+        tear(&path, 20);
+        let report = verified(&[&path, &before]);
+        assert!(report.is_whole(), "before a restart: {report:?}");
+        of(rotating(&path)).write(&records(6..7), 0).unwrap();
+        let report = verified(&[&path, &before]);
+        assert!(report.is_whole(), "{report:?}");
+        assert_eq!((report.records, report.last.unwrap().seq), (6, 6));
+        let text = std::fs::read_to_string(&before).unwrap();
+        let kept: Vec<&str> = text.lines().take(3).collect();
+        std::fs::write(&before, kept.join("\n") + "\n").unwrap();
+        assert!(!verified(&[&path, &before]).is_whole());
+    }
+
+    /// As logrotate's `dateext` does it, and then a restart.
+    #[test]
+    fn the_chain_goes_on_after_a_rename_by_date_and_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, moved) = (dir.path().join("a"), dir.path().join("a-20260102"));
+        outlet(&path).write(&records(0..3), 0).unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        outlet(&path).write(&records(3..5), 0).unwrap();
+        let report = verified(&[&path, &moved]);
+        assert!(report.is_whole(), "{report:?}");
+        assert_eq!((report.last.unwrap().seq, &report.notes[..]), (5, &[][..]));
+    }
+
+    /// Compressed, or moved to elsewhere: nothing to go on with, which is noted and no break. A
+    /// file of somebody else's is none of ours.
+    #[test]
+    fn a_chain_that_has_nothing_to_go_on_with_begins_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, moved) = (dir.path().join("a"), dir.path().join("elsewhere"));
+        outlet(&path).write(&records(0..3), 0).unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        std::fs::copy(&moved, dir.path().join("a-b")).unwrap();
+        std::fs::write(dir.path().join("a-20260102.gz"), b"\x1f\x8b").unwrap();
+        outlet(&path).write(&records(3..5), 0).unwrap();
+        let report = verified(&[&moved, &path]);
+        assert!(report.is_whole(), "{report:?}");
+        assert!(
+            matches!(report.notes[..], [Note::Anew(place)] if (place.file, place.line) == (1, 1))
+        );
+    }
+
+    /// While the agent runs: it goes on with its own chain, so what was taken is missed.
+    #[test]
+    fn what_is_taken_from_a_file_under_the_agent_is_missed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let mut outlet = outlet(&path);
+        outlet.write(&records(0..3), 0).unwrap();
+        let line = std::fs::read_to_string(&path).unwrap();
+        tear(&path, line.find('\n').unwrap() + 1);
+        outlet.write(&records(3..4), 0).unwrap();
+        let report = verified(&[&path]);
+        assert_eq!((report.records, report.broken.len()), (2, 1), "{report:?}");
+        std::fs::remove_file(&path).unwrap();
+        outlet.write(&records(4..5), 0).unwrap();
+        assert_eq!(verified(&[&path]).first.unwrap().seq, 5);
+    }
+
+    /// `agent >> file`, and the process before was killed in the middle of a line.
+    #[test]
+    fn a_stream_that_is_a_file_is_gone_on_with_on_a_line_of_its_own() {
+        let mut outlet = outlet(Path::new("/dev/null"));
+        let chain = Chain::default().torn(b"{\"seq\":1,");
+        let whole = false;
+        outlet.appends_to(Some(chain::Tail { chain, whole }));
+        let prepared = outlet.prepare(&records(0..1));
+        assert!(prepared.bytes.starts_with(b"\n{\"seq\":1,\"prev\":\""));
+        // Later, others may have written there.
+        outlet.written(&prepared);
+        let ours = outlet.chain;
+        outlet.appends_to(Some(chain::Tail { chain, whole }));
+        assert_eq!(outlet.chain, ours);
     }
 
     /// A pipe takes a part, then fails: what stands is not written again, and the part is covered.

@@ -103,13 +103,14 @@ impl Sink {
     fn check(&self) -> Result<(), SinkError> {
         match self {
             Self::Stdout | Self::Stderr | Self::Otlp(_) => Ok(()),
-            Self::File(file) => match logfile::open(&file.path) {
-                Ok(_) => Ok(()),
-                Err(error) => Err(SinkError::File {
-                    path: file.path.clone(),
+            Self::File(file) => {
+                let path = &file.path;
+                let opened = logfile::open(path).and_then(|file| logfile::claim(&file, path));
+                opened.map_err(|error| SinkError::File {
+                    path: path.clone(),
                     error,
-                }),
-            },
+                })
+            }
         }
     }
 }

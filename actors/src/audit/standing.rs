@@ -71,6 +71,15 @@ pub struct Recording {
 /// What answers without records; said where requests are refused for the want of one.
 pub const MEANWHILE: &str = "to answer meanwhile: audit.on-full \"drop\"";
 
+/// What requests meet while a sink fails.
+pub(super) const fn costs(on_full: OnFull) -> &'static str {
+    match on_full {
+        OnFull::Drop => "answered without their records, which are lost (on-full \"drop\")",
+        OnFull::Deny => "refused: 503 OVERLOADED (on-full \"deny\")",
+        OnFull::Block => "refused: 503 OVERLOADED at their deadline (on-full \"block\")",
+    }
+}
+
 impl Recording {
     /// In a line: what is in the way, since when, and what to do. Nothing while all is well.
     #[must_use]

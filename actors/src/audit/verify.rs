@@ -38,8 +38,6 @@ pub enum Why {
     Repeated,
     /// It belongs further up.
     OutOfOrder,
-    /// A chain begins, and nothing ties it to what stands before.
-    Restarted,
 }
 
 /// A break of the chain.
@@ -62,6 +60,8 @@ pub enum Note {
     Unchained(u64),
     /// The first record continues a file that was not given.
     Continues,
+    /// A chain begins, and nothing ties it to what stands before: records between them cannot be missed.
+    Anew(Place),
 }
 
 /// A record by which later ones are held.
@@ -93,10 +93,16 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing is wrong.
+    /// Whether nothing is wrong with the records; there may be none.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.broken.is_empty()
+    }
+
+    /// Whether there was nothing to verify.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.records == 0
     }
 }
 
@@ -130,6 +136,8 @@ pub struct Verifier {
     strays: Option<Strays>,
     /// A record that the line after it does not fit; that line is the base.
     suspect: Option<Line>,
+    /// The base before the base, which seems to begin a chain: the line after it will tell.
+    begun: Option<Line>,
     expect: Option<LineHash>,
     report: Report,
 }
@@ -172,6 +180,9 @@ impl Verifier {
     pub fn finish(mut self) -> Report {
         if let Some(suspect) = self.suspect.take() {
             self.name(suspect, Why::ChangedOrNext);
+        }
+        if let (Some(_), Some(base)) = (self.begun.take(), self.base) {
+            self.note(Note::Anew(base.place));
         }
         match (self.strays.take(), self.base) {
             (Some(strays), Some(_)) => self.at_the_end(strays),
@@ -228,6 +239,7 @@ impl Verifier {
     }
 
     fn follow(&mut self, base: Line, line: Line, link: Link) {
+        let base = self.settle_begun(base, link);
         let due = base.anchor.seq.saturating_add(1);
         let strays = self.strays.take();
         let before = strays.map_or(base.anchor.hash, |strays| strays.hash);
@@ -238,11 +250,8 @@ impl Verifier {
             }
             return self.fits(due, line);
         }
-        if link.prev.is_none() && link.seq == 1 {
-            self.settle_suspect(Why::Changed);
-            self.broken(line.place, Some(link.seq), Why::Restarted);
-            self.base = Some(line);
-            return;
+        if link.prev.is_none() && link.seq == 1 && !self.is_first(line) {
+            return self.anew(strays, base, line);
         }
         if let Some(strays) = strays {
             self.settle_suspect(Why::Changed);
@@ -258,6 +267,37 @@ impl Verifier {
             }
             _ => self.backwards(base, line),
         }
+    }
+
+    /// An agent that found nothing to go on with began a chain. Who can write the file can make it look
+    /// so, but gains no more than by cutting the end off, which no chain tells either.
+    fn anew(&mut self, strays: Option<Strays>, base: Line, line: Line) {
+        self.settle_suspect(Why::Changed);
+        if let Some(strays) = strays {
+            self.torn(strays);
+        }
+        self.begun = Some(base);
+        self.base = Some(line);
+    }
+
+    /// A chain that seemed to begin has begun if the next record goes on with it; else its first record
+    /// stands where it does not belong. Gives the base of the next.
+    fn settle_begun(&mut self, base: Line, next: Link) -> Line {
+        let Some(before) = self.begun.take() else {
+            return base;
+        };
+        let goes_on = next.prev == Some(base.anchor.hash) || next.seq <= 2 || self.strays.is_some();
+        if goes_on {
+            self.note(Note::Anew(base.place));
+            return base;
+        }
+        self.backwards(before, base);
+        before
+    }
+
+    /// Whether it stands again where it was the first of all.
+    fn is_first(&self, line: Line) -> bool {
+        self.report.first == Some(line.anchor)
     }
 
     /// It is the line after the base, by its hash.

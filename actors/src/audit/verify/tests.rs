@@ -11,11 +11,15 @@ use crate::audit::chain::Chain;
 
 /// Lines of a whole chain.
 fn chain(records: usize) -> Vec<Vec<u8>> {
+    chain_of("c", records)
+}
+
+fn chain_of(name: &str, records: usize) -> Vec<Vec<u8>> {
     let mut chain = Chain::default();
     let line = |n| {
         let mut out = Vec::new();
         chain.append(
-            format!("{{\"correlation_id\":\"c-{n}\"}}\n").as_bytes(),
+            format!("{{\"correlation_id\":\"{name}-{n}\"}}\n").as_bytes(),
             &mut out,
         );
         out.pop();
@@ -194,12 +198,14 @@ fn the_last_line_or_the_one_before_is_named_together() {
 }
 
 #[test]
-fn a_chain_that_begins_anew_in_the_middle_is_a_break() {
-    let lines = [chain(3), chain(2)].concat();
+fn a_chain_that_begins_anew_in_the_middle_is_noted() {
+    let lines = [chain(3), chain_of("d", 2)].concat();
     let report = verify(&lines, None);
-    assert_eq!(report.broken.len(), 1);
-    assert_eq!(report.broken[0].why, Why::Restarted);
-    assert_eq!(report.broken[0].place.line, 4);
+    assert!(report.is_whole(), "{report:?}");
+    assert_eq!(report.notes, [Note::Anew(Place { file: 0, line: 4 })]);
+    // What stands in its middle has not begun: its first record is gone.
+    let lines = [chain(3), chain_of("d", 4).split_off(1)].concat();
+    assert!(!verify(&lines, None).is_whole());
 }
 
 #[test]
