@@ -59,6 +59,7 @@ fn deployed(site: &Site, config: &str) -> (Agent, Deployment) {
     command.arg("--socket").arg(site.socket());
     command.arg("--spire-socket").arg(&relay);
     command.arg("--config").arg(site.write_config(config));
+    command.arg("--admin-address").arg("127.0.0.1:0");
     let agent = Agent::spawn(command, site.socket(), site.path("audit.jsonl"));
     let deployment = Deployment {
         agent: site.socket(),
@@ -66,6 +67,7 @@ fn deployed(site: &Site, config: &str) -> (Agent, Deployment) {
         relay,
         caller_id: FRONTEND.to_owned(),
         caller_pem: site.world.svid(FRONTEND).unwrap().chain_pem(),
+        admin: None,
     };
     (agent, deployment)
 }
@@ -74,10 +76,20 @@ fn deployed(site: &Site, config: &str) -> (Agent, Deployment) {
 async fn somebodys_agent_is_judged_by_its_answers() {
     let site = Site::new();
     let file = file("spire-killed-cache");
-    let (agent, deployment) = deployed(&site, &file.scenario.agent.config);
+    let (agent, mut deployment) = deployed(&site, &file.scenario.agent.config);
+    agent.said(0, "admin=\"").await;
+    deployment.admin = Some(agent.admin_address());
     let run = run::run_deployed(&file.scenario, &deployment, &|_step| {}).await;
     let run = run.unwrap();
     assert!(run.is_kept(), "{:#?}", run.verdicts);
+    let of_states = [
+        "by bundles that are known to be old",
+        "the outage is seen, and its end",
+    ];
+    for verdict in &run.verdicts {
+        let is_of_states = of_states.contains(&&*verdict.promise);
+        assert!(!is_of_states || verdict.finding.is_kept(), "{verdict:?}");
+    }
     agent.said(0, "to=\"Outage\"").await;
     agent.stop().await;
 }

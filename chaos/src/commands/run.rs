@@ -53,6 +53,9 @@ pub(crate) struct Options {
     /// Your own deployment: an allowed ID and its certificate chain, `ID=svid.0.pem`
     #[arg(long, value_name = "ID=PEM", requires = "agent_socket")]
     caller: Option<String>,
+    /// Your own deployment: the agent's --admin-address, which shows its states
+    #[arg(long, value_name = "ADDRESS", requires = "agent_socket")]
+    admin_address: Option<std::net::SocketAddr>,
     /// How many run at once: they mostly wait
     #[arg(long, value_name = "N", default_value = "3")]
     at_once: NonZeroUsize,
@@ -139,6 +142,7 @@ fn under_test(options: &Options) -> Result<UnderTest, CommandError> {
             relay: relay.clone(),
             caller_id: id.to_owned(),
             caller_pem: pem,
+            admin: options.admin_address,
         }));
     }
     let agent = match &options.agent {

@@ -5,6 +5,7 @@
 //! on what SPIRE says, make a scenario one that is skipped.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +21,10 @@ use super::sheet::Sheet;
 use super::{Acts, Run, RunError, load, play};
 use crate::scenario::Scenario;
 use crate::scenario::action::{Action, Spire as Act};
+use status::States;
 use view::View;
 
+mod status;
 mod view;
 
 /// How long an agent that answers may take until it comes by the relay: it may be between two tries.
@@ -40,6 +43,8 @@ pub struct Deployment {
     pub caller_id: String,
     /// Its certificate and chain, PEM: what `spire-agent api fetch x509 -write` calls `svid.0.pem`.
     pub caller_pem: String,
+    /// Where the agent's status page is, for what is promised about its states.
+    pub admin: Option<SocketAddr>,
 }
 
 impl Deployment {
@@ -59,13 +64,21 @@ impl Deployment {
                 return Err(RunError::flag("--relay", &self.relay, why));
             }
         }
-        match UnixStream::connect(&self.spire).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(RunError::flag(
-                "--spire-socket",
-                &self.spire,
-                in_the_way(&error),
-            )),
+        if let Err(error) = UnixStream::connect(&self.spire).await {
+            let why = in_the_way(&error);
+            return Err(RunError::flag("--spire-socket", &self.spire, why));
+        }
+        if let Some(admin) = self.admin {
+            let fail = |why| RunError::flag("--admin-address", Path::new(&admin.to_string()), why);
+            status::states(admin, 0).await.map_err(fail)?;
+        }
+        Ok(())
+    }
+
+    async fn states(&self, began_ago_ms: u64) -> States {
+        match self.admin {
+            Some(admin) => status::states(admin, began_ago_ms).await,
+            None => Ok(Vec::new()),
         }
     }
 
@@ -169,7 +182,7 @@ pub async fn run_deployed(
     deployment: &Deployment,
     tell: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Run, RunError> {
-    let view = View::of(scenario)?;
+    let view = View::of(scenario, deployment.admin.is_some())?;
     deployment.check().await?;
     let callers = Callers::of_one(&deployment.caller_id, &deployment.caller_pem)?;
     let sheet = Arc::new(Sheet::new());
@@ -194,8 +207,11 @@ pub async fn run_deployed(
     let played = play(&mut stage, &view.scenario, tell).await;
     load.stop().await;
     played?;
-    let recording = sheet.take();
-    let verdicts = view.told(scenario, judge(&view.scenario, &recording), &stage.missed);
+    let states = deployment.states(sheet.now_ms()).await;
+    let mut recording = sheet.take();
+    recording.transitions = states.clone().unwrap_or_default();
+    let judged = judge(&view.scenario, &recording);
+    let verdicts = view.told(scenario, &judged, (&recording, &states), &stage.missed);
     Ok(Run {
         recording,
         verdicts,

@@ -7,10 +7,12 @@
 
 use super::*;
 use crate::run::judge::{Finding, Verdict};
+use crate::run::recording::{Recording, Transition};
 use crate::run::relay::Traffic;
 use crate::scenario::caller::Caller;
 use crate::scenario::file::ScenarioFile;
 use crate::scenario::promise::{Always, Kind};
+use verdict::availability::Phase;
 
 fn scenario(name: &str) -> Scenario {
     let path = format!("{}/scenarios/{name}.kdl", env!("CARGO_MANIFEST_DIR"));
@@ -25,6 +27,7 @@ fn deployment(folder: &Path) -> Deployment {
         relay: folder.join("relay.sock"),
         caller_id: "spiffe://example.org/frontend".to_owned(),
         caller_pem: String::new(),
+        admin: None,
     }
 }
 
@@ -126,8 +129,13 @@ async fn a_later_step_that_meets_nobody_is_told() {
     stage.act(0, &Action::Spire(Act::Kill)).await.unwrap();
     assert_eq!(stage.missed.len(), 1, "{:?}", stage.missed);
     let scenario = scenario("spire-killed-cache");
-    let view = View::of(&scenario).unwrap();
-    let told = view.told(&scenario, Vec::new(), &stage.missed);
+    let view = View::of(&scenario, false).unwrap();
+    let told = view.told(
+        &scenario,
+        &[],
+        (&Recording::default(), &Ok(Vec::new())),
+        &stage.missed,
+    );
     assert!(
         matches!(&told.last().unwrap().finding, Finding::NotJudged(why) if why.contains("kill"))
     );
@@ -136,14 +144,20 @@ async fn a_later_step_that_meets_nobody_is_told() {
 #[test]
 fn what_is_not_seen_from_outside_is_not_judged_and_the_rest_says_of_whom() {
     let scenario = scenario("spire-killed-cache");
-    let view = View::of(&scenario).unwrap();
+    let view = View::of(&scenario, false).unwrap();
     let kept = |name: &str| Verdict {
         promise: name.to_owned(),
         finding: Finding::Kept("100 answers".to_owned()),
     };
     let names = Always::ALL.iter().map(|always| always.as_str());
     let names = names.chain(scenario.promises.iter().map(|promise| &*promise.name));
-    let told = view.told(&scenario, names.map(kept).collect(), &[]);
+    let judged: Vec<_> = names.map(kept).collect();
+    let told = view.told(
+        &scenario,
+        &judged,
+        (&Recording::default(), &Ok(Vec::new())),
+        &[],
+    );
     let of = |name: &str| &told.iter().find(|one| one.promise == name).unwrap().finding;
     for unseen in [
         "every answer is recorded once",
@@ -174,11 +188,38 @@ fn what_is_not_seen_from_outside_is_not_judged_and_the_rest_says_of_whom() {
 #[test]
 fn a_mode_that_does_not_stop_the_agent_is_not_played() {
     let mut traffic = Traffic::default();
-    let view = View::of(&scenario("socket-forbidden")).unwrap();
+    let view = View::of(&scenario("socket-forbidden"), false).unwrap();
     view.is_felt_by(traffic).unwrap();
     traffic.by_root = true;
     let skipped = view.is_felt_by(traffic);
     assert!(matches!(skipped, Err(RunError::Skipped(_))), "{skipped:?}");
-    let view = View::of(&scenario("socket-deleted")).unwrap();
+    let view = View::of(&scenario("socket-deleted"), false).unwrap();
     view.is_felt_by(traffic).unwrap();
+}
+
+#[test]
+fn a_window_is_judged_in_its_states_and_in_no_others() {
+    let scenario = scenario("spire-killed-cache");
+    let view = View::of(&scenario, true).unwrap();
+    let name = "by bundles that are known to be old";
+    let judged = [Verdict {
+        promise: name.to_owned(),
+        finding: Finding::Kept("100 answers".to_owned()),
+    }];
+    let finding = |states: States| {
+        let told = view.told(&scenario, &judged, (&Recording::default(), &states), &[]);
+        let found = told.into_iter().find(|one| one.promise == name);
+        found.unwrap().finding
+    };
+    let at = |at_ms, to| Transition { at_ms, to };
+    let outage = vec![at(0, Phase::Live), at(1_700, Phase::Outage)];
+    assert!(finding(Ok(outage)).is_kept());
+    // A fault that the agent's own timings do not count as an outage.
+    let brief = finding(Ok(vec![at(0, Phase::Live), at(1_100, Phase::Interrupted)]));
+    assert!(
+        matches!(&brief, Finding::NotJudged(why) if why.contains("Interrupted")),
+        "{brief:?}"
+    );
+    let unknown = finding(Err("no page".to_owned()));
+    assert_eq!(unknown, Finding::NotJudged("no page".to_owned()));
 }

@@ -1,7 +1,11 @@
 //! A scenario as far as it can be played and judged from outside, and what is left of its promises.
 
+use verdict::availability::Phase;
+
+use super::status::{States, stray};
 use crate::run::RunError;
 use crate::run::judge::{Finding, Verdict};
+use crate::run::recording::Recording;
 use crate::run::relay::{Relay, Traffic};
 use crate::scenario::action::{Action, Spire as Act};
 use crate::scenario::caller::Caller;
@@ -24,6 +28,10 @@ const MET: &str = "every step met the agent";
 /// What an outsider sees of a scenario.
 pub(super) struct View {
     pub(super) scenario: Scenario,
+    /// Whether somebody tells us the agent's states.
+    sees_states: bool,
+    /// Windows that hold in some states only, and those.
+    stated: Vec<(String, (u64, u64), Vec<Phase>)>,
     /// Promises that nobody can judge from here, and why.
     left_out: Vec<(String, String)>,
     /// Promises about more callers than can be had here, and those.
@@ -31,7 +39,7 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn of(scenario: &Scenario) -> Result<Self, RunError> {
+    pub(super) fn of(scenario: &Scenario, sees_states: bool) -> Result<Self, RunError> {
         for step in &scenario.timeline.steps {
             if !matches!(step.action, Action::Spire(act) if Relay::can(act)) {
                 let why = format!(
@@ -43,6 +51,8 @@ impl View {
         }
         let mut view = Self {
             scenario: scenario.clone(),
+            sees_states,
+            stated: Vec::new(),
             left_out: Vec::new(),
             narrowed: Vec::new(),
         };
@@ -61,10 +71,14 @@ impl View {
 
     fn look_at(&mut self, mut promise: Promise) {
         let unseen = match &promise.kind {
-            Kind::Window { states, .. } if !states.is_empty() => {
-                "it names the agent's states, which are not seen from outside"
+            Kind::Window { states, .. } if !states.is_empty() && !self.sees_states => {
+                "it names the agent's states, which only --admin-address shows"
             }
-            Kind::Transitions { .. } => "the agent's states are not seen from outside",
+            Kind::Transitions { .. } if self.sees_states => {
+                self.scenario.promises.push(promise);
+                return;
+            }
+            Kind::Transitions { .. } => "only --admin-address shows the agent's states",
             Kind::Restarts { .. } => "the agent's parts are not seen from outside",
             Kind::Says(_) => "the agent's log is its owner's",
             Kind::Window { .. } | Kind::Recovery { .. } | Kind::Recoveries { .. } => "",
@@ -72,6 +86,18 @@ impl View {
         if !unseen.is_empty() {
             self.left_out.push((promise.name, unseen.to_owned()));
             return;
+        }
+        if let Kind::Window {
+            states,
+            from_ms,
+            to_ms,
+            ..
+        } = &mut promise.kind
+            && !states.is_empty()
+        {
+            let states = std::mem::take(states);
+            self.stated
+                .push((promise.name.clone(), (*from_ms, *to_ms), states));
         }
         let (Kind::Window { callers, .. }
         | Kind::Recovery { callers, .. }
@@ -110,14 +136,16 @@ impl View {
     pub(super) fn told(
         &self,
         scenario: &Scenario,
-        judged: Vec<Verdict>,
+        judged: &[Verdict],
+        seen: (&Recording, &States),
         missed: &[String],
     ) -> Vec<Verdict> {
         let names = Always::ALL.iter().map(|always| always.as_str());
         let names = names.chain(scenario.promises.iter().map(|promise| &*promise.name));
         let mut verdicts = Vec::new();
         for name in names {
-            let finding = match self.unjudged(name) {
+            let unjudged = self.unjudged(name);
+            let finding = match unjudged.or_else(|| self.out_of_state(name, seen)) {
                 Some(why) => Some(Finding::NotJudged(why)),
                 None => {
                     let verdict = judged.iter().find(|verdict| verdict.promise == name);
@@ -148,6 +176,31 @@ impl View {
         }
         let found = self.left_out.iter().find(|(known, _)| known == name);
         found.map(|(_, why)| why.clone())
+    }
+
+    /// Why nothing is known of what the agent did in the states that a promise is about.
+    fn out_of_state(&self, name: &str, seen: (&Recording, &States)) -> Option<String> {
+        let (recording, states) = seen;
+        let stated = self.stated.iter().find(|(known, ..)| known == name);
+        let mut promises = self.scenario.promises.iter();
+        let is_about_states = promises.any(|promise| {
+            promise.name == name && matches!(promise.kind, Kind::Transitions { .. })
+        });
+        let states = match states {
+            Ok(states) => states,
+            Err(why) => return (stated.is_some() || is_about_states).then(|| why.clone()),
+        };
+        let (_, (from_ms, to_ms), allowed) = stated?;
+        let moments = (recording.after(*from_ms), recording.before(*to_ms));
+        stray(states, moments, allowed).map(|state| {
+            format!(
+                "the agent was {} between {} and {} ms: what was done is too short for its own timings, \
+                 or its mode is another",
+                state.as_str(),
+                moments.0,
+                moments.1
+            )
+        })
     }
 
     fn of_those_here(&self, name: &str, finding: &Finding) -> Finding {

@@ -1,0 +1,170 @@
+//! The agent's states as its status page tells them, for who gave us its address.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use verdict::availability::Phase;
+
+use crate::run::recording::Transition;
+
+/// How long the page may take: it stands back behind requests.
+const WITHIN: Duration = Duration::from_secs(5);
+/// Bytes of the page: far beyond what it has.
+const PAGE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+const OK: &str = "200 OK";
+
+/// The states in a run, the one that it began in first; or why they are not known.
+pub(super) type States = Result<Vec<Transition>, String>;
+
+#[derive(Deserialize)]
+struct Status {
+    trust: Trust,
+}
+
+#[derive(Deserialize)]
+struct Trust {
+    timeline: Vec<Change>,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    ago_ms: u64,
+    from: Option<String>,
+    to: String,
+}
+
+/// Those of a run that began so many milliseconds ago.
+pub(super) async fn states(address: SocketAddr, began_ago_ms: u64) -> States {
+    let fail = |why: String| format!("the status page at {address} {why}");
+    let page = match timeout(WITHIN, fetch(address)).await {
+        Ok(Ok(page)) => page,
+        Ok(Err(error)) => return Err(fail(format!("cannot be had: {error}"))),
+        Err(_) => return Err(fail(format!("does not answer in {} s", WITHIN.as_secs()))),
+    };
+    let (head, body) = page.split_once("\r\n\r\n").unwrap_or((&page, ""));
+    let said = head.lines().next().unwrap_or_default();
+    if !said.ends_with(OK) {
+        return Err(fail(format!("says {said:?}")));
+    }
+    let status: Status =
+        serde_json::from_str(body).map_err(|_| fail("is none of this agent's".to_owned()))?;
+    within(&status.trust.timeline, began_ago_ms).map_err(fail)
+}
+
+/// HTTP/1.0: the answer is whole when the connection ends. A host that is not its own is refused.
+fn request(address: SocketAddr) -> String {
+    format!("GET /status HTTP/1.0\r\nhost: {address}\r\n\r\n")
+}
+
+async fn fetch(address: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(request(address).as_bytes()).await?;
+    let mut page = String::new();
+    stream
+        .take(PAGE_BYTES_MAX)
+        .read_to_string(&mut page)
+        .await?;
+    Ok(page)
+}
+
+fn within(timeline: &[Change], began_ago_ms: u64) -> States {
+    let is_whole = timeline
+        .first()
+        .is_some_and(|change| change.from.is_none() || change.ago_ms >= began_ago_ms);
+    if !is_whole {
+        let count = timeline.len();
+        return Err(format!(
+            "keeps {count} changes, and there were more in the run"
+        ));
+    }
+    let mut states = Vec::new();
+    for change in timeline {
+        let known = Phase::ALL.iter().find(|phase| phase.as_str() == change.to);
+        let to = *known.ok_or_else(|| format!("names a state nobody knows, {:?}", change.to))?;
+        if change.ago_ms >= began_ago_ms {
+            states.clear();
+        }
+        let at_ms = began_ago_ms.saturating_sub(change.ago_ms);
+        states.push(Transition { at_ms, to });
+    }
+    Ok(states)
+}
+
+/// A state between two moments that is none of these.
+pub(super) fn stray(
+    states: &[Transition],
+    (from_ms, to_ms): (u64, u64),
+    allowed: &[Phase],
+) -> Option<Phase> {
+    let before = states.iter().rev().find(|state| state.at_ms <= from_ms);
+    let within = states
+        .iter()
+        .filter(|state| state.at_ms > from_ms && state.at_ms <= to_ms);
+    let mut all = before.into_iter().chain(within).map(|state| state.to);
+    all.find(|state| !allowed.contains(state))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    fn change(ago_ms: u64, from: Option<Phase>, to: Phase) -> Change {
+        Change {
+            ago_ms,
+            from: from.map(|phase| phase.as_str().to_owned()),
+            to: to.as_str().to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_run_has_the_states_since_it_began_and_the_one_that_it_began_in() {
+        let timeline = [
+            change(9_000, None, Phase::Starting),
+            change(8_000, Some(Phase::Starting), Phase::Live),
+            change(3_000, Some(Phase::Live), Phase::Outage),
+        ];
+        let states = within(&timeline, 5_000).unwrap();
+        let told: Vec<_> = states.iter().map(|one| (one.at_ms, one.to)).collect();
+        assert_eq!(told, [(0, Phase::Live), (2_000, Phase::Outage)]);
+        let lost = within(timeline.get(2..).unwrap(), 5_000).unwrap_err();
+        assert!(lost.contains("keeps 1 changes"), "{lost}");
+    }
+
+    #[test]
+    fn a_window_in_another_state_is_found() {
+        let at = |at_ms, to| Transition { at_ms, to };
+        let states = [at(0, Phase::Live), at(2_000, Phase::Outage)];
+        let of = |from, to| stray(&states, (from, to), &[Phase::Outage]);
+        assert_eq!(of(2_000, 3_000), None);
+        assert_eq!(of(1_999, 3_000), Some(Phase::Live));
+        assert_eq!(
+            stray(&states, (0, 3_000), &[Phase::Live]),
+            Some(Phase::Outage)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_page_that_is_none_is_said_to_be_so() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let served = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; request(address).len()];
+            stream.read_exact(&mut request).await.unwrap();
+            let answer = b"HTTP/1.0 200 OK\r\n\r\nhello";
+            stream.write_all(answer).await.unwrap();
+        });
+        let said = states(address, 1).await.unwrap_err();
+        assert!(said.contains("none of this agent's"), "{said}");
+        served.await.unwrap();
+        let said = states(address, 1).await.unwrap_err();
+        assert!(said.contains("cannot be had"), "{said}");
+    }
+}
