@@ -366,6 +366,91 @@ async fn bundles_without_a_usable_authority_are_told_everywhere() {
     agent.stop().await;
 }
 
+/// What requests meet, and until when, is said where an operator looks: not only in the log. Ready is no
+/// promise, and the doctor does not take it for one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_requests_meet_is_told_and_found() {
+    let spire = "spire {\n api-timeout-ms 100\n unavailable-after-ms 300\n}\n";
+    for (mode, code, meets) in [
+        (
+            "fail_closed",
+            "requests-refused",
+            "requests fail_closed: every request with a credential is refused",
+        ),
+        (
+            "cache",
+            "requests-at-risk",
+            "until cache-ttl (3600 s) is over",
+        ),
+    ] {
+        let site = Site::new();
+        let failure = format!("failure {{ spire-unavailable \"{mode}\" }}\n");
+        let mut command = site.configured(&format!("{LOAD_POLICY}{failure}{spire}"));
+        command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
+        let agent = site.serve(command).await;
+        agent.said(0, "to=\"Live\"").await;
+        let at = address(&agent);
+        let page = || text(&run(&["status", "--admin-address", &at]));
+        common::eventually("ready", async || page().contains(", ready")).await;
+        assert!(
+            page().contains("requests verified by the bundles of SPIRE"),
+            "{}",
+            page()
+        );
+        assert!(!doctor_finds(&site, &at, code));
+        site.world.spire().stop(SocketFile::Left).await.unwrap();
+        agent.said(0, "to=\"Outage\"").await;
+        common::eventually("what they meet", async || page().contains(meets)).await;
+        common::eventually("the finding", async || doctor_finds(&site, &at, code)).await;
+        if mode == "fail_closed" {
+            let client = agent.connect().await;
+            client.ask(&site.asks(FRONTEND)).await.unwrap();
+            let advice = "do start the SPIRE agent";
+            common::eventually("the live remedy", async || page().contains(advice)).await;
+        }
+        agent.stop().await;
+    }
+}
+
+/// Whoever has the admin address is not thereby the agent that was asked about.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_vouches_for_no_other_agent() {
+    let (site, other) = (Site::new(), Site::new());
+    let agent = live(&site).await;
+    let at = address(&agent);
+    assert!(!doctor_finds(&site, &at, "other-agent"));
+    let page = text(&run(&["status", "--admin-address", &at]));
+    let first = page.lines().next().unwrap();
+    for path in ["agent.sock", "agent.kdl", "spire.sock"] {
+        let path = site.path(path);
+        assert!(
+            first.contains(path.to_str().unwrap()),
+            "{path:?} in {first}"
+        );
+    }
+    assert!(doctor_finds(&other, &at, "other-agent"));
+    assert!(!doctor_finds(&other, &at, "not-ready"));
+    agent.stop().await;
+}
+
+/// One reason that denies nearly everybody is no caller's affair.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_reason_that_denies_most_is_found() {
+    let site = Site::new();
+    let agent = live(&site).await;
+    let at = address(&agent);
+    let client = agent.connect().await;
+    let nothing = chaos::client::Request::get("/");
+    for _ in 0..12 {
+        client.ask(&nothing).await.unwrap();
+    }
+    common::eventually("the finding", async || {
+        doctor_finds(&site, &at, "most-denied")
+    })
+    .await;
+    agent.stop().await;
+}
+
 /// What proxies say of themselves is shown, and held against what is known of their versions.
 #[tokio::test(flavor = "multi_thread")]
 async fn proxies_are_told_by_version() {
@@ -390,7 +475,7 @@ async fn proxies_are_told_by_version() {
     common::eventually("the finding", async || finds("proxy-version-untested")).await;
     common::eventually("the proxies on the screen", async || {
         let page = text(&run(&["status", "--admin-address", &at]));
-        page.contains("sentinel-proxy 0.4.9, 1 connections")
+        page.contains("sentinel-proxy 0.4.9, 1 connection;")
             && page.contains("zentinel-proxy 0.6.45, 0 connections")
     })
     .await;

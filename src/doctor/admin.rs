@@ -1,19 +1,32 @@
 //! The admin listener: whether it answers, and what it says of readiness.
 
-use actors::admin::status::{AuditView, Status};
+use std::net::SocketAddr;
+
+use actors::admin::status::{AuditView, Decisions, Status};
 use actors::audit::MEANWHILE;
 use config::{AdminAddress, Settings};
+use verdict::reason::Reason;
 
-use super::finding::Examination;
-use super::proxies;
+use super::alike::Alike;
+use super::finding::{Examination, Severity};
+use super::{identity, proxies};
 use crate::status::ask;
 
 pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
     let AdminAddress::At(address) = settings.agent().admin.value else {
         return;
     };
+    // An agent of another version may say less, or something else.
+    let status = match ask::get(address, "/status").await {
+        Ok((200, json)) => serde_json::from_slice::<Status>(&json).ok(),
+        _ => None,
+    };
+    let status = status.as_ref();
+    if status.is_some_and(|status| identity::is_other(status, settings, address, examination)) {
+        return;
+    }
     match ask::get(address, "/readyz").await {
-        Ok((200, _)) => examination.well(format!("the agent is ready: {address}")),
+        Ok((200, _)) => ready(address, status, examination),
         Ok((status, body)) => {
             let said = String::from_utf8_lossy(&body);
             let said: Vec<&str> = said.lines().collect();
@@ -31,20 +44,92 @@ pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
             "is the agent up, and was its address free when it started? its log says where it listens",
         ),
     }
-    // Who does not answer was found above, and an agent of another version may say less.
-    if let Ok((200, json)) = ask::get(address, "/status").await
-        && let Ok(status) = serde_json::from_slice::<Status>(&json)
-    {
-        running(&status, examination);
+    if let Some(status) = status {
+        running(status, settings, examination);
+    }
+}
+
+/// Readiness is no promise: a ready agent may refuse everybody, which is told with its remedy.
+fn ready(address: SocketAddr, status: Option<&Status>, examination: &mut Examination) {
+    let Some(status) = status else {
+        return examination.well(format!("the agent is ready: {address}"));
+    };
+    if status.health.state == "healthy" {
+        let requests = status.requests.as_deref().unwrap_or("not told");
+        examination.well(format!(
+            "the agent is ready: {address}; requests: {requests}"
+        ));
     }
 }
 
 /// What the running agent says of itself.
-fn running(status: &Status, examination: &mut Examination) {
+fn running(status: &Status, settings: &Settings, examination: &mut Examination) {
+    meets(status, examination);
+    denied(&status.decisions, settings, examination);
     if let Some(audit) = &status.audit {
         records(audit, examination);
     }
     proxies::look(status, examination);
+}
+
+/// What requests meet now, where that is not what they should.
+fn meets(status: &Status, examination: &mut Examination) {
+    let refused_unrecorded = status.audit.as_ref().is_some_and(|audit| audit.refuses);
+    if !status.health.ready || refused_unrecorded {
+        return;
+    }
+    let (severity, code, what) = match status.health.state.as_str() {
+        "unhealthy" => (
+            Severity::Problem,
+            "requests-refused",
+            "the agent is ready, and refuses requests now",
+        ),
+        "degraded" => (
+            Severity::Warning,
+            "requests-at-risk",
+            "the agent answers for now, but not as it does when all is well",
+        ),
+        _ => return,
+    };
+    let trust = &status.trust;
+    let mut seen = vec![format!("SPIRE is {}", trust.state)];
+    seen.extend(trust.error.clone());
+    seen.extend(
+        status
+            .requests
+            .as_ref()
+            .map(|said| format!("requests: {said}")),
+    );
+    let mut remedies: Vec<&str> = trust.remedy.as_deref().into_iter().collect();
+    for one in &trust.barren {
+        seen.push(format!("{}: {}", one.trust_domain, one.error));
+        remedies.push(&one.remedy);
+    }
+    remedies.dedup();
+    if remedies.is_empty() {
+        remedies.push("look at `status`, and at the agent's log");
+    }
+    examination.add(severity, code, what, &seen.join("; "), &remedies.join("; "));
+}
+
+/// Whether most of the last minutes' requests are denied for one reason.
+fn denied(decisions: &Decisions, settings: &Settings, examination: &mut Examination) {
+    let sum = |name: &String| -> u64 {
+        let seconds = decisions.per_second.get(name);
+        seconds.map_or(0, |seconds| seconds.iter().sum())
+    };
+    let all = decisions.allowed.keys().chain(decisions.denied.keys());
+    let of = all.map(sum).sum();
+    for (name, reason) in Reason::ALL.map(|reason| (reason.as_str().to_owned(), reason)) {
+        let alike = Alike {
+            reason,
+            rule: "",
+            denied: sum(&name),
+            of,
+            seen: "decisions",
+        };
+        alike.tell(settings, examination);
+    }
 }
 
 fn records(audit: &AuditView, examination: &mut Examination) {

@@ -4,9 +4,11 @@
 //! user. It works when everything is away or expired: that is when it is needed.
 
 mod admin;
+mod alike;
 mod audit;
 mod finding;
 mod hop;
+mod identity;
 mod marker;
 mod proxies;
 mod records;
@@ -42,7 +44,7 @@ pub(crate) fn run(args: &Doctor) -> anyhow::Result<Exit> {
     audit::look(&settings, &mut examination);
     let records = args.records.clone().or_else(|| records_of(&settings));
     if let Some(path) = &records {
-        records::look(path, &mut examination);
+        records::look(path, &settings, &mut examination);
     }
     if let Some(url) = &args.through {
         let probe = hop::probe(url, &settings, records.as_deref(), &mut examination);

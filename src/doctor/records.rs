@@ -1,13 +1,15 @@
 //! What the newest records tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use actors::audit::Recorded;
+use config::Settings;
 use verdict::reason::Reason;
 
+use super::alike::Alike;
 use super::finding::Examination;
 use super::marker::MARKERS;
 use super::spire::{LONG_LIFETIME_S, long_lived};
@@ -15,6 +17,9 @@ use crate::output::counted;
 
 /// The newest records: about ten thousand.
 const TAIL_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Records that show how it is now.
+const NEWEST: usize = 60;
 
 /// What the rule of `xfcc-element "only"` says: other rules speak of elements, too.
 const SECOND_ELEMENT: &str = "a second XFCC element begins";
@@ -27,9 +32,11 @@ struct Told {
     several_elements: u64,
     longest: Option<(i64, String)>,
     unverified: u64,
+    /// The newest, each with its reason and rule if it was denied.
+    newest: VecDeque<Option<(Reason, String)>>,
 }
 
-pub(super) fn look(path: &Path, examination: &mut Examination) {
+pub(super) fn look(path: &Path, settings: &Settings, examination: &mut Examination) {
     let shown = path.display();
     let lines = match tail(path) {
         Ok(lines) => lines,
@@ -51,6 +58,13 @@ pub(super) fn look(path: &Path, examination: &mut Examination) {
         }
     }
     told.tell(examination);
+    // Where only denials are recorded their share says nothing.
+    if settings
+        .policy()
+        .is_none_or(|policy| policy.audit.log_success)
+    {
+        told.newest(settings, examination);
+    }
     let records = counted(told.records, "record", "records");
     examination.well(format!("{records} read: {shown}"));
 }
@@ -74,6 +88,12 @@ impl Told {
             return;
         }
         self.records += 1;
+        if self.newest.len() == NEWEST {
+            self.newest.pop_front();
+        }
+        let denied = recorded.reason.filter(|_| recorded.status.is_some());
+        let rule = recorded.rule.clone().unwrap_or_default();
+        self.newest.push_back(denied.map(|reason| (reason, rule)));
         if recorded.reason == Some(Reason::NotConfigured) {
             *self.unconfigured.entry(recorded.proxy.clone()).or_default() += 1;
         }
@@ -95,6 +115,25 @@ impl Told {
                 .is_none_or(|(longest, _)| lifetime > *longest)
         {
             self.longest = Some((lifetime, id.clone()));
+        }
+    }
+
+    /// Whether one reason is that of most of the newest.
+    fn newest(&self, settings: &Settings, examination: &mut Examination) {
+        for reason in Reason::ALL {
+            let alike = self.newest.iter().flatten();
+            let mut alike = alike.filter(|(other, _)| *other == reason);
+            let Some((_, rule)) = alike.next() else {
+                continue;
+            };
+            let told = Alike {
+                reason,
+                rule,
+                denied: 1 + alike.count() as u64,
+                of: self.newest.len() as u64,
+                seen: "records",
+            };
+            told.tell(settings, examination);
         }
     }
 

@@ -226,6 +226,8 @@ fn on_disk(settings: &Settings, socket: &Path, examination: &mut Examination) {
     let clock = Clock::Told(ToldClock::new(examination.now, &boot_id));
     let (loaded, why) = cache::look(&dir.value, socket, &clock);
     let shown = dir.value.display();
+    let failure = settings.policy().map(|policy| policy.failure);
+    let ttl_ms = failure.unwrap_or_default().cache_ttl_ms();
     match (why, loaded.snapshot.contact()) {
         (Some(why), _) => examination.warn(
             "state-unusable",
@@ -234,6 +236,16 @@ fn on_disk(settings: &Settings, socket: &Path, examination: &mut Examination) {
             "is the agent running with this state-dir, as this user, and has it ever been Live?",
         ),
         (None, Some(contact)) => match contact.age(examination.now) {
+            Age::Ms(age_ms) if age_ms > ttl_ms => examination.warn(
+                "state-too-old",
+                "the bundles on disk are past cache-ttl: a restart during an outage would verify nobody",
+                &format!(
+                    "{shown}: confirmed {} ago, cache-ttl is {}",
+                    span(age_ms),
+                    span(ttl_ms)
+                ),
+                "bring SPIRE back, or the agent: what it confirms it writes there; a longer cache-ttl outlasts longer outages",
+            ),
             Age::Ms(age_ms) => {
                 examination.well(format!(
                     "bundles in {shown} were confirmed {} ago",

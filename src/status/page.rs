@@ -1,6 +1,6 @@
 //! A status on one screen.
 
-use actors::admin::status::{Decisions, Denial, Domain, Place, Status, TrustView};
+use actors::admin::status::{Decisions, Denial, Domain, Place, Process, Status, TrustView};
 use serde::Serialize;
 
 use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, Page, Report, STRONG, clean, counted};
@@ -23,10 +23,9 @@ impl Report for Shown<'_> {
         let status = self.0;
         let process = &status.process;
         let up = span(process.uptime_ms);
+        let (version, pid, which) = (clean(&process.version), process.pid, which(process));
         page.line(format_args!(
-            "{STRONG}sentinel-spiffe-agent{STRONG:#} {} pid {} up {up}",
-            clean(&process.version),
-            process.pid
+            "{STRONG}sentinel-spiffe-agent{STRONG:#} {version} pid {pid} up {up}{which}"
         ));
         health(status, page);
         trust(status, page);
@@ -53,6 +52,21 @@ impl Report for Shown<'_> {
     }
 }
 
+/// Which agent this is: another may have the admin address.
+fn which(process: &Process) -> String {
+    let mut which = String::new();
+    for (name, told) in [
+        ("socket", &process.socket),
+        ("config", &process.config),
+        ("SPIRE", &process.spire_socket),
+    ] {
+        if let Some(told) = told {
+            which.push_str(&format!(", {name} {}", clean(told)));
+        }
+    }
+    which
+}
+
 fn health(status: &Status, page: &mut Page) {
     let health = &status.health;
     let style = match health.state.as_str() {
@@ -65,6 +79,9 @@ fn health(status: &Status, page: &mut Page) {
     page.line(format_args!(
         "health   {style}{state}{style:#}, {ready}: {why}"
     ));
+    if let Some(requests) = &status.requests {
+        page.line(format_args!("requests {}", clean(requests)));
+    }
 }
 
 fn trust(status: &Status, page: &mut Page) {
@@ -130,7 +147,9 @@ fn audit(status: &Status, page: &mut Page) {
 fn proxies(status: &Status, page: &mut Page) {
     let told = status.proxies.iter().map(|proxy| {
         let (name, version) = (clean(&proxy.name), clean(&proxy.version));
-        format!("{name} {version}, {} connections", proxy.open)
+        let open = usize::try_from(proxy.open).unwrap_or(usize::MAX);
+        let open = counted(open, "connection", "connections");
+        format!("{name} {version}, {open}")
     });
     let told: Vec<String> = told.collect();
     if !told.is_empty() {

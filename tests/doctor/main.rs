@@ -327,10 +327,19 @@ async fn sockets_that_this_user_may_not_use() {
     agent.stop().await;
 }
 
-/// Bundles written by an agent whose clock was an hour ahead, in the boot before.
+/// Bundles written by an agent whose clock was an hour ahead, or two behind, in the boot before.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_was_set_back() {
-    let site = Site::new();
+async fn bundles_on_disk_from_another_time() {
+    for (ahead_ms, code) in [(3_600_000, "clock-set-back"), (-7_200_000, "state-too-old")] {
+        let site = Site::new();
+        let state = written(&site, ahead_ms).await;
+        let arguments = ["--state-dir", state.to_str().unwrap()];
+        assert_eq!(found(&site, POLICY, &arguments), [code]);
+    }
+}
+
+/// A directory that an agent whose clock was so far ahead kept its bundles in.
+async fn written(site: &Site, ahead_ms: i64) -> std::path::PathBuf {
     let state = site.path("state");
     std::fs::create_dir(&state).unwrap();
     chmod(&state, 0o700);
@@ -345,7 +354,7 @@ async fn a_clock_that_was_set_back() {
     let overrides = overrides.with_flag(Override::AdminAddress, "none".to_owned());
     let settings = Settings::resolve(None, &overrides).unwrap();
     let now = i64::try_from(unix_now()).unwrap() * 1_000;
-    let (wall_ms, boot_ms) = (now + 3_600_000, 60_000);
+    let (wall_ms, boot_ms) = (now + ahead_ms, 60_000);
     let ahead = ToldClock::new(Now { wall_ms, boot_ms }, "the boot before");
     let agent = AgentInside::start(settings, Clock::Told(ahead))
         .await
@@ -353,8 +362,7 @@ async fn a_clock_that_was_set_back() {
     let live = async || agent.trust().phase() == Phase::Live;
     eventually("an agent that is Live", live).await;
     agent.shutdown().await;
-    let arguments = ["--state-dir", state.to_str().unwrap()];
-    assert_eq!(found(&site, POLICY, &arguments), ["clock-set-back"]);
+    state
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -406,6 +414,38 @@ async fn what_records_tell() {
     agent.stop().await;
     let missing = found(&site, POLICY, &["--records", "/no/such/file"]);
     assert_eq!(missing, ["records-unreadable"]);
+}
+
+/// The newest records share one reason: that is the hop, and no caller.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_share_one_reason() {
+    let site = Site::new();
+    let agent = site.live(POLICY).await;
+    let client = agent.connect().await;
+    for _ in 0..11 {
+        client.ask(&Request::get("/")).await.unwrap();
+    }
+    eventually("the records", async || agent.records().len() == 11).await;
+    let records = site.path("audit.jsonl");
+    let arguments = ["--records", records.to_str().unwrap()];
+    let output = doctor(&site, POLICY, &arguments);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(codes(&output), ["most-denied"]);
+    for part in [
+        "11 of the last 11 records are NO_CREDENTIAL",
+        "does the hop write X-Forwarded-Client-Cert?",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    // Where only denials are recorded, and where most pass, there is nothing to see.
+    let silent = format!("{POLICY}audit {{ log-success #false }}\n");
+    assert!(codes(&doctor(&site, &silent, &arguments)).is_empty());
+    for _ in 0..11 {
+        client.ask(&site.asks(FRONTEND)).await.unwrap();
+    }
+    eventually("the records", async || agent.records().len() == 22).await;
+    assert!(codes(&doctor(&site, POLICY, &arguments)).is_empty());
+    agent.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use verdict::availability::{Phase, Transition};
 use verdict::policy::Failure;
 use verdict::time::Now;
-use verdict::trust::UpdateReport;
+use verdict::trust::{Coverage, UpdateReport};
 
 use super::absence::Absence;
 use super::{TrustStore, meets};
@@ -59,6 +59,21 @@ impl TrustStore {
         let requests = self.requests(now);
         tracing::warn!(state, lasts, %since, %socket, error, remedy, requests, "trust source still away");
         absence.said(self.change_in_ms(now), now);
+    }
+
+    /// What becomes of requests now, under each policy in force, in words.
+    #[must_use]
+    pub fn requests_meet(&self) -> String {
+        let said = self.requests(self.clock.now());
+        match self.coverage() {
+            Coverage::Every => said,
+            Coverage::Some => {
+                format!("{said}; of some trust domains nobody, for want of a usable authority")
+            }
+            Coverage::Nobody => {
+                format!("{said}; but nobody can be verified, as no authority at hand is usable")
+            }
+        }
     }
 
     fn requests(&self, now: Now) -> String {

@@ -117,6 +117,7 @@ function now(status) {
     ["Health", health.state, LEVELS[health.state]],
     ["Ready", health.readiness, health.ready ? "good" : "warn"],
     ["Alive", health.live ? "yes" : "stuck: no sign of life", health.live ? "good" : "bad"],
+    ...(status.requests ? [["Requests", status.requests]] : []),
     ["SPIRE", `${trust.state} for ${span(trust.for_ms)}`, LEVELS[trust.state]],
     ["Bundles confirmed", confirmed(trust)],
     ["Fault", trust.fault === "ours" ? "SPIRE says that we call it wrongly" : "none of ours"],
@@ -269,7 +270,10 @@ function inForce(status) {
   const { process } = status;
   terms(byId("build"), [
     ["Version", process.version], ["Build", process.build], ["For", process.target],
-    ["Process", process.pid], ["Started", clock(process.started)],
+    ["Process", process.pid],
+    ...(process.socket ? [["Socket", process.socket]] : []), ...(process.config ? [["File", process.config]] : []),
+    ...(process.spire_socket ? [["SPIRE's socket", process.spire_socket]] : []),
+    ["Started", clock(process.started)],
   ]);
   const { policies } = status;
   byId("policies-none").hidden = policies.total > 0;

@@ -30,6 +30,10 @@ pub struct Status {
     pub process: Process,
     /// How it is.
     pub health: HealthView,
+    /// What requests meet now, under each policy in force, and until when; absent from an agent that does
+    /// not tell.
+    #[serde(default)]
+    pub requests: Option<String>,
     /// The trust source.
     pub trust: TrustView,
     /// How decisions are recorded; absent from an agent that does not tell.
@@ -65,6 +69,15 @@ pub struct Process {
     pub started: String,
     /// For how long.
     pub uptime_ms: u64,
+    /// Where proxies connect; absent from an agent that does not tell.
+    #[serde(default)]
+    pub socket: Option<String>,
+    /// The configuration file; absent without one.
+    #[serde(default)]
+    pub config: Option<String>,
+    /// SPIRE's socket.
+    #[serde(default)]
+    pub spire_socket: Option<String>,
 }
 
 /// How the agent is.

@@ -35,6 +35,7 @@ impl Status {
             time: rfc3339(now.wall_ms),
             process: process(subject, now),
             health: health(subject),
+            requests: Some(doors.judge.trust.requests_meet()),
             trust: TrustView::of(&doors.judge.trust, now),
             audit: Some(audit(&doors.health.recording())),
             decisions: decisions(subject),
@@ -49,6 +50,7 @@ impl Status {
 
 fn process(subject: &Subject, now: Now) -> Process {
     let started = subject.started;
+    let settings = subject.doors.configured.settings();
     Process {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         build: if cfg!(debug_assertions) {
@@ -61,7 +63,16 @@ fn process(subject: &Subject, now: Now) -> Process {
         pid: std::process::id(),
         started: rfc3339(started.wall_ms),
         uptime_ms: since(started.boot_ms, now),
+        socket: Some(settings.agent().socket.value.to_string()),
+        config: settings.file_name().map(absolute),
+        spire_socket: Some(settings.spire_socket().value.to_string()),
     }
+}
+
+/// Told to somebody who stands in another directory.
+fn absolute(path: &str) -> String {
+    let whole = std::path::absolute(path);
+    whole.map_or_else(|_| path.to_owned(), |whole| whole.display().to_string())
 }
 
 /// Milliseconds since this boot-time moment.
