@@ -163,13 +163,12 @@ fn stored(dir: &Path, socket: &Path, timing: Timing, now: Now) -> Material {
     let boot_id = Clock::system().boot_id().unwrap_or_default().to_owned();
     let clock = Clock::Told(ToldClock::new(now, &boot_id));
     let (loaded, why) = cache::look(dir, socket, &clock);
-    let state = State::start(loaded.found, timing, now);
     let origin = match why {
         None => format!("the state directory {}", dir.display()),
         Some(why) => format!("none in {}: {why}", dir.display()),
     };
     Material {
-        world: World::new(state, timing, loaded.snapshot),
+        world: loaded.world(timing, now),
         origin,
         unasked: None,
     }

@@ -28,8 +28,6 @@ use std::time::Duration;
 
 use config::{Bound, GrpcDoor, Settings, TrustedProxy};
 use tokio::net::{TcpListener, UnixListener};
-use verdict::availability::{Found, State};
-use verdict::trust::{Snapshot, World};
 
 use self::grpc::{Grpc, bind};
 use crate::admin::denials::Denials;
@@ -259,19 +257,15 @@ const STOP_WITHIN_MIN: Duration = Duration::from_millis(500);
 fn restore(settings: &Settings, clock: &Clock, metrics: &Arc<Metrics>) -> TrustStore {
     let timing = availability_timing(&settings.timings(&config::NamedTimings::default()));
     let spire = settings.spire_socket().value.as_path();
-    let (found, snapshot) = match &settings.agent().state_dir {
-        Some(dir) => {
-            let loaded = cache::load(&dir.value, spire, clock);
-            (loaded.found, loaded.snapshot)
-        }
-        None => (Found::Nothing, Snapshot::default()),
+    let loaded = match &settings.agent().state_dir {
+        Some(dir) => cache::load(&dir.value, spire, clock),
+        None => cache::Loaded::default(),
     };
-    let state = State::start(found, timing, clock.now());
     let advice = Advice {
         uid: rustix::process::geteuid().as_raw(),
         socket: spire.to_owned(),
     };
-    let world = World::new(state, timing, snapshot);
+    let world = loaded.world(timing, clock.now());
     TrustStore::new(world, clock.clone(), Arc::clone(metrics), advice)
 }
 

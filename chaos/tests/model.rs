@@ -1,6 +1,6 @@
 //! Availability × modes × supervision × restart, explored exhaustively.
 //!
-//! The rules are the product's: `State::start`, `step` and `settled`, `stance`, the age of a contact,
+//! The rules are the product's: `State::resume`, `step` and `settled`, `stance`, the age of a contact,
 //! restart budgets. Around them time passes in whole seconds up to a horizon, SPIRE and the parts of
 //! the agent fail a bounded number of times in every order, and after the last fault what is broken is
 //! mended before time goes on. Each property has a variant that breaks it on purpose, and the
@@ -15,7 +15,9 @@
 
 use actors::supervision::{Restart, RestartBudget, Ruling};
 use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
-use verdict::availability::{Effect, Event, Found, Loss, Phase, Stance, State, Timing, stance};
+use verdict::availability::{
+    Earlier, Effect, Event, Found, Loss, Phase, Refusal, Stance, State, Timing, stance,
+};
 use verdict::policy::{Failure, Mode};
 use verdict::time::{Contact, Now};
 
@@ -45,6 +47,11 @@ const fn now(time: u8) -> Now {
     }
 }
 
+/// The step of time at this boot-time millisecond; what was before the first is the first.
+fn step_of(boot_ms: i64) -> u8 {
+    u8::try_from((boot_ms - now(0).boot_ms) / 1_000).unwrap_or_default()
+}
+
 fn contact(time: u8) -> Contact {
     Contact::at(now(time))
 }
@@ -63,6 +70,8 @@ enum Broken {
     OpensAtOurFault,
     /// A start takes a tombstone for an empty disk, and what lay there before for material.
     TombstoneLost,
+    /// A start does not read the note of a refusal.
+    RefusalForgotten,
     /// The watcher does not call again after a refusal.
     NeverCallsAgain,
     /// A watcher that used up its restarts is left dead, with the process alive.
@@ -158,6 +167,8 @@ struct World {
     faults: u8,
     spire: Spire,
     disk: Disk,
+    /// The first refusal, as the disk has it.
+    noted: Option<u8>,
     process: Option<Process>,
     truth: Truth,
     /// Since when nothing breaks any more, and SPIRE and the process are there.
@@ -264,10 +275,16 @@ impl Agent {
             }
             _ => None,
         };
-        world.truth = Truth::at_start(world.disk, world.time);
+        let earlier = match (world.noted, self.broken) {
+            (None, _) | (_, Broken::RefusalForgotten) => Earlier::Nothing,
+            (Some(first), _) => Earlier::Refused(contact(first)),
+        };
+        world.truth = Truth::at_start(world.disk, world.noted, world.time);
+        let state = State::resume(found, earlier, TIMING, now(world.time));
         world.process = Some(Process {
-            state: State::start(found, TIMING, now(world.time)),
-            material,
+            state,
+            // As the cache does: what is withdrawn by now is dropped.
+            material: material.filter(|_| state.phase() != Phase::Withdrawn),
             watcher: Watcher::Due,
             deaths: Vec::new(),
             health: Health::Alive,
@@ -347,9 +364,11 @@ impl Truth {
         self.withdrawn |= self.refused.is_some_and(|refused| time >= refused + GRACE);
     }
 
-    fn at_start(disk: Disk, time: u8) -> Self {
+    fn at_start(disk: Disk, noted: Option<u8>, time: u8) -> Self {
         let fresh = Self {
             away: Some(time),
+            refused: noted,
+            withdrawn: noted.is_some_and(|first| time >= first + GRACE),
             ..Self::default()
         };
         match disk {
@@ -398,6 +417,7 @@ impl Model for Agent {
             faults: FAULTS,
             spire,
             disk: Disk::Nothing,
+            noted: None,
             process: None,
             truth: Truth::default(),
             clear: None,
@@ -476,6 +496,7 @@ impl Model for Agent {
             Action::DiskIsLost => {
                 world.faults -= 1;
                 world.disk = Disk::Nothing;
+                world.noted = None;
             }
             Action::KillWatcher => {
                 world.faults -= 1;
@@ -612,9 +633,19 @@ impl World {
             process.state.settled(TIMING, now(time)).phase(),
             process.material,
         ) {
-            (Phase::Withdrawn, _) => self.disk = Disk::Tombstone(before),
-            (_, Some(material)) => self.disk = Disk::Material(material),
+            (Phase::Withdrawn, _) => {
+                self.disk = Disk::Tombstone(before);
+                self.noted = None;
+                return;
+            }
+            (_, Some(material)) => {
+                self.disk = Disk::Material(material);
+                self.noted = None;
+            }
             (_, None) => {}
+        }
+        if let Refusal::Since(first_ms) = process.state.refusal() {
+            self.noted = Some(step_of(first_ms));
         }
     }
 }
@@ -672,6 +703,7 @@ fn every_defect_made_on_purpose_is_found() {
         (Broken::OpensEarly, "opens in an outage alone"),
         (Broken::OpensAtOurFault, "opens at no fault of ours"),
         (Broken::TombstoneLost, "withdrawn refuses"),
+        (Broken::RefusalForgotten, "withdrawn refuses"),
         (Broken::NeverCallsAgain, "finds its way back"),
         (Broken::NobodyEscalates, "finds its way back"),
         (Broken::ClosedIsOpen, "closed refuses in an outage"),

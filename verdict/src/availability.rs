@@ -14,8 +14,15 @@
 //! Deadlines are data. [`State::settled`] says where a state has come by now, and every reader asks
 //! it: with the health actor dead, nobody ticks, and `Interrupted` still ends.
 
+mod found;
+mod retry;
+
+pub use self::found::{Earlier, Found};
+pub use self::retry::{
+    RETRY_MAX_LOCAL_MS, RETRY_MAX_REMOTE_MS, RETRY_MIN_MS, RETRY_OUR_FAULT_MS, retry_wait_ms,
+};
 use crate::policy::{Failure, Mode};
-use crate::time::{Contact, Now};
+use crate::time::{Age, Contact, Now};
 
 /// The two deadlines of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,26 +259,28 @@ pub struct Transition {
     pub trigger: Event,
 }
 
-/// What lay on disk when the process started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// No material, or none that is usable.
-    Nothing,
-    /// Material with this contact.
-    Material(Contact),
-    /// The mark of a withdrawal.
-    Tombstone,
-}
-
 impl State {
-    /// The state of a source when the process starts.
+    /// The state of a source when the process starts, and no earlier one was refused.
     #[must_use]
     pub fn start(found: Found, timing: Timing, now: Now) -> Self {
+        Self::resume(found, Earlier::Nothing, timing, now)
+    }
+
+    /// The state of a source when the process starts: a restart does not begin the grace anew.
+    #[must_use]
+    pub fn resume(found: Found, earlier: Earlier, timing: Timing, now: Now) -> Self {
         let since_ms = now.boot_ms;
+        let trouble = Trouble {
+            refusal: earlier.refusal(timing, now),
+            ..Trouble::NONE
+        };
+        if let Some(withdrawn) = trouble.withdrawn(timing, now) {
+            return withdrawn;
+        }
         let starting = |shelf| Self::Starting {
             since_ms,
             shelf,
-            trouble: Trouble::NONE,
+            trouble,
         };
         match found {
             Found::Tombstone => Self::Withdrawn {
@@ -280,14 +289,12 @@ impl State {
             },
             Found::Nothing => starting(Shelf::Empty),
             Found::Material(contact) => match contact.age(now) {
-                crate::time::Age::InTheFuture => starting(Shelf::Empty),
-                crate::time::Age::Ms(age_ms) if age_ms < timing.unavailable_after_ms => {
-                    Self::Interrupted {
-                        since_ms: since_ms.saturating_sub_unsigned(age_ms),
-                        trouble: Trouble::NONE,
-                    }
-                }
-                crate::time::Age::Ms(_) => starting(Shelf::Older),
+                Age::InTheFuture => starting(Shelf::Empty),
+                Age::Ms(age_ms) if age_ms < timing.unavailable_after_ms => Self::Interrupted {
+                    since_ms: since_ms.saturating_sub_unsigned(age_ms),
+                    trouble,
+                },
+                Age::Ms(_) => starting(Shelf::Older),
             },
         }
     }
@@ -325,6 +332,17 @@ impl State {
             | Self::Interrupted { trouble, .. }
             | Self::Outage { trouble, .. } => trouble.blame,
             Self::Withdrawn { blame, .. } => *blame,
+        }
+    }
+
+    /// Since when SPIRE says no; a withdrawal says it without.
+    #[must_use]
+    pub const fn refusal(&self) -> Refusal {
+        match self {
+            Self::Live { .. } | Self::Withdrawn { .. } => Refusal::Never,
+            Self::Starting { trouble, .. }
+            | Self::Interrupted { trouble, .. }
+            | Self::Outage { trouble, .. } => trouble.refusal,
         }
     }
 
@@ -540,30 +558,6 @@ pub(crate) const fn in_outage(mode: Mode, usable_material: bool) -> Stance {
         (Mode::Cache, true) => Stance::Verify,
         (Mode::FailOpen, true) => Stance::OpenMaterial,
         (Mode::FailOpen, false) => Stance::Open,
-    }
-}
-
-/// Shortest wait between two attempts, milliseconds.
-pub const RETRY_MIN_MS: u64 = 100;
-/// Longest wait between two attempts on a local socket, milliseconds.
-pub const RETRY_MAX_LOCAL_MS: u64 = 1_000;
-/// Longest wait between two attempts elsewhere, milliseconds.
-pub const RETRY_MAX_REMOTE_MS: u64 = 5_000;
-/// The wait while the fault mark stands, milliseconds: trying harder cures nothing.
-pub const RETRY_OUR_FAULT_MS: u64 = 30_000;
-
-/// The wait before the next attempt after `failures` in a row: random in [100 ms, min(cap, 100 ms · 2ⁿ)].
-/// `random` is a uniform 64-bit number.
-#[must_use]
-pub fn retry_wait_ms(failures: u32, cap_ms: u64, blame: Blame, random: u64) -> u64 {
-    match blame {
-        Blame::Ours => RETRY_OUR_FAULT_MS,
-        Blame::Theirs => {
-            let doubled =
-                RETRY_MIN_MS.saturating_mul(1_u64.checked_shl(failures).unwrap_or(u64::MAX));
-            let ceiling = doubled.min(cap_ms).max(RETRY_MIN_MS);
-            RETRY_MIN_MS + random % (ceiling - RETRY_MIN_MS + 1)
-        }
     }
 }
 

@@ -57,8 +57,8 @@ pub(super) enum Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct When {
-    wall_ms: i64,
-    boot_ms: Option<i64>,
+    pub(super) wall_ms: i64,
+    pub(super) boot_ms: Option<i64>,
 }
 
 /// The bundle of one trust domain.
@@ -157,7 +157,7 @@ impl Content {
                 StandingName::Kept => Standing::Kept,
             },
         });
-        let contact = same_boot.contact(contact.wall_ms, contact.boot_ms);
+        let contact = contact.contact(same_boot);
         let (snapshot, left_out) = Snapshot::restored(stored, contact);
         (snapshot, contact, left_out)
     }
@@ -167,10 +167,7 @@ impl Content {
     /// # Errors
     /// The serializer's; none is known for this shape.
     pub(super) fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let json = serde_json::to_vec(self)?;
-        let mut bytes = format!("{MAGIC} {VERSION} {}\n", hex_digest(&json)).into_bytes();
-        bytes.extend_from_slice(&json);
-        Ok(bytes)
+        seal(MAGIC, self)
     }
 
     /// The content of these bytes.
@@ -178,25 +175,44 @@ impl Content {
     /// # Errors
     /// Names what is wrong with the file.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        let (line, json) = end
-            .and_then(|end| bytes.split_at_checked(end))
-            .ok_or(DecodeError::Foreign)?;
-        let json = json.get(1..).unwrap_or_default();
-        let line = std::str::from_utf8(line).map_err(|_| DecodeError::Foreign)?;
-        let mut words = line.split(' ');
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some(MAGIC), Some(VERSION), Some(digest), None) if digest == hex_digest(json) => {}
-            (Some(MAGIC), Some(VERSION), ..) => return Err(DecodeError::Digest),
-            (Some(MAGIC), Some(version), ..) => {
-                return Err(DecodeError::Version(
-                    version.escape_debug().take(16).collect(),
-                ));
-            }
-            _ => return Err(DecodeError::Foreign),
-        }
-        serde_json::from_slice(json).map_err(|error| DecodeError::Shape(error.to_string()))
+        unseal(MAGIC, bytes)
     }
+}
+
+/// The bytes of a file that says this.
+pub(super) fn seal(magic: &str, content: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    let json = serde_json::to_vec(content)?;
+    let mut bytes = format!("{magic} {VERSION} {}\n", hex_digest(&json)).into_bytes();
+    bytes.extend_from_slice(&json);
+    Ok(bytes)
+}
+
+/// What the bytes of such a file say.
+pub(super) fn unseal<T: for<'a> Deserialize<'a>>(
+    magic: &str,
+    bytes: &[u8],
+) -> Result<T, DecodeError> {
+    let end = bytes.iter().position(|byte| *byte == b'\n');
+    let (line, json) = end
+        .and_then(|end| bytes.split_at_checked(end))
+        .ok_or(DecodeError::Foreign)?;
+    let json = json.get(1..).unwrap_or_default();
+    let line = std::str::from_utf8(line).map_err(|_| DecodeError::Foreign)?;
+    let mut words = line.split(' ');
+    let (first, version, digest) = (words.next(), words.next(), words.next());
+    if first != Some(magic) {
+        return Err(DecodeError::Foreign);
+    }
+    match (version, digest, words.next()) {
+        (Some(VERSION), Some(digest), None) if digest == hex_digest(json) => {}
+        (Some(VERSION), ..) => return Err(DecodeError::Digest),
+        (Some(version), ..) => {
+            let version = version.escape_debug().take(16).collect();
+            return Err(DecodeError::Version(version));
+        }
+        (None, ..) => return Err(DecodeError::Foreign),
+    }
+    serde_json::from_slice(json).map_err(|error| DecodeError::Shape(error.to_string()))
 }
 
 /// Whether the file was written since the machine started.
@@ -233,11 +249,19 @@ impl When {
             boot_ms: contact.boot_ms,
         }
     }
+
+    pub(super) fn contact(self, same_boot: SameBoot) -> Contact {
+        same_boot.contact(self.wall_ms, self.boot_ms)
+    }
+
+    pub(super) fn same_boot_time(self, other: Self) -> bool {
+        self.boot_ms.is_some() && self.boot_ms == other.boot_ms
+    }
 }
 
 /// A path as text, one to one: bytes that are no printable ASCII are escaped. `/a//b/` and `/a/b`
 /// are the same path.
-fn socket_text(socket: &Path) -> String {
+pub(super) fn socket_text(socket: &Path) -> String {
     let tidy: PathBuf = socket.components().collect();
     let bytes = tidy.as_os_str().as_encoded_bytes();
     bytes.escape_ascii().to_string()

@@ -6,29 +6,41 @@
 use std::path::Path;
 
 use super::content::Content;
+use super::load::{Loaded, conclude};
+use super::refusal::Kept;
 use super::shelf::Mark;
 use super::truth::Truth;
-use super::{Loaded, conclude};
 use crate::clock::Clock;
 use crate::trust::TrustStore;
 
 /// A state directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {
-    /// The bytes of the file, if there is one.
+    /// The bytes of the bundles' file, if there is one.
     pub file: Option<Vec<u8>>,
     /// What is beside it.
     pub mark: Mark,
+    /// The bytes of the note of a refusal, if there is one.
+    pub refused: Option<Vec<u8>>,
 }
 
-/// What would be written now; none if what is there stays.
+/// What would be written now over `before`; none if what is there stays.
 #[must_use]
-pub fn image(trust: &TrustStore, clock: &Clock, socket: &Path) -> Option<Image> {
-    let content = Truth::now(trust, clock).content(socket, clock.boot_id())?;
-    Some(Image {
-        file: Some(content.encode().ok()?),
-        mark: Mark::of(&content),
-    })
+pub fn image(trust: &TrustStore, clock: &Clock, socket: &Path, before: &Image) -> Option<Image> {
+    let truth = Truth::now(trust, clock);
+    let note = truth.note(socket, clock);
+    let refused = note.and_then(|note| note.encode().ok());
+    match truth.content(socket, clock.boot_id()) {
+        Some(content) => Some(Image {
+            file: Some(content.encode().ok()?),
+            mark: Mark::of(&content),
+            refused,
+        }),
+        None => refused.map(|note| Image {
+            refused: Some(note),
+            ..before.clone()
+        }),
+    }
 }
 
 /// What a start makes of it; as on a real disk, a file that cannot be used is none.
@@ -38,8 +50,10 @@ pub fn load_image(image: &Image, socket: &Path, clock: &Clock) -> Loaded {
         .file
         .as_deref()
         .and_then(|bytes| Content::decode(bytes).ok());
+    let kept = image.refused.as_deref().map_or(Kept::Nothing, Kept::read);
+    let earlier = kept.earlier(socket, clock);
     match content {
-        Some(content) if !content.is_of(socket) => Loaded::nothing(),
-        content => conclude(content, image.mark, clock),
+        Some(content) if !content.is_of(socket) => Loaded::nothing(earlier),
+        content => conclude(content, image.mark, earlier, clock),
     }
 }

@@ -5,7 +5,11 @@
 //! actor or the process, loses nothing that the next look at the world does not bring back.
 
 mod content;
+mod error;
+mod faults;
 mod image;
+mod load;
+mod refusal;
 mod remedies;
 mod shelf;
 mod truth;
@@ -13,26 +17,24 @@ mod truth;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
-use verdict::availability::Found;
-use verdict::time::Age;
-use verdict::trust::Snapshot;
 
 use crate::clock::Clock;
 use crate::supervision::{Ping, TaskPanicked, spawn_watched};
 use crate::trust::TrustStore;
-use crate::words::span;
-use content::{Content, Record, SameBoot};
+use error::WriteError;
+use faults::NoFaults;
 pub use image::{Image, image, load_image};
+pub use load::{Loaded, load, look};
 pub use shelf::Mark;
-use shelf::{NoFaults, ReadError, Shelf, Unusable, WriteError};
-use truth::{Look, Truth, Writer};
+use shelf::Shelf;
+use truth::{Truth, Writer};
 
 /// Wait after a write before the next one, so that a flood of updates does not wear out the disk.
 const PAUSE_MS: u64 = 100;
@@ -43,123 +45,15 @@ const RETRY_MAX_MS: u64 = 30_000;
 /// Failed writes in a row that are worth a warning.
 const LOUD_MAX: u32 = 3;
 
+/// From then on every so many failed writes are worth an error, if a refusal is not on disk: at
+/// [`RETRY_MAX_MS`] each, one in ten minutes.
+const GRAVE_EVERY: u32 = 20;
+
 /// How long an orderly stop waits for the disk: a third of what the agent gives its whole tree.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// Wait before the lock is tried again while another write ends, during an orderly stop.
 const BUSY_WAIT: Duration = Duration::from_millis(10);
-
-/// What lay on disk when the process started.
-#[derive(Debug)]
-pub struct Loaded {
-    /// For the availability machine.
-    pub found: Found,
-    /// The material, empty if there is none.
-    pub snapshot: Snapshot,
-}
-
-impl Loaded {
-    fn nothing() -> Self {
-        Self {
-            found: Found::Nothing,
-            snapshot: Snapshot::default(),
-        }
-    }
-}
-
-/// Reads what an earlier process left in `dir` about `socket`. What cannot be used is set aside and
-/// logged; a good file of another socket is left alone. Nothing here is fatal. Blocks: for the start
-/// of the process.
-#[must_use]
-pub fn load(dir: &Path, socket: &Path, clock: &Clock) -> Loaded {
-    let shelf = Shelf::new(dir.to_owned(), Box::new(NoFaults));
-    let read = shelf.read(socket);
-    if let Err(ReadError::Unusable(why)) = &read {
-        set_aside(&shelf, why);
-    }
-    let content = match read {
-        Ok(content) => Some(content),
-        Err(ReadError::Missing | ReadError::Unusable(_)) => None,
-        // Nothing in the directory is about our socket, nor is the mark.
-        Err(why @ ReadError::OtherSocket(_)) => {
-            tracing::warn!(
-                %why,
-                ours = %socket.display(),
-                "bundles on disk are not used, the file stays until SPIRE has answered on ours"
-            );
-            return Loaded::nothing();
-        }
-        Err(why @ (ReadError::Directory(_) | ReadError::System(_))) => {
-            tracing::error!(%why, dir = %dir.display(), "bundles on disk are not used");
-            None
-        }
-    };
-    conclude(content, shelf.mark(), clock)
-}
-
-/// Whatever became of the content: the mark alone is a tombstone.
-fn conclude(content: Option<Content>, mark: Mark, clock: &Clock) -> Loaded {
-    match (mark, content) {
-        (Mark::Withdrawn, _) => withdrawn(),
-        (Mark::None, Some(content)) => restore(content, clock),
-        (Mark::None, None) => Loaded::nothing(),
-    }
-}
-
-fn set_aside(shelf: &Shelf, why: &Unusable) {
-    match shelf.set_aside() {
-        Ok(name) => {
-            tracing::warn!(%why, aside = %name.display(), "bundles on disk are not used, the file is set aside");
-        }
-        Err(error) => {
-            tracing::warn!(%why, %error, "bundles on disk are not used, nor can they be set aside");
-        }
-    }
-}
-
-fn withdrawn() -> Loaded {
-    tracing::warn!(
-        "SPIRE had refused this agent when it last ran: nothing is concluded until it delivers"
-    );
-    Loaded {
-        found: Found::Tombstone,
-        snapshot: Snapshot::default(),
-    }
-}
-
-/// What a start would find there, and why it would find nothing. Touches nothing; blocks.
-#[must_use]
-pub fn look(dir: &Path, socket: &Path, clock: &Clock) -> (Loaded, Option<String>) {
-    let shelf = Shelf::new(dir.to_owned(), Box::new(NoFaults));
-    match shelf.read(socket) {
-        Ok(content) => (restore(content, clock), None),
-        Err(why) => (Loaded::nothing(), Some(why.to_string())),
-    }
-}
-
-fn restore(content: Content, clock: &Clock) -> Loaded {
-    let (contact, bundles) = match content.record {
-        Record::Tombstone => return withdrawn(),
-        Record::Material { contact, bundles } => (contact, bundles),
-    };
-    let same_boot = SameBoot::of(content.boot_id.as_deref(), clock.boot_id());
-    let (snapshot, contact, left_out) = Content::restore(contact, &bundles, same_boot);
-    for unreadable in left_out {
-        tracing::warn!(%unreadable, "bundle on disk cannot be read, it is left out");
-    }
-    if snapshot.is_empty() {
-        return Loaded::nothing();
-    }
-    let age = match contact.age(clock.now()) {
-        Age::Ms(age_ms) => span(age_ms),
-        Age::InTheFuture => "in the future".to_owned(),
-    };
-    tracing::info!(domains = snapshot.len(), age, "bundles restored from disk");
-    Loaded {
-        found: Found::Material(contact),
-        snapshot,
-    }
-}
 
 /// Keeps the disk as the world is.
 pub struct CacheActor;
@@ -312,7 +206,7 @@ impl Caching {
         let up_to_date = self.is_up_to_date(&truth);
         match (&self.work, &truth) {
             (Work::Writing { .. }, _)
-            | (Work::Waiting { .. }, Truth::Material(_) | Truth::Unknown) => {}
+            | (Work::Waiting { .. }, Truth::Material(..) | Truth::Unknown(_)) => {}
             // A withdrawal waits for nobody.
             (Work::Idle, _) | (Work::Waiting { .. }, Truth::Tombstone) => {
                 if !up_to_date {
@@ -323,7 +217,7 @@ impl Caching {
     }
 
     fn begin(&mut self, myself: &ActorRef<CacheMsg>) {
-        let write = write(Arc::clone(&self.writer), self.first_look());
+        let write = write(Arc::clone(&self.writer), self.on_disk.clone());
         let written = |end: Result<_, TaskPanicked>| {
             let end =
                 end.unwrap_or_else(|panicked| Err(WriteError::Panicked(panicked.to_string())));
@@ -336,13 +230,6 @@ impl Caching {
 
     fn is_up_to_date(&self, truth: &Truth) -> bool {
         self.on_disk.as_ref().is_some_and(|disk| disk.is(truth))
-    }
-
-    fn first_look(&self) -> Look {
-        match self.on_disk {
-            None => Look::First,
-            Some(_) => Look::Not,
-        }
     }
 
     fn written(&mut self, end: Result<Truth, WriteError>, myself: &ActorRef<CacheMsg>) {
@@ -378,6 +265,9 @@ impl Caching {
 
     fn complain(&mut self, error: &WriteError) {
         self.failures = self.failures.saturating_add(1);
+        if self.writer.truth().is_grave() {
+            return self.complain_of_a_refusal(error);
+        }
         let (failures, remedy) = (self.failures, error.remedy());
         let dir = self.writer.shelf.dir.display();
         match failures.cmp(&LOUD_MAX) {
@@ -393,16 +283,26 @@ impl Caching {
         }
     }
 
+    /// Never silent for long: a process that starts now may trust whom SPIRE trusts no more.
+    fn complain_of_a_refusal(&self, error: &WriteError) {
+        let (failures, remedy) = (self.failures, error.remedy());
+        let dir = self.writer.shelf.dir.display();
+        if is_told(failures) {
+            tracing::error!(%dir, %error, remedy, failures, "SPIRE refuses this agent, and the disk cannot be told: do not restart it before it is, or remove its state-dir first");
+        } else {
+            tracing::debug!(%dir, %error, remedy, failures, "SPIRE refuses this agent, and the disk cannot be told");
+        }
+    }
+
     /// The last word before an orderly end.
     async fn flush(&mut self) {
         while !self.is_up_to_date(&self.writer.truth()) {
-            match write(Arc::clone(&self.writer), self.first_look()).await {
+            match write(Arc::clone(&self.writer), self.on_disk.clone()).await {
                 Ok(truth) => self.on_disk = Some(truth),
                 // Our own write that is under way.
                 Err(WriteError::Busy) => tokio::time::sleep(BUSY_WAIT).await,
                 Err(error) => {
-                    let (dir, remedy) = (self.writer.shelf.dir.display(), error.remedy());
-                    tracing::warn!(%dir, %error, remedy, "the last bundles cannot be written to disk");
+                    self.complain(&error);
                     return;
                 }
             }
@@ -411,9 +311,14 @@ impl Caching {
 }
 
 /// Writes in a thread that may block. Dropping this does not end it: see [`Shelf::lock`].
-async fn write(writer: Arc<Writer>, look: Look) -> Result<Truth, WriteError> {
-    let written = tokio::task::spawn_blocking(move || writer.write(look)).await;
+async fn write(writer: Arc<Writer>, known: Option<Truth>) -> Result<Truth, WriteError> {
+    let written = tokio::task::spawn_blocking(move || writer.write(known.as_ref())).await;
     written.unwrap_or_else(|error| Err(WriteError::Panicked(error.to_string())))
+}
+
+/// Whether this failure to note a refusal is one that the log tells.
+const fn is_told(failures: u32) -> bool {
+    failures <= LOUD_MAX || failures.is_multiple_of(GRAVE_EVERY)
 }
 
 /// 100 ms, doubled by each failure in a row, up to [`RETRY_MAX_MS`].

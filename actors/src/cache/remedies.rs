@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::shelf::{DirectoryError, WriteError};
+use super::error::{DirectoryError, WriteError};
 
 impl WriteError {
     /// What to do about it.
@@ -15,10 +15,13 @@ impl WriteError {
             Self::Directory(DirectoryError::Foreign { .. }) => {
                 "chown it to the agent's user, or name another --state-dir"
             }
+            Self::Lock(_) => {
+                "remove its x509-bundles.lock: only this user and root can have put it there"
+            }
             Self::Busy => "give each agent a --state-dir of its own",
             Self::System { error, .. } => match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    "free space on its file system; it is tried again by itself"
+                    "free space and inodes on its file system (df, df -i); it is tried again by itself"
                 }
                 io::ErrorKind::ReadOnlyFilesystem => {
                     "name a --state-dir that mounts and the unit let be written (StateDirectory=)"
@@ -38,7 +41,7 @@ mod tests {
     #[test]
     fn each_error_of_the_disk_has_its_remedy() {
         for (kind, says) in [
-            (io::ErrorKind::StorageFull, "free space"),
+            (io::ErrorKind::StorageFull, "free space and inodes"),
             (io::ErrorKind::ReadOnlyFilesystem, "StateDirectory="),
             (
                 io::ErrorKind::PermissionDenied,

@@ -9,10 +9,16 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::content::{Content, DecodeError, Record};
+use super::content::{Content, Record};
+use super::error::{
+    DirectoryError, ReadError, Unusable, WriteError, check_file, check_lock, failed,
+    missing_directory, open_error,
+};
+use super::faults::{Faults, Step};
+use super::refusal::{Kept, Note};
 
 /// Largest file read or written: 16 MiB of bundles in base64, thrice.
 pub(super) const FILE_MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -25,6 +31,11 @@ const NEXT: &CStr = c"x509-bundles.next";
 /// content of the other makes a withdrawal forgotten. Made before the tombstone is written, removed
 /// after new material is; whoever finds it need not read on.
 const MARK: &CStr = c"x509-bundles.withdrawn";
+/// There from the first refusal to the next full update, or to the mark: since when SPIRE says no.
+const REFUSED: &CStr = c"x509-bundles.refused";
+/// Locked by whoever writes. A file of our own, for whoever can open what is locked, if only to read
+/// it, can hold the lock: of a directory that is every local user.
+const LOCK: &CStr = c"x509-bundles.lock";
 /// Names for what cannot be used: the first three that are ever found, and the latest.
 const ASIDE: [&CStr; 4] = [
     c"x509-bundles.aside-1",
@@ -34,7 +45,7 @@ const ASIDE: [&CStr; 4] = [
 ];
 
 /// Writable by group or others.
-const WRITABLE_BY_OTHERS: u32 = 0o022;
+pub(super) const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// What the mark's file says by being there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,107 +67,19 @@ impl Mark {
     }
 }
 
-/// A step of writing, each of which may fail or be the last.
+/// The mode of what we make.
+const OURS_ALONE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// Largest note of a refusal that is read: two numbers, a boot's id and a socket's path, thrice.
+const NOTE_MAX_BYTES: u64 = 64 * 1024;
+
+/// How bundles go of which the withdrawal cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    OpenDirectory,
-    Lock,
-    EndOthersWithdrawal,
-    MakeRoom,
-    Mark,
-    RemoveStale,
-    Create,
-    WriteFirstHalf,
-    WriteSecondHalf,
-    SyncFile,
-    Rename,
-    SyncDirectory,
-    Unmark,
-}
-
-/// What may go wrong on purpose before a step.
-pub(super) trait Faults: Send + Sync {
-    /// An error here is as if the step failed.
-    fn before(&self, step: Step) -> io::Result<()>;
-}
-
-/// Nothing goes wrong on purpose.
-pub(super) struct NoFaults;
-
-impl Faults for NoFaults {
-    fn before(&self, _step: Step) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Why there is nothing to read.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ReadError {
-    /// No such file, or no such directory.
-    #[error("there is none")]
-    Missing,
-    /// The directory is not safe to read from; nothing in it is touched.
-    #[error("{0}")]
-    Directory(#[source] DirectoryError),
-    /// The system failed; the file may be good, and stays where it is.
-    #[error("it cannot be read: {0}")]
-    System(#[source] io::Error),
-    /// The file is none of ours, or damaged.
-    #[error("{0}")]
-    Unusable(#[from] Unusable),
-    /// A good file, of another socket; it stays until there is something to write, for the path may
-    /// be mistyped. The mark beside it is that socket's too.
-    #[error("it holds the bundles of another socket, {0}")]
-    OtherSocket(String),
-}
-
-/// Why a file is of no use to anybody, and set aside.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unusable {
-    #[error("it is no regular file, or a link to one; links are not followed")]
-    NotAFile,
-    #[error("it cannot be opened: permission denied")]
-    Closed,
-    #[error("it belongs to uid {owner}, not to uid {us}")]
-    Foreign { owner: u32, us: u32 },
-    #[error("group or others can write it (mode {mode:03o})")]
-    Writable { mode: u32 },
-    #[error("it holds {0} bytes, at most {FILE_MAX_BYTES} are read")]
-    TooBig(u64),
-    #[error("{0}")]
-    Content(#[from] DecodeError),
-}
-
-/// What is wrong with the state directory.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum DirectoryError {
-    #[error("{path}: {error}")]
-    System { path: String, error: io::Error },
-    #[error("{path} belongs to uid {owner}; the state directory must be ours (uid {us}) or root's")]
-    Foreign { path: String, owner: u32, us: u32 },
-    #[error(
-        "group or others can write {path} (mode {mode:03o}); name a directory that is yet to be made, or chmod 0700 this one if it is the agent's alone"
-    )]
-    Writable { path: String, mode: u32 },
-}
-
-/// Why nothing was written.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum WriteError {
-    #[error("{0}")]
-    Directory(#[from] DirectoryError),
-    /// An orderly predecessor in its last write, or a second agent on the same directory.
-    #[error("somebody else is writing there")]
-    Busy,
-    #[error("cannot {step}: {error}")]
-    System {
-        step: &'static str,
-        error: io::Error,
-    },
-    #[error("it would be {0} bytes, at most {FILE_MAX_BYTES} are read back")]
-    TooBig(u64),
-    #[error("writing panicked: {0}")]
-    Panicked(String),
+pub(super) enum Removal {
+    /// Their file becomes the mark: one step, that needs neither space nor an inode.
+    IntoTheMark,
+    /// They go, and nothing comes: somebody writes now, whose mark or bundles are none of ours.
+    Alone,
 }
 
 /// One state directory, and the file of one source in it.
@@ -169,6 +92,7 @@ pub(super) struct Shelf {
 pub(super) struct Locked<'a> {
     shelf: &'a Shelf,
     dir: OwnedFd,
+    _lock: OwnedFd,
 }
 
 impl Shelf {
@@ -189,32 +113,48 @@ impl Shelf {
 
     /// Reads the file, whose ever it is.
     fn read_any(&self) -> Result<Content, ReadError> {
+        let bytes = self.bytes(FILE, FILE_MAX_BYTES)?;
+        Ok(Content::decode(&bytes).map_err(Unusable::Content)?)
+    }
+
+    /// Since when SPIRE says no to this agent, as far as anybody has noted.
+    pub(super) fn note(&self) -> Kept {
+        match self.bytes(REFUSED, NOTE_MAX_BYTES) {
+            Ok(bytes) => Kept::read(&bytes),
+            Err(why) if self.is_there(REFUSED) => Kept::Unreadable(why.to_string()),
+            // Nor is a directory believed that is not safe.
+            Err(_) => Kept::Nothing,
+        }
+    }
+
+    fn bytes(&self, name: &CStr, max: u64) -> Result<Vec<u8>, ReadError> {
         let dir = self.open_directory().map_err(missing_directory)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&dir, FILE, flags, Mode::empty()).map_err(open_error)?;
+        let file = rustix::fs::openat(&dir, name, flags, Mode::empty()).map_err(open_error)?;
         let stat = rustix::fs::fstat(&file).map_err(|errno| ReadError::System(errno.into()))?;
-        check_file(&stat)?;
+        check_file(&stat, max)?;
         let mut bytes = Vec::new();
         let read = File::from(file)
-            .take(FILE_MAX_BYTES.saturating_add(1))
+            .take(max.saturating_add(1))
             .read_to_end(&mut bytes);
         let size = read.map_err(ReadError::System)? as u64;
-        if size > FILE_MAX_BYTES {
-            return Err(Unusable::TooBig(size).into());
+        if size > max {
+            return Err(Unusable::TooBig { size, max }.into());
         }
-        Ok(Content::decode(&bytes).map_err(Unusable::Content)?)
+        Ok(bytes)
     }
 
     /// Whether the mark of a withdrawal is there.
     pub(super) fn mark(&self) -> Mark {
-        let found = self
-            .open_directory()
-            .ok()
-            .and_then(|dir| rustix::fs::statat(dir, MARK, AtFlags::SYMLINK_NOFOLLOW).ok());
-        match found {
-            Some(_) => Mark::Withdrawn,
-            None => Mark::None,
+        match self.is_there(MARK) {
+            true => Mark::Withdrawn,
+            false => Mark::None,
         }
+    }
+
+    fn is_there(&self, name: &CStr) -> bool {
+        let dir = self.open_directory().ok();
+        dir.is_some_and(|dir| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok())
     }
 
     /// Gives the file another name; returns it.
@@ -245,12 +185,49 @@ impl Shelf {
     pub(super) fn lock(&self) -> Result<Locked<'_>, WriteError> {
         self.before(Step::OpenDirectory, "open the state directory")?;
         let dir = self.open_or_make_directory()?;
-        self.before(Step::Lock, "lock the state directory")?;
-        match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Locked { shelf: self, dir }),
+        let step = "lock the state directory";
+        self.before(Step::Lock, step)?;
+        let lock = open_lock(&dir)?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Locked {
+                shelf: self,
+                dir,
+                _lock: lock,
+            }),
             Err(Errno::WOULDBLOCK) => Err(WriteError::Busy),
-            Err(errno) => Err(failed("lock the state directory")(errno)),
+            Err(errno) => Err(failed(step)(errno)),
         }
+    }
+
+    /// Takes the bundles of this socket away, though nothing can be written: a removal is safe
+    /// whatever the disk lacks, and whoever holds the lock. Says whether the mark stands then.
+    ///
+    /// # Errors
+    /// They are there as before.
+    pub(super) fn forget(&self, socket: &Path, how: Removal) -> Result<Mark, WriteError> {
+        match self.read(socket) {
+            // Of no use to any start; or none of ours.
+            Err(ReadError::Missing | ReadError::Unusable(_)) => return Ok(self.mark()),
+            Err(ReadError::OtherSocket(_)) => return Ok(Mark::None),
+            Err(ReadError::Directory(error)) => return Err(error.into()),
+            Ok(content) if Mark::of(&content) == Mark::Withdrawn => return Ok(Mark::Withdrawn),
+            Ok(_) | Err(ReadError::System(_)) => {}
+        }
+        let dir = self.open_directory()?;
+        let step = "make the bundles' file the mark of a withdrawal";
+        let renamed = self
+            .before(Step::MarkByRename, step)
+            .and_then(|()| match how {
+                Removal::IntoTheMark => {
+                    rustix::fs::renameat(&dir, FILE, &dir, MARK).map_err(failed(step))
+                }
+                Removal::Alone => Err(WriteError::Busy),
+            });
+        if renamed.is_err() {
+            remove(&dir, FILE).map_err(failed("remove the bundles"))?;
+        }
+        rustix::fs::fsync(&dir).map_err(failed("sync the state directory"))?;
+        Ok(self.mark())
     }
 
     fn open_or_make_directory(&self) -> Result<OwnedFd, DirectoryError> {
@@ -311,20 +288,47 @@ impl Locked<'_> {
     /// Names the step that failed. From the last sync on the new file is in place already: only its
     /// surviving a power cut is in doubt, and that a start takes it before the mark is gone.
     pub(super) fn write(&self, content: &Content) -> Result<(), WriteError> {
-        self.make_room(content)?;
+        self.make_room(&content.socket)?;
         self.put(content)
     }
 
+    /// Notes since when SPIRE says no. Beside the bundles: one that cannot be written harms none.
+    ///
+    /// # Errors
+    /// Names the step that failed; what was noted before stands.
+    pub(super) fn refused(&self, note: &Note) -> Result<(), WriteError> {
+        self.make_room(&note.socket)?;
+        let encoded = note.encode().map_err(io::Error::other);
+        let bytes = encoded.map_err(|error| WriteError::System {
+            step: "encode the refusal",
+            error,
+        })?;
+        self.replace(REFUSED, &bytes)
+    }
+
+    /// Removes the note: a full update has come, or the mark says more.
+    ///
+    /// # Errors
+    /// It stands.
+    pub(super) fn refused_no_more(&self) -> Result<(), WriteError> {
+        let step = "remove the note of a refusal";
+        self.shelf.before(Step::RefusedNoMore, step)?;
+        remove(&self.dir, REFUSED).map_err(failed(step))
+    }
+
     /// Sets a file of another socket aside. The mark goes first: left alone it would be taken for
-    /// ours. So that it is not lost, a withdrawal that it began is brought to an end before.
-    fn make_room(&self, content: &Content) -> Result<(), WriteError> {
+    /// ours. So that it is not lost, a withdrawal that it began is brought to an end before; so is
+    /// one that may have begun, as its refusal is noted and is not ours to count.
+    fn make_room(&self, socket: &str) -> Result<(), WriteError> {
         let Ok(mut other) = self.shelf.read_any() else {
             return Ok(());
         };
-        if other.socket == content.socket {
+        if other.socket == socket {
             return Ok(());
         }
-        if self.shelf.mark() == Mark::Withdrawn && Mark::of(&other) == Mark::None {
+        let refused = self.shelf.note().may_be_of(&other.socket);
+        let withdrawn = self.shelf.mark() == Mark::Withdrawn || refused;
+        if withdrawn && Mark::of(&other) == Mark::None {
             other.record = Record::Tombstone;
             let step = "end the withdrawal of another socket";
             self.shelf.before(Step::EndOthersWithdrawal, step)?;
@@ -333,6 +337,9 @@ impl Locked<'_> {
         let step = "set the file of another socket aside";
         self.shelf.before(Step::MakeRoom, step)?;
         remove(&self.dir, MARK).map_err(failed(step))?;
+        if refused {
+            remove(&self.dir, REFUSED).map_err(failed(step))?;
+        }
         let aside = self.shelf.set_aside_in(&self.dir);
         let aside = aside.map_err(|error| WriteError::System { step, error })?;
         tracing::warn!(
@@ -356,27 +363,33 @@ impl Locked<'_> {
         if Mark::of(content) == Mark::Withdrawn {
             self.mark()?;
         }
-        self.remove_stale()?;
-        let file = self.create()?;
-        self.fill(file, &bytes)?;
-        let step = "move the new file into place";
-        self.shelf.before(Step::Rename, step)?;
-        rustix::fs::renameat(&self.dir, NEXT, &self.dir, FILE).map_err(failed(step))?;
-        let step = "sync the state directory";
-        self.shelf.before(Step::SyncDirectory, step)?;
-        rustix::fs::fsync(&self.dir).map_err(failed(step))?;
+        self.replace(FILE, &bytes)?;
         match Mark::of(content) {
             Mark::Withdrawn => Ok(()),
             Mark::None => self.unmark(),
         }
     }
 
+    /// The old or the new, whole.
+    fn replace(&self, name: &CStr, bytes: &[u8]) -> Result<(), WriteError> {
+        self.remove_stale()?;
+        let file = self.create()?;
+        self.fill(file, bytes)?;
+        let step = "move the new file into place";
+        self.shelf.before(Step::Rename, step)?;
+        rustix::fs::renameat(&self.dir, NEXT, &self.dir, name).map_err(failed(step))?;
+        let step = "sync the state directory";
+        self.shelf.before(Step::SyncDirectory, step)?;
+        rustix::fs::fsync(&self.dir).map_err(failed(step))
+    }
+
     fn mark(&self) -> Result<(), WriteError> {
         let step = "mark the withdrawal";
         self.shelf.before(Step::Mark, step)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let made = rustix::fs::openat(self.dir.as_fd(), MARK, flags, mode);
+        // It may hold the bundles that were made the mark: their space is wanted back.
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = rustix::fs::openat(self.dir.as_fd(), MARK, flags, OURS_ALONE);
         made.map(drop).map_err(failed(step))
     }
 
@@ -397,8 +410,7 @@ impl Locked<'_> {
         self.shelf.before(Step::Create, step)?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let file = rustix::fs::openat(self.dir.as_fd(), NEXT, flags, mode);
+        let file = rustix::fs::openat(self.dir.as_fd(), NEXT, flags, OURS_ALONE);
         file.map(File::from).map_err(failed(step))
     }
 
@@ -420,6 +432,20 @@ impl Locked<'_> {
     }
 }
 
+/// The file that is locked; whoever made it wider, it is ours alone from now on.
+fn open_lock(dir: &OwnedFd) -> Result<OwnedFd, WriteError> {
+    let step = "open the lock of the state directory";
+    let flags =
+        OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let lock = rustix::fs::openat(dir, LOCK, flags, OURS_ALONE).map_err(failed(step))?;
+    let stat = rustix::fs::fstat(&lock).map_err(failed(step))?;
+    check_lock(&stat)?;
+    if permissions(&stat) != OURS_ALONE.as_raw_mode() {
+        rustix::fs::fchmod(&lock, OURS_ALONE).map_err(failed(step))?;
+    }
+    Ok(lock)
+}
+
 /// What is not there is removed.
 fn remove(dir: &OwnedFd, name: &CStr) -> Result<(), Errno> {
     match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
@@ -428,53 +454,10 @@ fn remove(dir: &OwnedFd, name: &CStr) -> Result<(), Errno> {
     }
 }
 
-fn failed(step: &'static str) -> impl Fn(Errno) -> WriteError {
-    move |errno| WriteError::System {
-        step,
-        error: errno.into(),
-    }
-}
-
-fn missing_directory(error: DirectoryError) -> ReadError {
-    match error {
-        DirectoryError::System { error, .. } if error.kind() == io::ErrorKind::NotFound => {
-            ReadError::Missing
-        }
-        error => ReadError::Directory(error),
-    }
-}
-
-fn open_error(errno: Errno) -> ReadError {
-    match errno {
-        Errno::NOENT => ReadError::Missing,
-        // What O_NOFOLLOW says of a link; what opening a socket says.
-        Errno::LOOP | Errno::NXIO => Unusable::NotAFile.into(),
-        Errno::ACCESS | Errno::PERM => Unusable::Closed.into(),
-        errno => ReadError::System(errno.into()),
-    }
-}
-
-fn check_file(stat: &Stat) -> Result<(), Unusable> {
-    let (us, owner, mode) = (our_uid(), stat.st_uid, permissions(stat));
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(Unusable::NotAFile);
-    }
-    if owner != us {
-        return Err(Unusable::Foreign { owner, us });
-    }
-    if mode & WRITABLE_BY_OTHERS != 0 {
-        return Err(Unusable::Writable { mode });
-    }
-    match u64::try_from(stat.st_size) {
-        Ok(size) if size > FILE_MAX_BYTES => Err(Unusable::TooBig(size)),
-        _ => Ok(()),
-    }
-}
-
-fn permissions(stat: &Stat) -> u32 {
+pub(super) fn permissions(stat: &Stat) -> u32 {
     stat.st_mode & 0o7777
 }
 
-fn our_uid() -> u32 {
+pub(super) fn our_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }

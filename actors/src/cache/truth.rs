@@ -3,23 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use verdict::availability::Phase;
+use verdict::availability::{Phase, Refusal};
 use verdict::trust::Snapshot;
 
 use super::content::Content;
-use super::shelf::{Mark, Shelf, WriteError};
+use super::error::WriteError;
+use super::refusal::{Kept, Note};
+use super::shelf::{Locked, Mark, Removal, Shelf};
 use crate::clock::Clock;
 use crate::trust::TrustStore;
 
 /// What should be on disk.
 #[derive(Clone, Debug)]
 pub(super) enum Truth {
-    /// Nothing is known yet: what is there stays.
-    Unknown,
+    /// No bundles are known yet: those that are there stay. A refusal is noted.
+    Unknown(Refusal),
     /// The mark of a withdrawal.
     Tombstone,
-    /// The last full update.
-    Material(Arc<Snapshot>),
+    /// The last full update, and whether SPIRE has said no since.
+    Material(Arc<Snapshot>, Refusal),
 }
 
 impl Truth {
@@ -29,25 +31,47 @@ impl Truth {
         let state = world.state().settled(world.timing(), clock.now());
         match (state.phase(), world.snapshot().contact()) {
             (Phase::Withdrawn, _) => Self::Tombstone,
-            (_, Some(_)) => Self::Material(Arc::clone(world.snapshot())),
-            (_, None) => Self::Unknown,
+            (_, Some(_)) => Self::Material(Arc::clone(world.snapshot()), state.refusal()),
+            (_, None) => Self::Unknown(state.refusal()),
         }
     }
 
-    /// What the file must say; none if what is there stays.
+    /// What the bundles' file must say; none if what is there stays.
     pub(super) fn content(&self, socket: &Path, boot_id: Option<&str>) -> Option<Content> {
         match self {
-            Self::Unknown => None,
+            Self::Unknown(_) => None,
             Self::Tombstone => Some(Content::tombstone(socket, boot_id)),
-            Self::Material(snapshot) => Content::material(socket, boot_id, snapshot),
+            Self::Material(snapshot, _) => Content::material(socket, boot_id, snapshot),
         }
+    }
+
+    /// What must be noted of a refusal; the mark says more.
+    pub(super) fn note(&self, socket: &Path, clock: &Clock) -> Option<Note> {
+        Note::of(self.refusal(), socket, clock)
+    }
+
+    pub(super) const fn refusal(&self) -> Refusal {
+        match self {
+            Self::Unknown(refusal) | Self::Material(_, refusal) => *refusal,
+            Self::Tombstone => Refusal::Never,
+        }
+    }
+
+    /// Whether a restart that does not find it may trust whom SPIRE trusts no more.
+    pub(super) const fn is_grave(&self) -> bool {
+        matches!(self, Self::Tombstone) || matches!(self.refusal(), Refusal::Since(_))
     }
 
     /// Whether both are the same; every full update is another one, for its contact is.
     pub(super) fn is(&self, other: &Self) -> bool {
+        self.refusal() == other.refusal() && self.has_bundles_of(other)
+    }
+
+    /// Whether the bundles' file says the same of both.
+    fn has_bundles_of(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Unknown, Self::Unknown) | (Self::Tombstone, Self::Tombstone) => true,
-            (Self::Material(one), Self::Material(other)) => Arc::ptr_eq(one, other),
+            (Self::Unknown(_), Self::Unknown(_)) | (Self::Tombstone, Self::Tombstone) => true,
+            (Self::Material(one, _), Self::Material(other, _)) => Arc::ptr_eq(one, other),
             _ => false,
         }
     }
@@ -61,41 +85,81 @@ pub(super) struct Writer {
     pub(super) clock: Clock,
 }
 
-/// Whether the file must be looked at first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
-    /// Nobody has yet: what is there may be right already.
-    First,
-    /// It is known to be out of date.
-    Not,
-}
-
 impl Writer {
     pub(super) fn truth(&self) -> Truth {
         Truth::now(&self.trust, &self.clock)
     }
 
-    /// Brings the disk up to date; returns what it says now. Blocks.
+    /// Brings the disk up to date, of which `known` is known; returns what it says now. Blocks.
     ///
     /// # Errors
-    /// The disk says what it said.
-    pub(super) fn write(&self, look: Look) -> Result<Truth, WriteError> {
-        if let Truth::Unknown = self.truth() {
-            return Ok(Truth::Unknown);
+    /// The disk says what it said; but bundles of which a withdrawal cannot be written are gone.
+    pub(super) fn write(&self, known: Option<&Truth>) -> Result<Truth, WriteError> {
+        self.bring_up_to_date(known)
+            .or_else(|error| match self.truth() {
+                Truth::Tombstone => self.withdraw_anyway(error),
+                Truth::Unknown(_) | Truth::Material(..) => Err(error),
+            })
+    }
+
+    fn bring_up_to_date(&self, known: Option<&Truth>) -> Result<Truth, WriteError> {
+        let truth = self.truth();
+        if let Truth::Unknown(Refusal::Never) = truth {
+            return Ok(truth);
         }
         let locked = self.shelf.lock()?;
         // Only what is true under the lock may be written: an earlier writer may be late.
         let truth = self.truth();
+        // First, for it is small, and what follows may not fit.
+        self.note(&truth, &locked)?;
         if let Some(content) = truth.content(&self.socket, self.clock.boot_id())
-            && !(look == Look::First && self.is_there(&content))
+            && !self.is_there(&truth, &content, known)
         {
             locked.write(&content)?;
+        }
+        // Last: until then the note is all that says no.
+        if !matches!(truth.refusal(), Refusal::Since(_)) && self.shelf.note() != Kept::Nothing {
+            locked.refused_no_more()?;
         }
         Ok(truth)
     }
 
-    fn is_there(&self, content: &Content) -> bool {
-        let stored = self.shelf.read(&self.socket);
-        stored.is_ok_and(|stored| stored == *content) && self.shelf.mark() == Mark::of(content)
+    fn note(&self, truth: &Truth, locked: &Locked<'_>) -> Result<(), WriteError> {
+        match (truth.note(&self.socket, &self.clock), self.shelf.note()) {
+            (None, _) => Ok(()),
+            (Some(note), Kept::Noted(there)) if there.is(&note) => Ok(()),
+            (Some(note), _) => locked.refused(&note),
+        }
+    }
+
+    fn is_there(&self, truth: &Truth, content: &Content, known: Option<&Truth>) -> bool {
+        match known {
+            Some(known) => known.has_bundles_of(truth),
+            None => {
+                let stored = self.shelf.read(&self.socket);
+                let same = stored.is_ok_and(|stored| stored == *content);
+                same && self.shelf.mark() == Mark::of(content)
+            }
+        }
+    }
+
+    /// The withdrawal cannot be written: the bundles that it is about go all the same, and where it
+    /// can be their file becomes its mark. Only once the mark stands is it said for good.
+    fn withdraw_anyway(&self, error: WriteError) -> Result<Truth, WriteError> {
+        let how = match error {
+            WriteError::Busy => Removal::Alone,
+            _ => Removal::IntoTheMark,
+        };
+        match (self.shelf.forget(&self.socket, how), how) {
+            (Ok(Mark::Withdrawn), Removal::IntoTheMark) => {
+                tracing::warn!(%error, "the withdrawal cannot be written whole, its mark stands and the bundles are gone");
+                Ok(Truth::Tombstone)
+            }
+            (Ok(_), _) => Err(error),
+            (Err(still_there), _) => {
+                tracing::debug!(%still_there, "nor can the bundles be removed");
+                Err(error)
+            }
+        }
     }
 }

@@ -18,12 +18,11 @@ use ::actors::supervision::{Restart, RestartBudget, Ruling};
 use ::actors::trust::{Advice, TrustStore};
 use ::actors::validation::examine;
 use tonic::{Code, Status};
-use verdict::availability::{Blame, Loss, State, Timing};
+use verdict::availability::{Blame, Loss, Timing};
 use verdict::decide::{Intake, decide, refuse};
 use verdict::evidence::{Check, Evidence, Fault as EvidenceFault};
 use verdict::reason::Reason;
 use verdict::time::{Contact, Now};
-use verdict::trust::World;
 
 use super::cast::{Caller, Cast, Terms};
 use super::fault::Actor;
@@ -79,9 +78,8 @@ impl Agent {
         let clock = Clock::Told(told.clone());
         let timing = timing(times.unavailable_after_ms, times.withdrawal_grace_ms);
         let loaded = load_image(disk, Path::new(SOCKET), &clock);
-        let state = State::start(loaded.found, timing, now);
         let metrics = Arc::<Metrics>::default();
-        let world = World::new(state, timing, loaded.snapshot);
+        let world = loaded.world(timing, now);
         let trust = TrustStore::new(
             world,
             clock.clone(),
@@ -151,10 +149,10 @@ impl Agent {
         changed
     }
 
-    /// What the disk must say; none if it stays as it is.
+    /// What the disk must say that says `before`; none if it stays as it is.
     #[must_use]
-    pub fn image(&self) -> Option<Image> {
-        image(&self.trust, &self.clock, Path::new(SOCKET))
+    pub fn image(&self, before: &Image) -> Option<Image> {
+        image(&self.trust, &self.clock, Path::new(SOCKET), before)
     }
 
     /// Other deadlines are pushed.

@@ -1,5 +1,5 @@
-//! The state file, damaged at random: a start finds what was written or nothing, and a withdrawal in
-//! any case.
+//! The state files, damaged at random: a start finds what was written or nothing, a withdrawal in any
+//! case, and that SPIRE had said no.
 //!
 //! What is read is what a start reads, but for the file system itself.
 
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ::actors::cache::{Image, Mark, load_image};
 use ::actors::clock::{Clock, ToldClock};
-use verdict::availability::{Found, Loss};
+use verdict::availability::{Earlier, Found, Loss};
 use verdict::time::{Contact, Now};
 
 use super::agent::{Agent, SOCKET};
@@ -38,7 +38,7 @@ pub fn damage(cast: &Cast, seed: u64, count: u64) -> Told {
         boot_ms: 5_000,
     };
     let clock = Clock::Told(ToldClock::new(now, &format!("{:036}", 1)));
-    let (material, tombstone) = disks(cast, now);
+    let (material, refused, tombstone) = disks(cast, now);
     let mut told = Told::default();
     for number in 0..count {
         let mut rng = Rng::new(seed, Purpose::Disk(number));
@@ -52,14 +52,26 @@ pub fn damage(cast: &Cast, seed: u64, count: u64) -> Told {
         told.unharmed += u64::from(bytes == self::bytes(disk));
         let image = Image {
             file: Some(bytes),
-            mark: disk.mark,
+            ..disk.clone()
         };
         let found = load_image(&image, Path::new(SOCKET), &clock).found;
-        if found != wanted(&image, disk, other, now) {
+        let kept = keeps_a_refusal(&refused, other, &mut rng, &clock);
+        if found != wanted(&image, disk, other, now) || !kept {
             told.broken.push(number);
         }
     }
     told
+}
+
+/// Whatever befalls the note of a refusal: that there was one is not forgotten.
+fn keeps_a_refusal(refused: &Image, other: &Image, rng: &mut Rng, clock: &Clock) -> bool {
+    let note = refused.refused.as_deref().unwrap_or_default();
+    let damaged = Image {
+        refused: Some(damaged(note, bytes(other), rng)),
+        ..refused.clone()
+    };
+    let loaded = load_image(&damaged, Path::new(SOCKET), clock);
+    loaded.earlier != Earlier::Nothing
 }
 
 /// What a start must find.
@@ -79,8 +91,8 @@ fn bytes(disk: &Image) -> &[u8] {
     disk.file.as_deref().unwrap_or_default()
 }
 
-/// What two agents write: one that is well, one that is refused.
-fn disks(cast: &Cast, now: Now) -> (Image, Image) {
+/// What an agent writes that is well, then refused, then withdrawn.
+fn disks(cast: &Cast, now: Now) -> (Image, Image, Image) {
     let times = Schedule::of(0).times;
     let agent = Agent::start(times, &Image::default(), 1, now);
     let content = Source::new(0).content();
@@ -92,11 +104,14 @@ fn disks(cast: &Cast, now: Now) -> (Image, Image) {
     let _ = agent
         .trust()
         .update(bundles.iter().map(|(key, der)| (*key, der.as_slice())));
-    let material = agent.image().unwrap_or_default();
-    agent.push(times.unavailable_after_ms, 0);
+    let before = Image::default();
+    let written = || agent.image(&before).unwrap_or_default();
+    let material = written();
+    agent.push(times.unavailable_after_ms, 1);
     agent.trust().lost(Loss::Refused);
-    let tombstone = agent.image().unwrap_or_default();
-    (material, tombstone)
+    let refused = written();
+    agent.push(times.unavailable_after_ms, 0);
+    (material, refused, written())
 }
 
 fn damaged(good: &[u8], other: &[u8], rng: &mut Rng) -> Vec<u8> {

@@ -1,4 +1,5 @@
-//! The disk: a file and its mark, written whole or not at all, and whatever else befalls the file.
+//! The disk: a file, its mark and the note of a refusal, written whole or not at all, and whatever else
+//! befalls the file.
 
 use ::actors::cache::{Image, Mark};
 
@@ -44,6 +45,7 @@ impl Disk {
             image: Image {
                 file: None,
                 mark: Mark::None,
+                refused: None,
             },
             space: Space::Enough,
             planned: Planned::No,

@@ -109,6 +109,9 @@ pub struct Ledger {
     away: Option<Away>,
     material: Option<Material>,
     disk: OnDisk,
+    /// The first refusal, as far as it is on disk, and the boot of the machine in which it was noted.
+    /// Nothing but a full update or a withdrawal ends it there: no restart, no damage to the bundles.
+    noted: Option<(When, u64)>,
 }
 
 impl Ledger {
@@ -120,6 +123,7 @@ impl Ledger {
             away: None,
             material: None,
             disk: OnDisk::Nothing,
+            noted: None,
         }
     }
 
@@ -152,7 +156,29 @@ impl Ledger {
                 self.material = Some(material);
             }
         }
+        match self.refused_ago_ms(boot, now) {
+            None => {}
+            Some(None) => away.settled = Phase::Withdrawn,
+            Some(Some(ago_ms)) => away.refused_ms = Some(now.boot_ms - ago_ms),
+        }
         self.away = Some(away);
+        self.settle(now);
+    }
+
+    /// How long ago an earlier process was first refused, ms; of unknown age if that lies in the future.
+    fn refused_ago_ms(&self, boot: u64, now: Now) -> Option<Option<i64>> {
+        let (mut first, written) = self.noted?;
+        if written != boot {
+            first.boot_ms = None;
+        }
+        Some(first.age_ms(now))
+    }
+
+    /// Whether SPIRE has said no, and the grace is not over.
+    #[must_use]
+    pub fn is_in_grace(&self, now: Now) -> bool {
+        let refused = self.away.is_some_and(|away| away.refused_ms.is_some());
+        refused && self.phase(now) != Phase::Withdrawn
     }
 
     /// A message; whether it is a full update.
@@ -227,8 +253,19 @@ impl Ledger {
     pub fn written(&mut self, boot: u64, now: Now) {
         if self.phase(now) == Phase::Withdrawn {
             self.disk = OnDisk::Tombstone;
-        } else if let Some(material) = &self.material {
+            self.noted = None;
+            return;
+        }
+        if let Some(material) = &self.material {
             self.disk = OnDisk::Material(material.clone(), boot);
+            self.noted = None;
+        }
+        if let Some(first_ms) = self.away.and_then(|away| away.refused_ms) {
+            let first = When {
+                wall_ms: now.wall_ms - (now.boot_ms - first_ms),
+                boot_ms: Some(first_ms),
+            };
+            self.noted = Some((first, boot));
         }
     }
 

@@ -71,6 +71,8 @@ pub struct Outcome {
     pub decisions: u64,
     /// Faults that happened.
     pub faults: u64,
+    /// Starts of the agent within the grace of a refusal that an earlier process heard.
+    pub resumed: u64,
     /// How long each way back took.
     pub took: Vec<Took>,
     /// Which fault met which state.

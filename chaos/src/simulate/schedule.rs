@@ -126,8 +126,31 @@ fn scene(rng: &mut Rng, at_ms: u64, times: Times, faults: &mut Vec<Timed>) {
             broken(rng, later, &mut put);
             put(at_ms + away, Fault::Start);
         }
+        3 => restarted_in_the_grace(rng, at_ms, times, &mut put),
         _ => broken(rng, at_ms, &mut put),
     }
+}
+
+/// SPIRE says no throughout, or once and is gone; the agent is started again within every grace.
+fn restarted_in_the_grace(
+    rng: &mut Rng,
+    at_ms: u64,
+    times: Times,
+    put: &mut impl FnMut(u64, Fault),
+) {
+    put(at_ms, Fault::EntryDeleted);
+    let mut later = at_ms;
+    for _ in 0..rng.between(1, 4) {
+        later += 1 + rng.below(times.withdrawal_grace_ms.max(1));
+        let how = [Fault::Restart, Fault::Sigkill, Fault::Reboot];
+        put(later, rng.pick(&how).copied().unwrap_or(Fault::Sigkill));
+    }
+    let back = later + times.withdrawal_grace_ms + rng.stretch_ms(2_048, 131_072);
+    if rng.chance(50) {
+        put(later + 1, Fault::Stop);
+        put(back, Fault::Start);
+    }
+    put(back + 1, Fault::EntryCreated);
 }
 
 /// One fault, and its undoing if it has one.

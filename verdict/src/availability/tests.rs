@@ -85,6 +85,56 @@ fn a_tombstone_starts_withdrawn() {
     assert_eq!(play(state, &[(1, UPDATE)]).phase(), Phase::Live);
 }
 
+/// Started again within the grace: it goes on, in whatever state the start is, and ends when it
+/// would have ended, whether SPIRE says it again or is gone.
+#[test]
+fn a_restart_does_not_begin_the_grace_anew() {
+    let found = [
+        (Found::Nothing, Phase::Starting),
+        (Found::Material(Contact::at(at(-1_000))), Phase::Interrupted),
+        (Found::Material(Contact::at(at(-60_000))), Phase::Starting),
+    ];
+    let earlier = Earlier::Refused(Contact::at(at(-20_000)));
+    for (found, phase) in found {
+        let start = State::resume(found, earlier, TIMING, at(0));
+        assert_eq!(start.phase(), phase);
+        assert_eq!(start.refusal(), Refusal::Since(-20_000));
+        for events in [&[(1, NO)][..], &[(1, GONE)], &[]] {
+            let state = play(start, events);
+            assert_ne!(state.settled(TIMING, at(9_999)).phase(), Phase::Withdrawn);
+            assert_eq!(state.settled(TIMING, at(10_000)).phase(), Phase::Withdrawn);
+        }
+        assert_eq!(
+            play(start, &[(1, UPDATE), (2, GONE)]).refusal(),
+            Refusal::Never
+        );
+    }
+}
+
+/// The larger of both clocks; what nobody can date is over.
+#[test]
+fn a_start_after_the_grace_is_withdrawn_at_once() {
+    let first = |wall_ms: i64, boot_ms| {
+        let wall_ms = at(0).wall_ms + wall_ms;
+        Earlier::Refused(Contact { wall_ms, boot_ms })
+    };
+    let found = Found::Material(Contact::at(at(-1_000)));
+    for earlier in [
+        first(-30_000, Some(0)),
+        first(0, Some(-30_000)),
+        first(-30_000, None),
+        first(60_001, None),
+        first(60_001, Some(-1)),
+        Earlier::RefusedLongAgo,
+    ] {
+        let state = State::resume(found, earlier, TIMING, at(0));
+        assert_eq!(state.phase(), Phase::Withdrawn, "{earlier:?}");
+        assert_eq!(state.blame(), Blame::Theirs);
+    }
+    let state = State::resume(found, first(-29_999, None), TIMING, at(0));
+    assert_eq!(state.phase(), Phase::Interrupted);
+}
+
 #[test]
 fn a_loss_is_an_interruption_then_an_outage_without_any_tick() {
     let lost = play(fresh(), &[(0, UPDATE), (1_000, GONE)]);

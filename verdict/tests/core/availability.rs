@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use verdict::availability::{
-    Blame, Effect, Event, Found, Loss, Phase, Refusal, Shelf, Stance, State, Timing, Transition,
-    Trouble, stance,
+    Blame, Earlier, Effect, Event, Found, Loss, Phase, Refusal, Shelf, Stance, State, Timing,
+    Transition, Trouble, stance,
 };
 use verdict::policy::{Failure, Mode};
 use verdict::replay::Grounds;
@@ -32,8 +32,14 @@ impl Disk {
     }
 }
 
-/// The phase at a moment, from everything that happened until then; the process starts at 0.
-fn phase_by_history(disk: Disk, history: &[(i64, Event)], timing: Timing, now_ms: i64) -> Phase {
+/// The phase at a moment, from everything that happened until then; the process starts at 0, and an
+/// earlier one was refused `earlier` before, if it was.
+fn phase_by_history(
+    (disk, earlier): (Disk, Option<i64>),
+    history: &[(i64, Event)],
+    timing: Timing,
+    now_ms: i64,
+) -> Phase {
     let away = timing.unavailable_after_ms as i64;
     let grace = timing.withdrawal_grace_ms as i64;
     let past: Vec<_> = history.iter().filter(|(ms, _)| *ms <= now_ms).collect();
@@ -46,7 +52,8 @@ fn phase_by_history(disk: Disk, history: &[(i64, Event)], timing: Timing, now_ms
         })
     };
     let lost = first(&|_| true);
-    let refused = first(&|loss| loss == Loss::Refused);
+    let before = earlier.filter(|_| last_update.is_none()).map(|ago| -ago);
+    let refused = before.or_else(|| first(&|loss| loss == Loss::Refused));
     let is_over = |start: i64, limit: i64| now_ms - start >= limit;
     if refused.is_some_and(|ms| is_over(ms, grace)) {
         return Phase::Withdrawn;
@@ -203,12 +210,14 @@ proptest! {
     #[test]
     fn the_machine_says_what_the_history_says(
         disk in disk(),
+        earlier in prop::option::weighted(0.3, 0..120_i64),
         history in history(),
         timing in timing(),
         ticks in prop::collection::vec(0..1_000_i64, 0..40),
         asked in 0..300_i64,
     ) {
-        let start = State::start(disk.found(), timing, at(0));
+        let noted = earlier.map_or(Earlier::Nothing, |ago| Earlier::Refused(Contact::at(at(-ago))));
+        let start = State::resume(disk.found(), noted, timing, at(0));
         let end = history.last().map_or(0, |(ms, _)| *ms) + asked;
         let mut ticked: Vec<_> = ticks.into_iter().filter(|ms| *ms <= end).map(|ms| (ms, Event::Tick)).collect();
         ticked.extend(history.iter().copied());
@@ -218,7 +227,7 @@ proptest! {
             events.iter().fold(start, |state, (ms, event)| state.step(*event, timing, at(*ms)).0)
         };
         let (plain, ticked) = (play(&history).settled(timing, at(end)), play(&ticked).settled(timing, at(end)));
-        let expected = phase_by_history(disk, &history, timing, end);
+        let expected = phase_by_history((disk, earlier), &history, timing, end);
         prop_assert_eq!(plain.phase(), expected);
         // Not the phase alone: since when, what was refused, whose fault.
         prop_assert_eq!(plain, ticked);

@@ -18,6 +18,7 @@ impl Play<'_> {
         self.audited = Audited::default();
         self.ledger
             .started(self.schedule.times, self.machine.boot(), now);
+        self.outcome.resumed += u64::from(self.ledger.is_in_grace(now));
         let agent = Agent::start(
             self.schedule.times,
             self.disk.image(),
@@ -149,7 +150,7 @@ impl Play<'_> {
             self.disk.forget_plans();
             return;
         };
-        let image = agent.image();
+        let image = agent.image(self.disk.image());
         if self.disk.write(image) {
             self.ledger.written(self.machine.boot(), self.now());
         } else if let Some(wait_ms) = self.disk.plan(self.at_ms) {
