@@ -245,10 +245,11 @@ impl Verifier {
         let before = strays.map_or(base.anchor.hash, |strays| strays.hash);
         if link.prev == Some(before) {
             self.settle_suspect(Why::Changed);
-            if let Some(strays) = strays {
-                self.torn(strays);
-            }
-            return self.fits(due, line);
+            let Some(strays) = strays else {
+                return self.fits(due, line);
+            };
+            self.torn(strays);
+            return self.behind_torn(due, line);
         }
         if link.prev.is_none() && link.seq == 1 && !self.is_first(line) {
             return self.anew(strays, base, line);
@@ -307,6 +308,17 @@ impl Verifier {
             line.named = Named::Yes;
             line.anchor.seq = due;
         }
+        self.base = Some(line);
+    }
+
+    /// It is tied to the torn line before it, and nothing ties that one to the base: only the numbers tell.
+    fn behind_torn(&mut self, due: u64, line: Line) {
+        let seq = line.anchor.seq;
+        if seq <= due {
+            return self.fits(due, line);
+        }
+        let to = seq.saturating_sub(1);
+        self.broken(line.place, Some(seq), Why::Missing { from: due, to });
         self.base = Some(line);
     }
 

@@ -1,5 +1,6 @@
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test may panic"
 )]
@@ -236,4 +237,30 @@ fn breaks_beyond_a_hundred_are_counted() {
     let report = verify(&lines, None);
     assert_eq!(report.broken.len(), TOLD_MAX);
     assert_eq!(report.more_broken, 249 - TOLD_MAX as u64);
+}
+
+/// A torn line ties the record after it to itself, not to what stood before.
+#[test]
+fn what_is_missing_before_a_torn_line_is_told_by_its_numbers() {
+    let mut lines = chain(4);
+    let fragment = b"{\"seq\":5,".to_vec();
+    let mut chain = Chain {
+        seq: 4,
+        last: Some(LineHash::of(&fragment)),
+    };
+    lines.push(fragment);
+    for _ in 0..3 {
+        let mut out = Vec::new();
+        chain.append(b"{\"a\":1}\n", &mut out);
+        out.pop();
+        lines.push(out);
+    }
+    assert!(verify(&lines, None).is_whole());
+    lines.drain(2..4);
+    let report = verify(&lines, None);
+    let [broken] = report.broken[..] else {
+        panic!("{report:?}");
+    };
+    assert_eq!(broken.why, Why::Missing { from: 3, to: 4 });
+    assert_eq!(report.last.unwrap().seq, 7);
 }
