@@ -246,6 +246,20 @@ fn an_otlp_sink_without_a_collector_is_a_finding() {
     }
 }
 
+/// The agent would not start before somebody reads it.
+#[test]
+fn a_sink_that_is_a_pipe_is_a_finding() {
+    let machine = Machine::new();
+    let fifo = rustix::fs::FileType::Fifo;
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    let pipe = machine.path("run/audit.jsonl");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, fifo, mode, 0).unwrap();
+    let (code, said) = machine.check(&machine.config(), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("sink-unwritable"), "{said}");
+    assert!(said.contains("it is a pipe"), "{said}");
+}
+
 /// Of two sinks and two proxies, the one that is wrong.
 #[test]
 fn a_finding_points_at_the_one_of_several() {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use actors::audit::Recorded;
@@ -71,6 +72,10 @@ pub(super) fn look(path: &Path, settings: &Settings, examination: &mut Examinati
 
 /// Whole lines of the end of a file.
 pub(super) fn tail(path: &Path) -> std::io::Result<Vec<String>> {
+    // It would wait for somebody who writes there.
+    if path.metadata()?.file_type().is_fifo() {
+        return Err(std::io::Error::other("it is a pipe"));
+    }
     let mut file = File::open(path)?;
     let start = file.metadata()?.len().saturating_sub(TAIL_BYTES);
     file.seek(SeekFrom::Start(start))?;
@@ -170,5 +175,22 @@ impl Told {
                 "fail_open, log_and_allow or enforce #false is on: their reason says what would be denied",
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        let fifo = rustix::fs::FileType::Fifo;
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, mode, 0).unwrap();
+        assert_eq!(tail(&path).unwrap_err().to_string(), "it is a pipe");
     }
 }
