@@ -3,6 +3,7 @@
 use crate::cli::CheckConfig;
 use crate::exit::Exit;
 use crate::logging::say;
+use crate::output::counted;
 use crate::serve::{read, resolve};
 
 /// Checks; errors fail, findings do not.
@@ -19,9 +20,9 @@ pub(crate) fn run(args: &CheckConfig) -> anyhow::Result<Exit> {
         say(&format!("{:?}", miette::Report::new(finding.clone())));
     }
     say(&format!(
-        "{}: no errors, {} findings",
+        "{}: no errors, {}",
         args.file.display(),
-        findings.len()
+        counted(findings.len(), "finding", "findings")
     ));
     Ok(Exit::Success)
 }

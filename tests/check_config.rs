@@ -186,7 +186,7 @@ fn each_thing_that_is_wrong_here_is_a_finding_and_no_error() {
         let config = machine.config().replace(from, to);
         let (exit, said) = machine.check(&config, &[]);
         assert_eq!(exit, Some(0), "{to}: {said}");
-        assert!(said.ends_with("no errors, 1 findings"), "{to}: {said}");
+        assert!(said.ends_with("no errors, 1 finding"), "{to}: {said}");
         for part in [code, says, "on this machine"] {
             assert!(said.contains(part), "{to}: no {part}: {said}");
         }

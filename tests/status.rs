@@ -366,6 +366,91 @@ async fn bundles_without_a_usable_authority_are_told_everywhere() {
     agent.stop().await;
 }
 
+/// What of SPIRE's updates cannot be used is shown while it is so, with reason and since when.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_of_updates_cannot_be_used_is_shown() {
+    let site = Site::new();
+    let agent = live(&site).await;
+    let at = address(&agent);
+    let page = || text(&run(&["status", "--admin-address", &at]));
+    let mut bundles = bundles_of([site.world.home()]);
+    for domain in ["partner.test", "unknown.test"] {
+        bundles.insert(format!("spiffe://{domain}"), b"no bundle".to_vec());
+    }
+    let mark = agent.mark();
+    site.world.spire().set_bundles(bundles);
+    agent
+        .said(mark, "the domain keeps its last one for cache-ttl")
+        .await;
+    agent
+        .said(mark, "there is none of that domain to keep")
+        .await;
+    common::eventually("both", async || page().contains("of spiffe://unknown.test")).await;
+    let shown = page();
+    let line = |of: &str| shown.lines().find(|line| line.contains(of)).unwrap();
+    let kept = line("bundle   of spiffe://partner.test cannot be read, for ");
+    assert!(
+        kept.contains("the one before counts until cache-ttl"),
+        "{kept}"
+    );
+    assert!(kept.contains("not DER certificates"), "{kept}");
+    let unknown = line("bundle   of spiffe://unknown.test cannot be read, for ");
+    assert!(unknown.contains("there is none before"), "{unknown}");
+    site.world
+        .spire()
+        .set_bundles(std::collections::BTreeMap::new());
+    let discarded = "updates  discarded for ";
+    common::eventually("the discarded", async || page().contains(discarded)).await;
+    assert!(
+        page().contains("the update holds no bundle at all"),
+        "{}",
+        page()
+    );
+    let mark = agent.mark();
+    site.world
+        .spire()
+        .set_bundles(bundles_of([site.world.home()]));
+    let gone = "SPIRE delivers no bundle of these trust domains any more";
+    agent.said(mark, gone).await;
+    let log = agent.log();
+    let told = log.lines().find(|line| line.contains(gone)).unwrap();
+    for part in ["WARN", "removed=\"partner.test\"", "remedy="] {
+        assert!(told.contains(part), "{told}");
+    }
+    common::eventually("nothing", async || {
+        let page = page();
+        !page.contains(discarded) && !page.contains("cannot be read")
+    })
+    .await;
+    agent.stop().await;
+}
+
+/// Whoever is connected notices nothing: that no proxy can connect anew is shown, and no health.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_is_gone_is_shown() {
+    let site = Site::new();
+    let agent = live(&site).await;
+    let at = address(&agent);
+    let page = || text(&run(&["status", "--admin-address", &at]));
+    common::eventually("health", async || {
+        page().contains("health   healthy, ready")
+    })
+    .await;
+    std::fs::remove_file(site.socket()).unwrap();
+    common::eventually("degraded", async || {
+        page().contains("health   degraded, ready")
+    })
+    .await;
+    assert!(page().contains("socket   gone from its path"), "{}", page());
+    let probe = asked(&agent, "/healthz?verbose");
+    assert!(probe.starts_with("HTTP/1.1 200"), "{probe}");
+    assert!(
+        probe.contains("[-]socket the agent's socket is gone"),
+        "{probe}"
+    );
+    agent.stop().await;
+}
+
 /// What requests meet, and until when, is said where an operator looks: not only in the log. Ready is no
 /// promise, and the doctor does not take it for one.
 #[tokio::test(flavor = "multi_thread")]

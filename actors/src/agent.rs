@@ -170,6 +170,7 @@ impl Agent {
         let drain_within = Duration::from_millis(agent.bounds.value(Bound::DrainTimeoutMs));
         let shared = (&clock, &metrics, &observer);
         let mut owned = Owned::new(settings, (listener, grpc), sinks, &trust, shared)?;
+        owned.doors.health.stand_at(socket_file.gone());
         let admin = admin
             .map(|listener| Admin::new(listener, &owned.doors))
             .transpose()?;

@@ -6,6 +6,7 @@
 
 mod absence;
 mod barren;
+mod faults;
 mod meets;
 mod timeline;
 mod told;
@@ -26,6 +27,8 @@ use verdict::trust::{Coverage, Snapshot, UpdateError, UpdateReport, World};
 use self::absence::Absence;
 pub use self::absence::{REMIND_EVERY_MS, Why};
 use self::barren::Watch;
+use self::faults::FaultsSeen;
+pub use self::faults::{Fault, Faults};
 pub use self::meets::requests as requests_meet;
 pub use self::timeline::{CHANGES_MAX, Change, Timeline};
 use crate::clock::Clock;
@@ -46,6 +49,7 @@ pub struct TrustStore {
     in_force: OnceLock<PoliciesInForce>,
     /// Of whom nobody can be verified, as it was last told.
     barren: Watch,
+    faults: FaultsSeen,
 }
 
 /// Asks for the `failure` block of every policy in force.
@@ -77,6 +81,7 @@ impl TrustStore {
             advice,
             in_force: OnceLock::new(),
             barren: Watch::default(),
+            faults: FaultsSeen::default(),
         }
     }
 
@@ -157,6 +162,7 @@ impl TrustStore {
             .updated(bundles, now)
             .inspect_err(|error| {
                 count(&self.metrics.updates_discarded);
+                self.faults.discarded(error, now);
                 self.tell(Happening::Discarded(error), since, || {
                     tracing::warn!(%error, "update discarded, the last good one stays");
                 });
@@ -166,9 +172,12 @@ impl TrustStore {
         for _ in &report.unreadable {
             count(&self.metrics.bundles_unreadable);
         }
+        self.faults.updated(&report, now);
         let event = Event::FullUpdate;
         self.step(&mut absence, &world, Arc::new(snapshot), event, now);
-        self.tell(Happening::Updated(&report), since, || told::update(&report));
+        self.tell(Happening::Updated(&report), since, || {
+            told::update(&report, self.load().snapshot());
+        });
         Ok(report)
     }
 
@@ -202,6 +211,12 @@ impl TrustStore {
         if world.timing() != timing {
             self.publish(world.next(world.state(), timing, Arc::clone(world.snapshot())));
         }
+    }
+
+    /// What of SPIRE's updates cannot be used.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.faults.now()
     }
 
     /// Of how many trust domains at hand somebody can be verified, as last looked at: a second ago at

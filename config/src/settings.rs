@@ -97,6 +97,7 @@ impl Settings {
         let in_file = named.and_then(|file| file.blocks.spire.socket.clone());
         let spire_socket = spire_socket(in_file, overrides, &mut problems);
         let agent = agent(block, named, overrides, &mut problems);
+        one_socket(&agent.socket, &spire_socket, named, &mut problems);
         let settings = Self {
             spire_socket,
             agent,
@@ -246,6 +247,22 @@ fn agent(
         bounds: block.bounds,
         insecure_plaintext,
     }
+}
+
+/// Our own socket where SPIRE's is: we would take its place, or ask ourselves for bundles.
+fn one_socket(
+    ours: &Sourced<SocketPath>,
+    spire: &Sourced<SocketPath>,
+    file: Option<&FileConfig>,
+    problems: &mut Problems,
+) {
+    if ours.value != spire.value {
+        return;
+    }
+    let at = place(ours.source, "agent.socket", file);
+    let advice = "agent.socket (--socket) is where proxies connect, spire.socket (--spire-socket) where SPIRE listens";
+    let rule = Rule::OneSocket(ours.value.to_string());
+    problems.push(Problem::new(at, rule).advise(advice));
 }
 
 /// What a value is picked from, and where complaints go.

@@ -64,6 +64,23 @@ fn wrong_pushes_are_refused_with_path_rule_and_advice() {
 }
 
 #[test]
+fn one_path_for_both_sockets_is_refused_wherever_it_was_said() {
+    let rule = "`agent.socket` and `spire.socket` are the same path, /run/a.sock; agent.socket (--socket) is where";
+    let text = "spire { socket \"/run/a.sock\" }\nagent { socket \"/run/a.sock\" }\n";
+    let file = FileConfig::parse("f", text).unwrap();
+    let said = told(&Settings::resolve(Some(file), &Overrides::default()).unwrap_err());
+    assert!(said.starts_with("f:2:") && said.contains(rule), "{said}");
+    let flags = Overrides::default()
+        .with_flag(Override::Socket, "/run/a.sock")
+        .with_flag(Override::SpireSocket, "/run/a.sock");
+    let said = told(&Settings::resolve(None, &flags).unwrap_err());
+    assert!(
+        said.starts_with("--socket: ") && said.contains(rule),
+        "{said}"
+    );
+}
+
+#[test]
 fn too_large_inputs_are_refused_unread() {
     let large = " ".repeat(config::MAX_CONFIG_BYTES + 1);
     let rule = "a configuration is limited to 1048576 bytes, and this has 1048577";

@@ -1,6 +1,7 @@
 //! SPIRE itself: whether it answers, knows us, and gives what the policy needs, in time.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -68,9 +69,12 @@ fn answered(inspected: &Inspected, settings: &Settings, examination: &mut Examin
         examination.problem(
             "no-bundles",
             "SPIRE delivers no bundle",
-            "an answer without any",
-            &Obstacle::NotRegistered.remedy(),
+            "an answer without any: a running agent discards it, and keeps the bundles that it has until cache-ttl",
+            "look at the SPIRE server (spire-server bundle show) and at the SPIRE agent's log: a process that is not registered \
+             is refused, not answered",
         );
+        // What an agent that runs still holds is not for this answer to say.
+        return;
     }
     for bundle in &inspected.bundles {
         authorities(bundle, inspected.at, examination);
@@ -226,6 +230,7 @@ fn on_disk(settings: &Settings, socket: &Path, examination: &mut Examination) {
     let clock = Clock::Told(ToldClock::new(examination.now, &boot_id));
     let (loaded, why) = cache::look(&dir.value, socket, &clock);
     let shown = dir.value.display();
+    writable(&dir.value, examination);
     let failure = settings.policy().map(|policy| policy.failure);
     let ttl_ms = failure.unwrap_or_default().cache_ttl_ms();
     match (why, loaded.snapshot.contact()) {
@@ -260,5 +265,31 @@ fn on_disk(settings: &Settings, socket: &Path, examination: &mut Examination) {
             ),
         },
         (None, None) => {}
+    }
+}
+
+/// Whether a file can be made where bundles are kept: modes and mounts both have a say, so one is made.
+fn writable(dir: &Path, examination: &mut Examination) {
+    // What is no directory is told of by the look at what lies in it.
+    if !dir.is_dir() {
+        return;
+    }
+    let probe = dir.join(format!(".doctor.{}", std::process::id()));
+    let made = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&probe)
+        .and_then(|mut file| file.write_all(b"probe"));
+    // Not there if it could not be made.
+    let _ = std::fs::remove_file(&probe);
+    if let Err(error) = made {
+        let uid = rustix::process::geteuid().as_raw();
+        examination.warn(
+            "state-unwritable",
+            "bundles cannot be kept on disk: a restart during an outage would find none, or old ones",
+            &format!("{}, as uid {uid}: {error}", dir.display()),
+            "let the agent's user write there (StateDirectory= of the unit), free space, or name another --state-dir; \
+             run this as the agent's user",
+        );
     }
 }

@@ -13,6 +13,10 @@ const DOMAINS: usize = 12;
 /// Seconds that the rate is taken over.
 const RATE_SECONDS: usize = 10;
 
+/// What the log says once, for whoever looks later.
+const SOCKET_GONE: &str =
+    "gone from its path: no proxy can connect anew, those connected are served; restart the agent";
+
 /// What is shown.
 #[derive(Serialize)]
 #[serde(transparent)]
@@ -29,7 +33,11 @@ impl Report for Shown<'_> {
         ));
         health(status, page);
         trust(status, page);
+        if process.socket_gone {
+            page.line(format_args!("socket   {BAD}{SOCKET_GONE}{BAD:#}"));
+        }
         barren(&status.trust, page);
+        unusable(&status.trust, page);
         audit(status, page);
         proxies(status, page);
         decisions(&status.decisions, page);
@@ -130,6 +138,38 @@ fn barren(trust: &TrustView, page: &mut Page) {
     let more = trust.barren_total.saturating_sub(trust.barren.len());
     if more > 0 {
         page.line(format_args!("nobody   {BAD}of {more} more{BAD:#}"));
+    }
+}
+
+/// What of SPIRE's updates cannot be used.
+fn unusable(trust: &TrustView, page: &mut Page) {
+    if let Some(fault) = &trust.discarded {
+        let (since, error) = (span(fault.for_ms), clean(&fault.error));
+        page.line(format_args!(
+            "updates  {DOUBTFUL}discarded for {since}{DOUBTFUL:#}: {error}"
+        ));
+    }
+    for one in &trust.unreadable {
+        let (key, error, since) = (
+            clean(&one.key),
+            clean(&one.fault.error),
+            span(one.fault.for_ms),
+        );
+        let meanwhile = match one.kept {
+            true => "the one before counts until cache-ttl",
+            false => "there is none before, so its callers are refused",
+        };
+        page.line(format_args!(
+            "bundle   {DOUBTFUL}of {key} cannot be read{DOUBTFUL:#}, for {since}; {meanwhile}: {error}"
+        ));
+    }
+    let more = trust
+        .unreadable_total
+        .saturating_sub(trust.unreadable.len());
+    if more > 0 {
+        page.line(format_args!(
+            "bundle   {DOUBTFUL}nor {more} more{DOUBTFUL:#}"
+        ));
     }
 }
 

@@ -55,6 +55,7 @@ impl Report {
                 format!("{}, SPIRE {phase}", health.as_str()),
             ),
             bundles(doors.judge.trust.coverage()),
+            socket(doors.health.socket_is_gone()),
             (
                 !refuses,
                 "audit",
@@ -103,4 +104,13 @@ fn bundles(coverage: Coverage) -> (bool, &'static str, String) {
         Coverage::Nobody => "no trust domain has a usable authority: nobody can be verified",
     };
     (coverage == Coverage::Every, "bundles", said.to_owned())
+}
+
+/// Whether a proxy that starts finds us.
+fn socket(gone: bool) -> (bool, &'static str, String) {
+    let said = match gone {
+        false => "the agent's socket is where proxies find it",
+        true => "the agent's socket is gone from its path: restart the agent",
+    };
+    (!gone, "socket", said.to_owned())
 }

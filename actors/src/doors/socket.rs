@@ -7,6 +7,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::UnixListener;
@@ -70,7 +72,16 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct SocketFile {
     place: Place,
+    gone: Arc<AtomicBool>,
     _watch: AbortOnDropHandle<()>,
+}
+
+impl SocketFile {
+    /// Says whether the socket is gone from its path, as last looked.
+    #[must_use]
+    pub fn gone(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.gone)
+    }
 }
 
 /// Where the socket was put.
@@ -126,9 +137,11 @@ pub fn bind(
         path: path.to_owned(),
         inode: (metadata.dev(), metadata.ino()),
     };
-    let watch = tokio::spawn(watch(place.clone()));
+    let gone = Arc::default();
+    let watch = tokio::spawn(watch(place.clone(), Arc::clone(&gone)));
     let file = SocketFile {
         place,
+        gone,
         _watch: AbortOnDropHandle::new(watch),
     };
     Ok((listener, file))
@@ -136,14 +149,16 @@ pub fn bind(
 
 /// A proxy that is connected notices nothing when the socket is removed or replaced, and the next one
 /// finds nobody: only we can say why.
-async fn watch(place: Place) {
+async fn watch(place: Place, told: Arc<AtomicBool>) {
     let mut gone = Episode::new();
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
         let found = tokio::fs::symlink_metadata(&place.path).await;
-        if found.is_ok_and(|found| place.is(&found)) {
+        let there = found.is_ok_and(|found| place.is(&found));
+        told.store(!there, Ordering::Relaxed);
+        if there {
             gone.ends();
         } else if gone.begins(Instant::now()) {
             tracing::error!(

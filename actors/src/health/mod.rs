@@ -7,7 +7,8 @@ mod heartbeat;
 mod process;
 mod readiness;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -34,7 +35,8 @@ const TICK_MS: u64 = 100;
 pub enum Health {
     /// `Live`.
     Healthy,
-    /// The source is away, and the mode still answers; or nobody of some trust domain can be verified.
+    /// The source is away, and the mode still answers; or nobody of some trust domain can be verified, or
+    /// no proxy can connect anew.
     Degraded,
     /// Requests with a credential are refused: by the mode, or as nobody of any trust domain can be
     /// verified; or all for the want of a record (`audit.on-full`).
@@ -100,6 +102,8 @@ struct Shared {
     record_within: Duration,
     draining: CancellationToken,
     process: ProcessHealth,
+    /// Whether the agent's socket is gone from its path, where one is watched.
+    socket_gone: OnceLock<Arc<AtomicBool>>,
 }
 
 /// Health under one `failure` block.
@@ -126,6 +130,7 @@ impl HealthBoard {
                 record_within: Duration::from_millis(record_within_ms),
                 draining: CancellationToken::new(),
                 process: ProcessHealth::default(),
+                socket_gone: OnceLock::new(),
             }),
         }
     }
@@ -153,6 +158,18 @@ impl HealthBoard {
             view.health
                 .send_if_modified(|told| std::mem::replace(told, health) != health);
         }
+    }
+
+    /// Says where it stands whether the agent's socket is gone. The first to say it holds.
+    pub fn stand_at(&self, gone: Arc<AtomicBool>) {
+        let _ = self.shared.socket_gone.set(gone);
+    }
+
+    /// Whether no proxy can connect anew. Those connected notice nothing, so it is no affair of theirs.
+    #[must_use]
+    pub fn socket_is_gone(&self) -> bool {
+        let gone = self.shared.socket_gone.get();
+        gone.is_some_and(|gone| gone.load(Ordering::Relaxed))
     }
 
     /// How the process is.
@@ -186,7 +203,9 @@ impl HealthBoard {
             .max();
         self.shared.process.see(Seen {
             // Without a policy: by its default, which refuses.
-            health: worst.unwrap_or_else(|| self.health_now(&Failure::default())),
+            health: worst
+                .unwrap_or_else(|| self.health_now(&Failure::default()))
+                .max(self.reachable()),
             policy: !in_force.is_empty(),
             wanting,
             unrecorded,
@@ -211,6 +230,13 @@ impl HealthBoard {
     /// Waits until we drain.
     pub async fn draining(&self) {
         self.shared.draining.cancelled().await;
+    }
+
+    fn reachable(&self) -> Health {
+        match self.socket_is_gone() {
+            true => Health::Degraded,
+            false => Health::Healthy,
+        }
     }
 
     fn health_now(&self, failure: &Failure) -> Health {

@@ -1,9 +1,12 @@
 //! What the trust source's log lines say: where, why, what to do, and what requests meet.
 
+use std::collections::HashSet;
+
 use verdict::availability::{Phase, Transition};
 use verdict::policy::Failure;
+use verdict::reason::Reason;
 use verdict::time::Now;
-use verdict::trust::{Coverage, UpdateReport};
+use verdict::trust::{Coverage, Snapshot, Standing, UpdateReport};
 
 use super::absence::Absence;
 use super::{TrustStore, meets};
@@ -98,8 +101,8 @@ fn words(absence: &Absence) -> (Option<&str>, Option<&str>) {
     (error, remedy.filter(|remedy| !remedy.is_empty()))
 }
 
-/// What an update changed, and what of it cannot be read.
-pub(super) fn update(report: &UpdateReport) {
+/// What an update changed, and what of it cannot be read; `after` is what there is now.
+pub(super) fn update(report: &UpdateReport, after: &Snapshot) {
     let domains = |list: &[verdict::id::TrustDomain]| {
         list.iter()
             .map(ToString::to_string)
@@ -114,7 +117,27 @@ pub(super) fn update(report: &UpdateReport) {
             "trust bundles updated"
         );
     }
+    if !report.removed.is_empty() {
+        let removed = domains(&report.removed);
+        let answered = Reason::UnknownTrustDomain.as_str();
+        let remedy = "if that was not meant: the federation in SPIRE, and -federatesWith on the agent's own entry";
+        tracing::warn!(
+            removed,
+            answered,
+            remedy,
+            "SPIRE delivers no bundle of these trust domains any more: their callers are refused"
+        );
+    }
+    let kept = after
+        .iter()
+        .filter(|(_, bundle)| bundle.standing() == Standing::Kept);
+    let kept: HashSet<String> = kept.map(|(domain, _)| domain.id()).collect();
     for unreadable in &report.unreadable {
-        tracing::warn!(%unreadable, "bundle cannot be read, the domain keeps its last one for cache-ttl");
+        if kept.contains(unreadable.domain.as_str()) {
+            tracing::warn!(%unreadable, "bundle cannot be read, the domain keeps its last one for cache-ttl");
+        } else {
+            let answered = Reason::UnknownTrustDomain.as_str();
+            tracing::warn!(%unreadable, answered, "bundle cannot be read, and there is none of that domain to keep: its callers are refused");
+        }
     }
 }

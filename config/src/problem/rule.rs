@@ -211,6 +211,9 @@ pub enum Rule {
     /// one proxy, and act as whoever may open the Unix socket.
     #[error("`trusted-proxies` names SPIFFE IDs alone, and there is no gRPC door to ask for one")]
     NobodyAtTheDoor,
+    /// One path cannot be listened on by two.
+    #[error("`agent.socket` and `spire.socket` are the same path, {0}")]
+    OneSocket(String),
 }
 
 fn quoted(choices: &[&str]) -> String {

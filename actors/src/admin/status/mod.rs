@@ -78,6 +78,9 @@ pub struct Process {
     /// SPIRE's socket.
     #[serde(default)]
     pub spire_socket: Option<String>,
+    /// Whether the agent's socket is gone from its path: who is connected is served, nobody else.
+    #[serde(default)]
+    pub socket_gone: bool,
 }
 
 /// How the agent is.
@@ -151,6 +154,36 @@ pub struct TrustView {
     /// How many there are.
     #[serde(default)]
     pub barren_total: usize,
+    /// Bundles of the latest update that cannot be read: the first few.
+    #[serde(default)]
+    pub unreadable: Vec<UnreadableView>,
+    /// How many there are.
+    #[serde(default)]
+    pub unreadable_total: usize,
+    /// Why the latest updates were discarded whole; absent since one was taken.
+    #[serde(default)]
+    pub discarded: Option<FaultView>,
+}
+
+/// A bundle that cannot be read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UnreadableView {
+    /// The key it came under.
+    pub key: String,
+    /// Whether the one before is kept, for `cache-ttl`.
+    pub kept: bool,
+    /// What is wrong with it.
+    #[serde(flatten)]
+    pub fault: FaultView,
+}
+
+/// What of SPIRE's updates cannot be used.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FaultView {
+    /// Why not.
+    pub error: String,
+    /// For how long.
+    pub for_ms: u64,
 }
 
 /// A trust domain of which nobody can be verified now.

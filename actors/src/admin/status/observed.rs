@@ -66,6 +66,7 @@ fn process(subject: &Subject, now: Now) -> Process {
         socket: Some(settings.agent().socket.value.to_string()),
         config: settings.file_name().map(absolute),
         spire_socket: Some(settings.spire_socket().value.to_string()),
+        socket_gone: subject.doors.health.socket_is_gone(),
     }
 }
 

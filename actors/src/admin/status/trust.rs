@@ -4,12 +4,12 @@ use verdict::anchors::{Anchor, Barren};
 use verdict::availability::Blame;
 use verdict::id::TrustDomain;
 use verdict::time::{Age, Now};
-use verdict::trust::{Bundle, Standing};
+use verdict::trust::{Bundle, Snapshot, Standing};
 
 use super::observed::since;
-use super::{Authority, BarrenView, Change, Domain, TrustView};
+use super::{Authority, BarrenView, Change, Domain, FaultView, TrustView, UnreadableView};
 use crate::audit::rfc3339;
-use crate::trust::{self, TrustStore};
+use crate::trust::{self, Fault, TrustStore};
 
 /// Trust domains shown: who federates with more reads `inspect`.
 const DOMAINS_SHOWN: usize = 64;
@@ -31,6 +31,7 @@ impl TrustView {
         barren.sort_by_key(|(domain, _)| domain.to_string());
         let barren_total = barren.len();
         barren.truncate(BARREN_SHOWN);
+        let faults = store.faults();
         let why = store.why();
         let (error, remedy) = why.map(|why| (why.error, why.remedy)).unzip();
         bundles.truncate(DOMAINS_SHOWN);
@@ -61,6 +62,31 @@ impl TrustView {
             domains_total,
             barren: barren.into_iter().map(BarrenView::from).collect(),
             barren_total,
+            unreadable: faults
+                .unreadable
+                .iter()
+                .map(|(key, fault)| unreadable(key, fault, world.snapshot(), now))
+                .collect(),
+            unreadable_total: faults.unreadable_total,
+            discarded: faults.discarded.map(|fault| FaultView::of(&fault, now)),
+        }
+    }
+}
+
+fn unreadable(key: &str, fault: &Fault, snapshot: &Snapshot, now: Now) -> UnreadableView {
+    let mut bundles = snapshot.iter();
+    UnreadableView {
+        key: key.to_owned(),
+        kept: bundles.any(|(domain, _)| domain.id() == key),
+        fault: FaultView::of(fault, now),
+    }
+}
+
+impl FaultView {
+    fn of(fault: &Fault, now: Now) -> Self {
+        Self {
+            error: fault.error.clone(),
+            for_ms: since(fault.since.boot_ms, now),
         }
     }
 }
