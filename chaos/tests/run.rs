@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -75,6 +75,31 @@ fn interrupted_by(signal: Signal) -> Option<i32> {
 fn an_interrupted_run_takes_its_agent_and_its_directory_along() {
     assert_eq!(interrupted_by(Signal::INT), Some(130));
     assert_eq!(interrupted_by(Signal::TERM), Some(143));
+}
+
+#[test]
+fn a_run_that_is_killed_takes_its_agent_along_too() {
+    let site = Site::new();
+    let fifo = site.path("alive");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    // Whoever reads the pipe meets its end with the agent's.
+    let script = AGENT.replace("exec sleep", "exec 9> \"${0%/*}/alive\"\nexec sleep");
+    std::fs::write(site.path("agent"), script).unwrap();
+    let agent = site.path("agent").display().to_string();
+    let mut chaos = site
+        .run(&["spire-killed-cache", "--agent", &agent])
+        .spawn()
+        .unwrap();
+    let mut alive = std::fs::File::open(&fifo).unwrap();
+    chaos.kill().unwrap();
+    chaos.wait().unwrap();
+    assert_eq!(alive.read(&mut [0; 1]).unwrap(), 0);
 }
 
 #[test]

@@ -92,7 +92,7 @@ impl SpireAgent {
         let mut command = Command::new(&self.binary);
         let config = self.directory.join("agent.conf");
         command.arg("run").arg("-config").arg(config).args(more);
-        let mut daemon = Daemon::start("spire-agent", &mut command, &self.log())?;
+        let mut daemon = Daemon::start("spire-agent", &command, &self.log())?;
         let healthy = || async { self.command(&["healthcheck"]).await.is_ok() };
         daemon.until("spire-agent is healthy", healthy).await?;
         self.running = Some(daemon);

@@ -1,5 +1,6 @@
 //! Processes: those that stay, logged to a file and ended with their owner, and those that answer.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -21,6 +22,31 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Of a log, in an error.
 const TOLD_LINES: usize = 15;
 
+/// Ends a process with the thread that started it, even if that is killed.
+const SETPRIV: &str = "/usr/bin/setpriv";
+
+/// What stands before a program's name so that it does not outlive us; nothing where the system has it
+/// not. Who starts it must be a thread that lives as long as it should: the runtime's own.
+pub(crate) fn tied() -> &'static [&'static str] {
+    match Path::new(SETPRIV).exists() {
+        true => &[SETPRIV, "--pdeathsig", "KILL"],
+        false => &[],
+    }
+}
+
+/// The same program with the same words, tied to us.
+fn tie(command: &Command) -> Command {
+    let command = command.as_std();
+    let before = tied().iter().map(OsStr::new);
+    let mut words = before
+        .chain([command.get_program()])
+        .chain(command.get_args());
+    // There is a first: the program is one.
+    let mut tied = Command::new(words.next().unwrap_or_default());
+    tied.args(words);
+    tied
+}
+
 /// How a process is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -40,9 +66,10 @@ pub(super) struct Daemon {
 impl Daemon {
     pub(super) fn start(
         name: &'static str,
-        command: &mut Command,
+        command: &Command,
         log: &Path,
     ) -> Result<Self, RealError> {
+        let mut command = tie(command);
         let file = File::options().create(true).append(true).open(log);
         let file = file.map_err(RealError::system(log.display().to_string()))?;
         let both = file.try_clone().map_err(RealError::system(name))?;

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 pub use agent::SpireAgent;
 pub use binaries::Binaries;
 pub use daemon::End;
+pub(crate) use daemon::tied;
 pub use error::RealError;
 pub use server::{EntryId, SpireServer};
 

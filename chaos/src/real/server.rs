@@ -61,7 +61,7 @@ impl SpireServer {
         let mut command = Command::new(&self.binary);
         command.arg("run").arg("-config").arg(self.config());
         let log = self.directory.join("server.log");
-        let mut daemon = Daemon::start("spire-server", &mut command, &log)?;
+        let mut daemon = Daemon::start("spire-server", &command, &log)?;
         let healthy = || async { self.command(&["healthcheck"]).await.is_ok() };
         daemon.until("spire-server is healthy", healthy).await?;
         self.running = Some(daemon);

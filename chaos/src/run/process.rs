@@ -13,6 +13,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use super::RunError;
 use super::sheet::Sheet;
+use crate::real::tied;
 
 /// How long a start may take on a busy machine.
 const START_WITHIN: Duration = Duration::from_secs(20);
@@ -106,6 +107,7 @@ impl Launch {
             let without = "--bounding-set=-dac_override,-dac_read_search";
             words.extend(["setpriv", without].map(OsString::from));
         }
+        words.extend(tied().iter().map(OsString::from));
         words.push(self.binary.clone().into());
         words.extend(self.arguments.iter().map(OsString::from));
         let mut words = words.into_iter();
