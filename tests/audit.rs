@@ -343,6 +343,7 @@ async fn a_file_that_logrotate_moves_away_is_followed_and_the_chain_goes_on() {
     std::fs::rename(&file, &moved).unwrap();
     client.ask(&request.clone().with_id("two")).await.unwrap();
     agent.record("two").await;
+    agent.said(0, "the audit file was moved; opened anew").await;
     drop(client);
     agent.stop().await;
     let chain = verified(&[file.clone(), moved]);

@@ -156,6 +156,11 @@ async fn who_cannot_record_refuses_says_why_and_goes_on_by_itself() {
         .await;
         let to_do = format!("make the directory {}", mount.display());
         agent.said(0, &to_do).await;
+        let meet = format!(
+            "503 OVERLOADED{}",
+            if on_full == "block" { " at" } else { " (" }
+        );
+        agent.said(0, &meet).await;
         agent
             .said(0, "requests are refused until their records can be kept")
             .await;
