@@ -527,3 +527,31 @@ fn none(found: &[String], what: &str) {
         found.join("\n")
     );
 }
+
+/// A table of mutants: where it stands, which column names the file, from where, and which holds the code.
+const MUTANTS: [(&str, usize, &str, usize); 2] = [
+    ("chaos/mutants/mutants.tsv", 1, "", 4),
+    ("verdict/tests/core/mutants.tsv", 0, "verdict/src/", 2),
+];
+
+/// Whoever changes a check that is broken on purpose changes its row: one that fits no code proves nothing.
+#[test]
+fn every_mutant_fits_the_code() {
+    for (table, file, folder, old) in MUTANTS {
+        let rows = std::fs::read_to_string(root().join(table)).unwrap();
+        let rows = rows
+            .lines()
+            .filter(|row| !row.is_empty() && !row.starts_with('#'));
+        let mut count = 0;
+        for row in rows {
+            let columns: Vec<_> = row.split('\t').collect();
+            let code = root().join(folder).join(columns[file]);
+            let code = std::fs::read_to_string(code).unwrap();
+            let unescaped = columns[old].replace("\\n", "\n").replace("\\t", "\t");
+            let found = code.matches(&unescaped.replace("\\\\", "\\")).count();
+            assert_eq!(found, 1, "{table}: {row}");
+            count += 1;
+        }
+        assert!(count >= 10, "{table} has {count} rows");
+    }
+}

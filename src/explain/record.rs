@@ -108,7 +108,10 @@ pub(crate) fn explain(
             rule: recorded.rule.clone(),
             matched: matched(recorded),
             means: replayed.reason.map(Reason::means),
-            advice: replayed.reason.map(Reason::advice),
+            advice: replayed.reason.map(|reason| {
+                let rule = recorded.rule.as_deref().unwrap_or_default();
+                reason.advice_on(rule)
+            }),
         }),
         again: again.and_then(|(case, chain)| judge_again(recorded, case, chain)),
     }
