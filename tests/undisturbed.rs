@@ -26,7 +26,7 @@ use common::{Agent, FRONTEND, LOAD_POLICY, Site};
 /// Requests of a window: its p99 is the tenth slowest.
 const WINDOW: usize = 1_000;
 /// Pairs of windows; the median counts.
-const PAIRS: usize = 15;
+const PAIRS: usize = 31;
 /// Promised: the p99 of a disturbed window is at most so many times that of the quiet one beside it.
 const PROMISED: f64 = 1.25;
 

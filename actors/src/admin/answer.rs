@@ -37,17 +37,37 @@ const ALWAYS: [(&str, &str); 4] = [
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// The response; `kind` is told where it is a stream.
-pub(super) fn answer(
+pub(super) async fn answer(
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    admin: Arc<Admin>,
+    kind: Kind,
+) -> Response<Body> {
+    let (resource, verbose) = match asked(&request, peer) {
+        Ok(asked) => asked,
+        Err(response) => return *response,
+    };
+    let takes_turns = match resource {
+        Resource::Metrics | Resource::Status | Resource::Page => true,
+        Resource::Live | Resource::Ready | Resource::Health | Resource::Events => false,
+    };
+    if takes_turns && admin.pace.turn().await.is_err() {
+        return later(
+            "1",
+            "more is asked here than is answered: 200 pages a second\n",
+        );
+    }
+    show(resource, verbose, &admin, &kind)
+}
+
+/// What is asked for, and whether at length; or the response that says why not.
+fn asked(
     request: &Request<Incoming>,
     peer: SocketAddr,
-    admin: &Arc<Admin>,
-    kind: &Kind,
-) -> Response<Body> {
+) -> Result<(Resource, bool), Box<Response<Body>>> {
     if !request.body().is_end_stream() {
-        return text(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "a request here has no body\n",
-        );
+        let why = "a request here has no body\n";
+        return Err(Box::new(text(StatusCode::PAYLOAD_TOO_LARGE, why)));
     }
     let asked = Asked {
         peer: peer.ip(),
@@ -55,16 +75,20 @@ pub(super) fn answer(
         path: request.uri().path(),
         host: host(request.headers()),
     };
-    match admit(asked) {
-        Ok(resource) => {
-            let verbose = request
-                .uri()
-                .query()
-                .is_some_and(|query| query.contains("verbose"));
-            show(resource, verbose, admin, kind)
-        }
-        Err(refusal) => refuse(refusal),
-    }
+    let resource = admit(asked).map_err(|refusal| Box::new(refuse(refusal)))?;
+    let query = request.uri().query();
+    Ok((
+        resource,
+        query.is_some_and(|query| query.contains("verbose")),
+    ))
+}
+
+/// Not now.
+fn later(after_s: &'static str, why: &str) -> Response<Body> {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, why);
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from_static(after_s));
+    response
 }
 
 fn host(headers: &HeaderMap) -> Option<&str> {
@@ -104,14 +128,7 @@ fn show(resource: Resource, verbose: bool, admin: &Arc<Admin>, kind: &Kind) -> R
                     events::open(admin, place),
                 )
             }
-            Err(_) => {
-                let full = "as many streams are open as there may be\n";
-                let mut response = text(StatusCode::SERVICE_UNAVAILABLE, full);
-                response
-                    .headers_mut()
-                    .insert(RETRY_AFTER, HeaderValue::from_static("5"));
-                response
-            }
+            Err(_) => later("5", "as many streams are open as there may be\n"),
         },
     }
 }

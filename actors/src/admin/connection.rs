@@ -42,8 +42,8 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, admin: Arc<Admin>
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNREAD_WITHIN_MS);
     let told = kind.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = answer(&request, peer, &admin, &told);
-        async move { Ok::<_, Infallible>(response) }
+        let response = answer(request, peer, Arc::clone(&admin), told.clone());
+        async move { Ok::<_, Infallible>(response.await) }
     });
     let http = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -25,6 +25,7 @@ mod connection;
 pub mod denials;
 mod events;
 pub mod guard;
+mod pace;
 mod page;
 mod places;
 mod probes;
@@ -41,6 +42,7 @@ use tokio::sync::Semaphore;
 use verdict::time::Now;
 
 pub use self::actor::{AdminActor, AdminArgs};
+use self::pace::Pace;
 use self::rates::Rates;
 use self::status::Latest;
 use self::thread::AdminThread;
@@ -61,6 +63,7 @@ pub struct Admin {
     thread: AdminThread,
     streams: Arc<Semaphore>,
     latest: Latest,
+    pace: Pace,
     subject: Arc<Subject>,
 }
 
@@ -135,6 +138,7 @@ impl Admin {
             thread,
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             latest: Latest::default(),
+            pace: Pace::default(),
             subject: Arc::new(Subject {
                 doors,
                 started,
