@@ -1,7 +1,12 @@
 //! What goes wrong beside the requests costs them nothing: the slowest of a hundred is as fast as ever.
 //!
 //! Ratios of windows that follow each other, never times: machines that test are busy. They want the
-//! released build, and nothing beside them: the gate's step `footprint` asks for them by name.
+//! released build, and nothing beside them. The gate's step `footprint` asks for the first by name; all:
+//!
+//! ```sh
+//! AGENT_BIN=target/release/sentinel-spiffe-agent cargo test --test undisturbed -- \
+//!     --include-ignored --nocapture --test-threads 1
+//! ```
 
 #![allow(
     clippy::unwrap_used,
@@ -134,7 +139,7 @@ fn read(address: SocketAddr, path: &str) -> std::io::Result<usize> {
 }
 
 #[tokio::test]
-#[ignore = "a ratio that wants the released build and a quiet machine: .ci/run footprint"]
+#[ignore = "a ratio that wants the released build and a quiet machine: see above"]
 async fn a_hammered_admin_listener_makes_no_request_slower() {
     let site = Site::new();
     let mut command = site.configured(LOAD_POLICY);

@@ -54,7 +54,7 @@ pub(super) async fn answer(
     if takes_turns && admin.pace.turn().await.is_err() {
         return later(
             "1",
-            "more is asked here than is answered: 200 pages a second\n",
+            "more is asked here than is answered: 20 pages a second\n",
         );
     }
     show(resource, verbose, &admin, &kind)
