@@ -18,7 +18,7 @@ const OBEYS: &str = "this build obeys orders on standard input";
 /// What cargo would build, each crate with its features.
 fn crates(args: &[&str]) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--locked", "--edges", "normal,build"])
+        .args(["tree", "--locked", "--edges", "normal,build"])
         .args([
             "--package",
             "sentinel-agent-spiffe",

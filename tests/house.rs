@@ -317,7 +317,7 @@ fn fits(pattern: &str, name: &str) -> bool {
 fn cargo(arguments: &[&str]) -> String {
     let out = Command::new(env!("CARGO"))
         .args(arguments)
-        .args(["--offline", "--locked"])
+        .arg("--locked")
         .current_dir(root())
         .output()
         .unwrap();
