@@ -6,6 +6,7 @@ use std::io::Write as _;
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use serde::Serialize;
+use verdict::unseen::is_unseen;
 
 /// Headings.
 pub(crate) const STRONG: Style = Style::new().bold();
@@ -92,12 +93,9 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// Text of others on a terminal: nothing in it moves a cursor, rings a bell or pretends to be a line.
 pub(crate) fn clean(text: &str) -> String {
-    let visible = |c: char| match c {
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            char::REPLACEMENT_CHARACTER
-        }
-        c if c.is_control() => char::REPLACEMENT_CHARACTER,
-        c => c,
+    let visible = |c: char| match is_unseen(c) {
+        true => char::REPLACEMENT_CHARACTER,
+        false => c,
     };
     text.chars().map(visible).collect()
 }

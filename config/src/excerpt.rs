@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use miette::{LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+use verdict::unseen::is_unseen;
 
 /// Longest line that is shown whole, bytes. A generated list may be one line of a mebibyte.
 const LINE_MAX: usize = 240;
@@ -23,10 +24,10 @@ pub(crate) struct Excerpt {
 }
 
 impl Excerpt {
-    pub(crate) fn of(name: &str, text: &str) -> Self {
+    pub(crate) fn of(name: &str, text: &Arc<str>) -> Self {
         Self {
             name: name.into(),
-            text: seen(text).into(),
+            text: seen(text),
         }
     }
 
@@ -98,21 +99,20 @@ fn is_long(lines: &str) -> bool {
     lines.lines().any(|line| line.len() > LINE_MAX)
 }
 
-/// The same, byte for byte in length.
-fn seen(text: &str) -> String {
-    let is_unseen = |c: char| match c {
-        '\n' | '\t' => false,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-        c => c.is_control(),
-    };
+/// The same, byte for byte in length; itself, if all of it is seen.
+fn seen(text: &Arc<str>) -> Arc<str> {
+    let is_marked = |c: char| is_unseen(c) && !matches!(c, '\n' | '\t');
+    if !text.contains(is_marked) {
+        return Arc::clone(text);
+    }
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        match is_unseen(c) {
+        match is_marked(c) {
             true => shown.push_str(&UNSEEN.repeat(c.len_utf8())),
             false => shown.push(c),
         }
     }
-    shown
+    shown.into()
 }
 
 impl SourceCode for Excerpt {

@@ -55,10 +55,11 @@ impl FileConfig {
         decoder.problems.or((), input(text))?;
         // An error was pushed, and problems have returned.
         let spec = spec.map_err(|()| fatal(Problem::new(Place::Whole, Rule::NothingConfigured)))?;
+        let text = Arc::from(text);
         Ok(Self {
             name: name.to_owned(),
-            text: Arc::from(text),
-            excerpt: Excerpt::of(name, text),
+            excerpt: Excerpt::of(name, &text),
+            text,
             blocks,
             spec,
         })

@@ -23,4 +23,5 @@ pub mod replay;
 pub mod svid;
 pub mod time;
 pub mod trust;
+pub mod unseen;
 pub mod upstream;

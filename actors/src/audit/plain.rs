@@ -6,20 +6,7 @@
 
 use std::fmt::Write as _;
 
-/// Whether this character is written as an escape: controls beyond ASCII, and what is not seen but
-/// changes what is (line ends, marks of direction, characters of no width).
-const fn is_escaped(c: char) -> bool {
-    matches!(
-        c,
-        '\u{7f}'..='\u{9f}'
-            | '\u{ad}'
-            | '\u{61c}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{2069}'
-            | '\u{feff}'
-    )
-}
+use verdict::unseen::is_unseen;
 
 /// The same JSON with such characters as `\uXXXX`. Beyond ASCII JSON has none but in its strings.
 pub(super) fn escaped(line: Vec<u8>) -> Vec<u8> {
@@ -29,18 +16,25 @@ pub(super) fn escaped(line: Vec<u8>) -> Vec<u8> {
     let Ok(text) = std::str::from_utf8(&line) else {
         return line;
     };
-    if !text.chars().any(is_escaped) {
+    if !text.chars().any(is_unseen) {
         return line;
     }
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
-        match is_escaped(c) {
-            // Writing to a string cannot fail; all of them are in the basic plane.
-            true => drop(write!(plain, "\\u{:04x}", u32::from(c))),
+        match is_unseen(c) {
+            true => escape(&mut plain, c),
             false => plain.push(c),
         }
     }
     plain.into_bytes()
+}
+
+/// JSON writes what lies beyond the basic plane as two (RFC 8259 §7).
+fn escape(plain: &mut String, c: char) {
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        // Writing to a string cannot fail.
+        let _ = write!(plain, "\\u{unit:04x}");
+    }
 }
 
 #[cfg(test)]
@@ -50,14 +44,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_turns_text_around_is_escaped_and_says_the_same() {
-        let hostile =
-            "a\u{202e}b\u{7f}\u{9b}2J\u{2066}\u{feff}\u{2028}\u{200b} \u{e4}\u{1f600}\u{4e2d}";
+    fn what_turns_text_around_is_unseen_and_says_the_same() {
+        let hostile = "a\u{202e}b\u{7f}\u{9b}2J\u{2066}\u{feff}\u{2028}\u{200b}\u{e0041} \u{e4}\u{1f600}\u{4e2d}";
         let line = serde_json::to_vec(&serde_json::json!({ "id": hostile })).unwrap();
         let plain = escaped(line);
         let text = std::str::from_utf8(&plain).unwrap();
         assert!(text.contains("a\\u202eb\\u007f\\u009b2J"), "{text}");
-        assert!(!text.chars().any(is_escaped), "{text:?}");
+        assert!(text.contains("\\u200b\\udb40\\udc41 "), "{text}");
+        assert!(!text.chars().any(is_unseen), "{text:?}");
         assert!(
             text.contains("\u{e4}\u{1f600}\u{4e2d}"),
             "what is seen stays"

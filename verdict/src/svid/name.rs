@@ -2,6 +2,7 @@
 //! for comparing.
 
 use super::der::{self, DerError, Reader, Tlv, tag};
+use crate::unseen::is_unseen;
 use std::fmt::Write as _;
 
 /// Longest text of a name in bytes. SPIRE's are about 20; the record of a decision stays short.
@@ -131,7 +132,7 @@ fn write_escaped(out: &mut String, chars: impl Iterator<Item = char>) {
             ',' | '+' | '"' | '\\' | '<' | '>' | ';' | '=' => out.extend(['\\', c]),
             '#' if index == 0 => out.push_str("\\#"),
             ' ' if at_edge => out.push_str("\\ "),
-            c if c.is_control() || is_invisible(c) => {
+            c if is_unseen(c) => {
                 for byte in c.encode_utf8(&mut [0; 4]).bytes() {
                     out.push('\\');
                     write_hex(out, &[byte]);
@@ -140,12 +141,6 @@ fn write_escaped(out: &mut String, chars: impl Iterator<Item = char>) {
             c => out.push(c),
         }
     }
-}
-
-/// Characters without a shape that change how others are shown.
-const fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Lower-case hexadecimal, as far as it can be shown.

@@ -1,0 +1,12 @@
+//! Characters that nobody sees: wherever text of others is shown, they are not shown as they are.
+
+/// Whether this one commands a terminal, or has no shape and changes how others are shown: controls, marks
+/// of direction, separators of lines, what has no width, tags (Unicode, general categories Cc and Cf, and
+/// U+2028 and U+2029). A line end is one: who shows several lines asks for it first.
+#[must_use]
+pub fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
