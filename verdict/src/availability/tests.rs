@@ -1,5 +1,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
 use super::*;
+use crate::policy::{Failure, Mode};
+use crate::time::Contact;
 
 const TIMING: Timing = Timing {
     unavailable_after_ms: 60_000,
