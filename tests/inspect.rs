@@ -164,14 +164,8 @@ async fn an_outage_is_explained_by_what_the_agent_has() {
     let mark = running.mark();
     site.world.spire().stop(SocketFile::Left).await.unwrap();
     running.said(mark, "to=\"Outage\"").await;
-    let log = running.log();
-    let at = log
-        .split_once("admin=\"")
-        .unwrap()
-        .1
-        .split('"')
-        .next()
-        .unwrap();
+    let at = running.admin_address().to_string();
+    let at = at.as_str();
     let good = site.world.svid(FRONTEND).unwrap().xfcc();
     let explain = |mode: &str, address: &str| {
         let policy = site.path("outage.kdl");

@@ -22,17 +22,19 @@ use chaos::world::bundles_of;
 use common::{Agent, FRONTEND, LOAD_POLICY, Site, carrying};
 use serde_json::Value;
 
-fn address(agent: &Agent) -> String {
-    let log = agent.log();
-    let (_, rest) = log
-        .split_once("admin=\"")
-        .expect("an admin address in the log");
-    rest.split('"').next().unwrap().to_owned()
-}
-
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
     command.env_clear().args(arguments).output().unwrap()
+}
+
+/// What `status` shows of the agent there.
+fn shown_at(address: &str) -> String {
+    text(&run(&["status", "--admin-address", address]))
+}
+
+/// Waits until it shows this.
+async fn until_shown(address: &str, part: &str) {
+    common::eventually(part, async || shown_at(address).contains(part)).await;
 }
 
 fn text(output: &Output) -> String {
@@ -57,16 +59,16 @@ async fn a_running_agent_is_told_on_one_screen() {
         .ask(&carrying(&site.world.forged(FRONTEND).unwrap()))
         .await
         .unwrap();
-    let at = address(&agent);
+    let at = agent.admin_address().to_string();
     common::eventually("ready", async || {
         run(&["status", "--admin-address", &at]).status.success()
     })
     .await;
     common::eventually("both decisions", async || {
-        text(&run(&["status", "--admin-address", &at])).contains("1 allowed, 1 denied")
+        shown_at(&at).contains("1 allowed, 1 denied")
     })
     .await;
-    let page = text(&run(&["status", "--admin-address", &at]));
+    let page = shown_at(&at);
     for part in [
         "health   healthy, ready",
         "SPIRE    Live",
@@ -101,7 +103,7 @@ async fn a_running_agent_is_told_on_one_screen() {
 async fn top_shows_what_changes() {
     let site = Site::new();
     let agent = live(&site).await;
-    let at = address(&agent);
+    let at = agent.admin_address().to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
     command
         .env_clear()
@@ -137,7 +139,7 @@ async fn top_ends_when_its_reader_goes() {
         "--interval-ms",
         "50",
         "--admin-address",
-        &address(&agent),
+        &agent.admin_address().to_string(),
     ]);
     let mut top = Killed(command.stdout(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(top.0.stdout.take().unwrap()).lines();
@@ -215,7 +217,7 @@ fn put_back(shown: &str) {
 async fn top_at_a_terminal_ends_at_a_key_or_a_signal_and_puts_it_back() {
     let site = Site::new();
     let agent = live(&site).await;
-    let at = address(&agent);
+    let at = agent.admin_address().to_string();
     // ctrl-c is the terminal's signal and no key.
     for ending in ["q", "\u{3}"] {
         let (mut script, told) = at_a_terminal(&at);
@@ -251,7 +253,7 @@ fn doctor_finds(site: &Site, address: &str, code: &str) -> bool {
 async fn the_doctor_asks_the_admin_listener() {
     let site = Site::new();
     let agent = live(&site).await;
-    let at = address(&agent);
+    let at = agent.admin_address().to_string();
     common::eventually("ready", async || !doctor_finds(&site, &at, "not-ready")).await;
     assert!(!doctor_finds(&site, &at, "admin-down"));
     agent.stop().await;
@@ -261,7 +263,11 @@ async fn the_doctor_asks_the_admin_listener() {
     let mut command = site.configured(LOAD_POLICY);
     command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
     let waiting = site.serve(command).await;
-    assert!(doctor_finds(&site, &address(&waiting), "not-ready"));
+    assert!(doctor_finds(
+        &site,
+        &waiting.admin_address().to_string(),
+        "not-ready"
+    ));
     waiting.stop().await;
 }
 
@@ -276,7 +282,7 @@ fn authority(domain: &str, ends_in_s: i64) -> Authority {
 }
 
 fn asked(agent: &Agent, path: &str) -> String {
-    let mut stream = std::net::TcpStream::connect(address(agent)).unwrap();
+    let mut stream = std::net::TcpStream::connect(agent.admin_address()).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut text = String::new();
@@ -289,12 +295,9 @@ fn asked(agent: &Agent, path: &str) -> String {
 async fn bundles_without_a_usable_authority_are_told_everywhere() {
     let site = Site::new();
     let agent = live(&site).await;
-    let at = address(&agent);
-    let page = || text(&run(&["status", "--admin-address", &at]));
-    common::eventually("health", async || {
-        page().contains("health   healthy, ready")
-    })
-    .await;
+    let at = agent.admin_address().to_string();
+    let page = || shown_at(&at);
+    until_shown(&at, "health   healthy, ready").await;
     let (ended, ending) = (authority("example.org", -60), authority("partner.test", 4));
     site.world
         .spire()
@@ -359,10 +362,7 @@ async fn bundles_without_a_usable_authority_are_told_everywhere() {
     agent
         .said(0, "an authority of this trust domain is usable again")
         .await;
-    common::eventually("health", async || {
-        page().contains("health   healthy, ready")
-    })
-    .await;
+    until_shown(&at, "health   healthy, ready").await;
     agent.stop().await;
 }
 
@@ -371,8 +371,8 @@ async fn bundles_without_a_usable_authority_are_told_everywhere() {
 async fn what_of_updates_cannot_be_used_is_shown() {
     let site = Site::new();
     let agent = live(&site).await;
-    let at = address(&agent);
-    let page = || text(&run(&["status", "--admin-address", &at]));
+    let at = agent.admin_address().to_string();
+    let page = || shown_at(&at);
     let mut bundles = bundles_of([site.world.home()]);
     for domain in ["partner.test", "unknown.test"] {
         bundles.insert(format!("spiffe://{domain}"), b"no bundle".to_vec());
@@ -385,7 +385,7 @@ async fn what_of_updates_cannot_be_used_is_shown() {
     agent
         .said(mark, "there is none of that domain to keep")
         .await;
-    common::eventually("both", async || page().contains("of spiffe://unknown.test")).await;
+    until_shown(&at, "of spiffe://unknown.test").await;
     let shown = page();
     let line = |of: &str| shown.lines().find(|line| line.contains(of)).unwrap();
     let kept = line("bundle   of spiffe://partner.test cannot be read, for ");
@@ -400,7 +400,7 @@ async fn what_of_updates_cannot_be_used_is_shown() {
         .spire()
         .set_bundles(std::collections::BTreeMap::new());
     let discarded = "updates  discarded for ";
-    common::eventually("the discarded", async || page().contains(discarded)).await;
+    until_shown(&at, discarded).await;
     assert!(
         page().contains("the update holds no bundle at all"),
         "{}",
@@ -430,12 +430,9 @@ async fn what_of_updates_cannot_be_used_is_shown() {
 async fn a_socket_that_is_gone_is_shown() {
     let site = Site::new();
     let agent = live(&site).await;
-    let at = address(&agent);
-    let page = || text(&run(&["status", "--admin-address", &at]));
-    common::eventually("health", async || {
-        page().contains("health   healthy, ready")
-    })
-    .await;
+    let at = agent.admin_address().to_string();
+    let page = || shown_at(&at);
+    until_shown(&at, "health   healthy, ready").await;
     std::fs::remove_file(site.socket()).unwrap();
     common::eventually("degraded", async || {
         page().contains("health   degraded, ready")
@@ -474,9 +471,9 @@ async fn what_requests_meet_is_told_and_found() {
         command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
         let agent = site.serve(command).await;
         agent.said(0, "to=\"Live\"").await;
-        let at = address(&agent);
-        let page = || text(&run(&["status", "--admin-address", &at]));
-        common::eventually("ready", async || page().contains(", ready")).await;
+        let at = agent.admin_address().to_string();
+        let page = || shown_at(&at);
+        until_shown(&at, ", ready").await;
         assert!(
             page().contains("requests verified by the bundles of SPIRE"),
             "{}",
@@ -485,13 +482,13 @@ async fn what_requests_meet_is_told_and_found() {
         assert!(!doctor_finds(&site, &at, code));
         site.world.spire().stop(SocketFile::Left).await.unwrap();
         agent.said(0, "to=\"Outage\"").await;
-        common::eventually("what they meet", async || page().contains(meets)).await;
+        until_shown(&at, meets).await;
         common::eventually("the finding", async || doctor_finds(&site, &at, code)).await;
         if mode == "fail_closed" {
             let client = agent.connect().await;
             client.ask(&site.asks(FRONTEND)).await.unwrap();
             let advice = "do start the SPIRE agent";
-            common::eventually("the live remedy", async || page().contains(advice)).await;
+            until_shown(&at, advice).await;
         }
         agent.stop().await;
     }
@@ -502,9 +499,9 @@ async fn what_requests_meet_is_told_and_found() {
 async fn the_doctor_vouches_for_no_other_agent() {
     let (site, other) = (Site::new(), Site::new());
     let agent = live(&site).await;
-    let at = address(&agent);
+    let at = agent.admin_address().to_string();
     assert!(!doctor_finds(&site, &at, "other-agent"));
-    let page = text(&run(&["status", "--admin-address", &at]));
+    let page = shown_at(&at);
     let first = page.lines().next().unwrap();
     for path in ["agent.sock", "agent.kdl", "spire.sock"] {
         let path = site.path(path);
@@ -523,7 +520,7 @@ async fn the_doctor_vouches_for_no_other_agent() {
 async fn one_reason_that_denies_most_is_found() {
     let site = Site::new();
     let agent = live(&site).await;
-    let at = address(&agent);
+    let at = agent.admin_address().to_string();
     let client = agent.connect().await;
     let nothing = chaos::client::Request::get("/");
     for _ in 0..12 {
@@ -549,7 +546,7 @@ async fn proxies_are_told_by_version() {
         site.configured("audit { log-success #true }\nagent { accept-pushed-config #true }\n");
     command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
     let agent = site.serve(command).await;
-    let at = address(&agent);
+    let at = agent.admin_address().to_string();
     let silent = agent.connect_as(said("zentinel-proxy", "0.6.45")).await;
     let finds = |code: &'static str| doctor_finds(&site, &at, code);
     common::eventually("the finding", async || finds("proxy-brings-no-policy")).await;
@@ -559,7 +556,7 @@ async fn proxies_are_told_by_version() {
     let old = agent.connect_as(said("sentinel-proxy", "0.4.9")).await;
     common::eventually("the finding", async || finds("proxy-version-untested")).await;
     common::eventually("the proxies on the screen", async || {
-        let page = text(&run(&["status", "--admin-address", &at]));
+        let page = shown_at(&at);
         page.contains("sentinel-proxy 0.4.9, 1 connection;")
             && page.contains("zentinel-proxy 0.6.45, 0 connections")
     })
@@ -586,11 +583,11 @@ async fn a_stranger_at_the_socket_is_named() {
     command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
     command.args(["--trusted-proxy", "uid:3999999999"]);
     let agent = site.serve(command).await;
-    let at = address(&agent);
+    let at = agent.admin_address().to_string();
     let refused = chaos::client::Client::connect(site.socket(), Hello::default()).await;
     assert!(refused.is_err());
     agent
-        .said(0, &format!("(process {}, ", std::process::id()))
+        .said(0, &format!("process=\"{}, ", std::process::id()))
         .await;
     let uid = rustix::process::geteuid().as_raw();
     agent
@@ -599,7 +596,7 @@ async fn a_stranger_at_the_socket_is_named() {
             &format!("if it is your proxy: --trusted-proxy uid:{uid}"),
         )
         .await;
-    let page = text(&run(&["status", "--admin-address", &at]));
+    let page = shown_at(&at);
     assert!(page.contains("of untrusted proxies closed"), "{page}");
     agent.stop().await;
 }
@@ -618,12 +615,12 @@ async fn a_full_disk_is_told_by_the_screen_and_the_doctor() {
         command.arg("--config").arg(config);
         let agent = site.serve(command).await;
         agent.said(0, "to=\"Live\"").await;
-        let at = address(&agent);
+        let at = agent.admin_address().to_string();
         assert!(!doctor_finds(&site, &at, code));
         let client = agent.connect().await;
         client.ask(&site.asks(FRONTEND)).await.unwrap();
         common::eventually("the finding", async || doctor_finds(&site, &at, code)).await;
-        let page = text(&run(&["status", "--admin-address", &at]));
+        let page = shown_at(&at);
         assert!(page.contains("/dev/full: No space left"), "{page}");
         assert!(page.contains("free space on the file system"), "{page}");
         assert_eq!(

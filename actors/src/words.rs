@@ -1,4 +1,13 @@
-//! Times in words.
+//! Times in words, and the words of others.
+
+/// What somebody calls himself, as it can stand in any line: escaped, and cut to so many characters.
+#[must_use]
+pub fn escaped(text: &str, max_chars: usize) -> String {
+    text.chars()
+        .flat_map(char::escape_default)
+        .take(max_chars)
+        .collect()
+}
 
 /// A length of time in its two largest units; `ms` is milliseconds.
 #[must_use]

@@ -238,7 +238,7 @@ impl Caching {
                 if self.failures > 0 {
                     tracing::info!(
                         failures = self.failures,
-                        "bundles are written to disk again"
+                        "the disk can be written again, and is up to date"
                     );
                 }
                 self.failures = 0;

@@ -214,20 +214,21 @@ impl Shelf {
             Ok(_) | Err(ReadError::System(_)) => {}
         }
         let dir = self.open_directory()?;
-        let step = "make the bundles' file the mark of a withdrawal";
-        let renamed = self
-            .before(Step::MarkByRename, step)
-            .and_then(|()| match how {
-                Removal::IntoTheMark => {
-                    rustix::fs::renameat(&dir, FILE, &dir, MARK).map_err(failed(step))
-                }
-                Removal::Alone => Err(WriteError::Busy),
-            });
-        if renamed.is_err() {
+        let is_mark = match how {
+            Removal::IntoTheMark => self.make_mark_of_bundles(&dir).is_ok(),
+            Removal::Alone => false,
+        };
+        if !is_mark {
             remove(&dir, FILE).map_err(failed("remove the bundles"))?;
         }
         rustix::fs::fsync(&dir).map_err(failed("sync the state directory"))?;
         Ok(self.mark())
+    }
+
+    fn make_mark_of_bundles(&self, dir: &OwnedFd) -> Result<(), WriteError> {
+        let step = "make the bundles' file the mark of a withdrawal";
+        self.before(Step::MarkByRename, step)?;
+        rustix::fs::renameat(dir, FILE, dir, MARK).map_err(failed(step))
     }
 
     fn open_or_make_directory(&self) -> Result<OwnedFd, DirectoryError> {

@@ -21,7 +21,7 @@ use verdict::policy::Failure;
 use super::Doors;
 use super::filing::{Decided, Filing, Told};
 use super::peer::Peer;
-use super::proxies::Introduced;
+use super::proxies::{Introduced, NAME_MAX_CHARS};
 use super::sink::{SPOOFED_MAX, Sink};
 use crate::audit::{self, Grounds};
 use crate::configured::Pushed;
@@ -32,6 +32,7 @@ use crate::observe::Origin;
 use crate::policies::InForce;
 use crate::sparse;
 use crate::validation::Ticket;
+use crate::words::escaped;
 
 /// How replies are written.
 pub(super) trait Dialect: Copy + Send + Sync + 'static {
@@ -117,7 +118,7 @@ impl Conversation {
         let now = self.doors.clock.now();
         self.introduced = self.doors.proxies.introduce(name, version, now);
         if let Some(name) = name {
-            self.proxy = format!("{} {}", self.proxy, name.escape_default()).into();
+            self.proxy = format!("{} {}", self.proxy, escaped(name, NAME_MAX_CHARS)).into();
         }
     }
 

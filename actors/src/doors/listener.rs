@@ -132,6 +132,7 @@ async fn accept(args: ListenerArgs) {
                 if let Some(left_out) = sparse::UNTRUSTED.admits() {
                     tracing::warn!(
                         %error,
+                        process = error.process(),
                         remedy = error.remedy(),
                         left_out = left_out.some(),
                         "UNTRUSTED_PROXY: connection closed before its request was read"

@@ -8,6 +8,8 @@ use std::fmt;
 use tokio::net::UnixStream;
 use verdict::id::WorkloadId;
 
+use crate::words::escaped;
+
 /// The user the kernel reports for one it cannot map; it may be anybody.
 const OVERFLOW_ID: u32 = 65_534;
 
@@ -54,53 +56,36 @@ pub enum UntrustedProxy {
         gid: u32,
     },
     /// It is not in the list.
-    #[error("uid {uid}, gid {gid}{process} is not in trusted-proxies (README, trusted-proxies)")]
+    #[error("uid {uid}, gid {gid} is not in trusted-proxies (README, trusted-proxies)")]
     NotListed {
         /// The peer's user.
         uid: u32,
         /// The peer's group.
         gid: u32,
-        /// Which process it is, where that is known.
-        process: Process,
+        /// Its process, where the system tells it.
+        pid: Option<i32>,
     },
 }
 
-/// A process, as the system knows it; its name is its own choice.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Process {
-    pid: Option<i32>,
-    name: Option<String>,
-}
-
-/// Longest name that is kept, characters after escaping; Linux has 15 bytes.
-const NAME_MAX_CHARS: usize = 60;
-
-impl Process {
-    /// Who connected; it may be gone already, and its number somebody else's.
-    fn of(pid: Option<i32>) -> Self {
-        let name = pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok());
-        let shown = |name: String| {
-            let escaped = name.trim_end().chars().flat_map(char::escape_default);
-            escaped.take(NAME_MAX_CHARS).collect()
-        };
-        Self {
-            pid,
-            name: name.map(shown),
-        }
-    }
-}
-
-impl fmt::Display for Process {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.pid, &self.name) {
-            (Some(pid), Some(name)) => write!(f, " (process {pid}, {name})"),
-            (Some(pid), None) => write!(f, " (process {pid}, which is gone)"),
-            (None, _) => Ok(()),
-        }
-    }
-}
+/// Longest name of a process that is shown, characters after escaping; Linux has 15 bytes.
+const PROCESS_MAX_CHARS: usize = 60;
 
 impl UntrustedProxy {
+    /// Its process by number and name, which is its own choice; it may be gone already, and its number
+    /// somebody else's. Asks the system, and so only for a line that is written.
+    #[must_use]
+    pub fn process(&self) -> Option<String> {
+        let Self::NotListed { pid: Some(pid), .. } = self else {
+            return None;
+        };
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+        let name = name.map_or_else(
+            |_| "which is gone".to_owned(),
+            |name| escaped(name.trim_end(), PROCESS_MAX_CHARS),
+        );
+        Some(format!("{pid}, {name}"))
+    }
+
     /// What to do, if it is a proxy of ours.
     #[must_use]
     pub fn remedy(&self) -> String {
@@ -123,18 +108,15 @@ impl UntrustedProxy {
 pub fn admit(stream: &UnixStream, trusted: &[TrustedPeer]) -> Result<Peer, UntrustedProxy> {
     let peer = stream.peer_cred()?;
     let (uid, gid) = (peer.uid(), peer.gid());
-    let admitted = admit_ids(uid, gid, trusted).map_err(|error| match error {
-        UntrustedProxy::NotListed { uid, gid, .. } => UntrustedProxy::NotListed {
-            uid,
-            gid,
-            process: Process::of(peer.pid()),
-        },
-        other => other,
-    });
-    admitted.map(|()| Peer::User(uid))
+    admit_ids(uid, gid, peer.pid(), trusted).map(|()| Peer::User(uid))
 }
 
-fn admit_ids(uid: u32, gid: u32, trusted: &[TrustedPeer]) -> Result<(), UntrustedProxy> {
+fn admit_ids(
+    uid: u32,
+    gid: u32,
+    pid: Option<i32>,
+    trusted: &[TrustedPeer],
+) -> Result<(), UntrustedProxy> {
     if trusted.is_empty() {
         return Ok(());
     }
@@ -147,11 +129,7 @@ fn admit_ids(uid: u32, gid: u32, trusted: &[TrustedPeer]) -> Result<(), Untruste
         false if uid == OVERFLOW_ID || gid == OVERFLOW_ID => {
             Err(UntrustedProxy::Overflow { uid, gid })
         }
-        false => Err(UntrustedProxy::NotListed {
-            uid,
-            gid,
-            process: Process::default(),
-        }),
+        false => Err(UntrustedProxy::NotListed { uid, gid, pid }),
     }
 }
 
@@ -161,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_empty_list_leaves_it_to_the_mode() {
-        assert!(admit_ids(1, 1, &[]).is_ok());
+        assert!(admit_ids(1, 1, None, &[]).is_ok());
     }
 
     #[test]
@@ -171,9 +149,9 @@ mod tests {
             TrustedPeer::Gid(20),
             TrustedPeer::Uid(65_534),
         ];
-        assert!(admit_ids(10, 99, &list).is_ok());
-        assert!(admit_ids(99, 20, &list).is_ok());
-        assert!(admit_ids(20, 10, &list).is_err());
-        assert!(admit_ids(65_534, 65_534, &list).is_err());
+        assert!(admit_ids(10, 99, None, &list).is_ok());
+        assert!(admit_ids(99, 20, None, &list).is_ok());
+        assert!(admit_ids(20, 10, None, &list).is_err());
+        assert!(admit_ids(65_534, 65_534, None, &list).is_err());
     }
 }

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use verdict::time::Now;
 
+use crate::words::escaped;
+
 /// Rows: a machine has one or two proxies, and an upgrade under way doubles them.
 pub const PROXIES_MAX: usize = 32;
 
@@ -115,10 +117,7 @@ impl Drop for Introduced {
 
 fn shown(text: Option<&str>) -> String {
     let text = text.filter(|text| !text.is_empty()).unwrap_or(UNSAID);
-    text.chars()
-        .flat_map(char::escape_default)
-        .take(NAME_MAX_CHARS)
-        .collect()
+    escaped(text, NAME_MAX_CHARS)
 }
 
 #[cfg(test)]
