@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use verdict::availability::{Blame, Phase, Refusal, Stance, State, Trouble};
+use verdict::availability::{Blame, Phase, Refusal, Stance, State, Timing, Trouble};
 use verdict::policy::{Failure, Mode};
 use verdict::reason::Reason;
 use verdict::time::{Age, Now};
@@ -57,21 +57,31 @@ pub(super) fn change_in_ms(world: &World, in_force: &[Failure], now: Now) -> Opt
 fn under(world: &World, failure: &Failure, now: Now) -> String {
     let timing = world.timing();
     let state = world.state().settled(timing, now);
+    let withdrawn_in = withdrawn_in(state, timing, now);
     let said = match state {
         State::Live { .. } => return "verified by the bundles of SPIRE".to_owned(),
-        State::Starting { .. } => starting(failure, world.basis(failure, now)),
+        State::Starting { .. } => {
+            overruled(starting(failure, world.basis(failure, now)), withdrawn_in)
+        }
         State::Interrupted { since_ms, trouble } => {
             let outage_ms = since_ms.saturating_add_unsigned(timing.unavailable_after_ms);
-            let withdrawn_ms = match trouble.refusal {
-                Refusal::Never => i64::MAX,
-                Refusal::Since(ms) => ms.saturating_add_unsigned(timing.withdrawal_grace_ms),
-            };
-            let left_ms = outage_ms.min(withdrawn_ms).saturating_sub(now.boot_ms);
-            let left = span(left_ms.max(0).unsigned_abs());
-            let then = then(failure, trouble, withdrawn_ms <= outage_ms);
-            format!("verified as before, for another {left}; {then}")
+            let outage_in_ms = outage_ms.saturating_sub(now.boot_ms).max(0).unsigned_abs();
+            let left_ms = withdrawn_in.map_or(outage_in_ms, |ms| ms.min(outage_in_ms));
+            let (left, then) = (span(left_ms), then(failure, trouble));
+            match withdrawn_in {
+                Some(ms) if ms <= outage_in_ms => format!(
+                    "verified as before, for another {left}; then SPIRE's refusal holds, in every mode"
+                ),
+                _ => overruled(
+                    format!("verified as before, for another {left}; {then}"),
+                    withdrawn_in,
+                ),
+            }
         }
-        State::Outage { .. } => in_outage(failure, world.basis(failure, now), state.blame()),
+        State::Outage { .. } => overruled(
+            in_outage(failure, world.basis(failure, now), state.blame()),
+            withdrawn_in,
+        ),
         State::Withdrawn { .. } => {
             let refused = refused(failure);
             format!("{refused}, in every mode, until SPIRE gives this agent bundles again")
@@ -103,11 +113,31 @@ fn refused(failure: &Failure) -> String {
     format!("every request with a credential is refused, {status} {reason}")
 }
 
+/// In how many milliseconds a refusal of SPIRE holds, if it stands and does not yet.
+fn withdrawn_in(state: State, timing: Timing, now: Now) -> Option<u64> {
+    match state.refusal() {
+        Refusal::Never => None,
+        Refusal::Since(ms) => {
+            let at_ms = ms.saturating_add_unsigned(timing.withdrawal_grace_ms);
+            Some(at_ms.saturating_sub(now.boot_ms).max(0).unsigned_abs())
+        }
+    }
+}
+
+/// What is promised, and that a refusal will end it.
+fn overruled(said: String, withdrawn_in: Option<u64>) -> String {
+    match withdrawn_in.map(span) {
+        None => said,
+        Some(left) => format!(
+            "{said}; but SPIRE refuses this agent, and in {left} that holds: every request with a credential is then refused, in every mode"
+        ),
+    }
+}
+
 /// What an interruption turns into.
-fn then(failure: &Failure, trouble: Trouble, withdrawn: bool) -> String {
+fn then(failure: &Failure, trouble: Trouble) -> String {
     let mode = failure.spire_unavailable.as_str();
     let does = match failure.spire_unavailable {
-        _ if withdrawn => return "then SPIRE's refusal holds, in every mode".to_owned(),
         Mode::FailOpen if trouble.blame == Blame::Ours => "refuses, as this is no outage of SPIRE",
         Mode::FailClosed => "refuses every request with a credential",
         Mode::Cache => "goes on with the bundles at hand until cache-ttl",

@@ -276,6 +276,39 @@ async fn policies_are_told_apart_and_none_is_told() {
     );
 }
 
+/// What a refusal will end is not promised for longer.
+#[tokio::test(start_paused = true)]
+async fn an_outage_in_which_spire_refuses_promises_no_more_than_the_grace() {
+    let (_log, _guard) = Overheard::listen();
+    for mode in [Mode::Cache, Mode::FailOpen] {
+        let store = live(under(mode, 3_600));
+        store.set_timing(Timing {
+            unavailable_after_ms: 1_000,
+            withdrawal_grace_ms: 30_000,
+        });
+        store.lost(Loss::Ended);
+        let begun = store.clock.now();
+        let at = |ms| Now {
+            wall_ms: begun.wall_ms + ms,
+            boot_ms: begun.boot_ms + ms,
+        };
+        let said = |ms| meets::requests(&store.load(), &[under(mode, 3_600)], at(ms));
+        let before = said(2_000);
+        assert!(!before.contains("SPIRE refuses this agent"), "{before}");
+        store.lost(Loss::Refused);
+        for (ms, left) in [(500, "in 29 s"), (10_000, "in 20 s")] {
+            let during = said(ms);
+            let overruled = format!("but SPIRE refuses this agent, and {left} that holds");
+            assert!(during.contains(&overruled), "{during}");
+        }
+        let after = said(30_000);
+        assert!(
+            after.contains("in every mode, until SPIRE gives"),
+            "{after}"
+        );
+    }
+}
+
 /// One line every ten minutes, and one when `cache-ttl` is over, which is no change of state.
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_repeated_until_it_is_over() {
