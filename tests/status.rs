@@ -11,6 +11,7 @@
 mod common;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
@@ -445,6 +446,40 @@ async fn a_socket_that_is_gone_is_shown() {
         probe.contains("[-]socket the agent's socket is gone"),
         "{probe}"
     );
+    agent.stop().await;
+}
+
+/// Who asks notices nothing: that a restart would find less is shown before it is found.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_directory_that_takes_nothing_is_shown() {
+    let site = Site::new();
+    let state = site.path("state");
+    std::fs::create_dir(&state).unwrap();
+    let mode = |mode| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&state, permissions).unwrap();
+    };
+    // Nothing is read from, or written to, a directory that others can write.
+    mode(0o777);
+    let mut command = site.configured(LOAD_POLICY);
+    command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
+    command.arg("--state-dir").arg(&state);
+    let agent = site.serve(command).await;
+    let at = agent.admin_address().to_string();
+    until_shown(&at, "disk     bundles cannot be written to").await;
+    until_shown(&at, "health   degraded, ready").await;
+    let probe = asked(&agent, "/healthz?verbose");
+    assert!(probe.starts_with("HTTP/1.1 200"), "{probe}");
+    assert!(
+        probe.contains("[-]state-dir bundles cannot be written"),
+        "{probe}"
+    );
+    mode(0o700);
+    site.world
+        .spire()
+        .set_bundles(bundles_of([site.world.home()]));
+    until_shown(&at, "health   healthy, ready").await;
+    assert!(!shown_at(&at).contains("disk     "), "{}", shown_at(&at));
     agent.stop().await;
 }
 

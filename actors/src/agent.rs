@@ -398,6 +398,7 @@ impl Owned {
                     socket: spire,
                     trust: Arc::clone(&self.trust),
                     clock: self.clock.clone(),
+                    keeping: self.doors.health.keeping().clone(),
                 };
                 tree.child(ChildSpec::actor(
                     "cache",

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::bundles::{BundleWatcher, WatcherArgs};
-use actors::cache::{CacheActor, CacheArgs, CacheMsg, load};
+use actors::cache::{CacheActor, CacheArgs, CacheMsg, Keeping, load};
 use actors::clock::Clock;
 use actors::metrics::Metrics;
 use actors::supervision::{Address, ChildSpec, Restart, Root, SupervisorSpec};
@@ -40,6 +40,7 @@ struct Bench {
     trust: Arc<TrustStore>,
     authority: Authority,
     address: Address<CacheMsg>,
+    keeping: Keeping,
     root: Root,
 }
 
@@ -52,11 +53,13 @@ impl Bench {
         let clock = Clock::system();
         let trust = Arc::new(restored(state.path(), Path::new(SOCKET), &clock));
         let address = Address::new();
+        let keeping = Keeping::default();
         let args = CacheArgs {
             dir: state.path().to_owned(),
             socket: SOCKET.into(),
             trust: Arc::clone(&trust),
             clock: clock.clone(),
+            keeping: keeping.clone(),
         };
         let child = ChildSpec::actor("cache", Restart::STANDARD, &address, move |_| {
             (CacheActor, args.clone())
@@ -70,6 +73,7 @@ impl Bench {
             trust,
             authority: Authority::new("example.org", AuthorityOptions::at(now)).unwrap(),
             address,
+            keeping,
             root,
         }
     }
@@ -91,6 +95,18 @@ impl Bench {
     /// Waits until a new process would find the world as it is.
     async fn until_on_disk(&self) {
         until_on_disk(self.state.path(), Path::new(SOCKET), &self.trust).await;
+    }
+
+    /// Waits until this is told of the disk; nothing where all is well.
+    async fn until_told(&self, is: impl Fn(&str) -> bool) {
+        let told = || self.keeping.trouble().map(|trouble| trouble.complaint());
+        let wait = async {
+            while !is(&told().unwrap_or_default()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let came = tokio::time::timeout(PATIENCE, wait).await;
+        came.unwrap_or_else(|_| panic!("told: {:?}", told()));
     }
 }
 
@@ -235,8 +251,10 @@ async fn a_disk_that_fails_is_tried_again() {
     bench.update();
     bench.trust.lost(Loss::Refused);
     let shared = bench.address.current().unwrap();
+    bench.until_told(|told| told.contains("chmod 0700")).await;
     mode(0o700);
     bench.until_on_disk().await;
+    bench.until_told(str::is_empty).await;
     bench.rotate();
     bench.until_on_disk().await;
     // The same actor all the time: a failing disk is no crash.
@@ -288,6 +306,7 @@ async fn from_the_wire_to_the_disk() {
         socket: spire.socket().to_owned(),
         trust: Arc::clone(&trust),
         clock: clock.clone(),
+        keeping: Keeping::default(),
     };
     let spec = SupervisorSpec::new("trust")
         .child(ChildSpec::actor(

@@ -39,6 +39,7 @@ impl Report for Shown<'_> {
         barren(&status.trust, page);
         unusable(&status.trust, page);
         audit(status, page);
+        state_dir(status, page);
         proxies(status, page);
         decisions(&status.decisions, page);
         for domain in status.trust.domains.iter().take(DOMAINS) {
@@ -179,6 +180,17 @@ fn audit(status: &Status, page: &mut Page) {
         let style = if audit.refuses { BAD } else { DOUBTFUL };
         page.line(format_args!(
             "records  {style}{}{style:#}",
+            clean(complaint)
+        ));
+    }
+}
+
+fn state_dir(status: &Status, page: &mut Page) {
+    let Some(dir) = &status.state_dir else { return };
+    if let Some(complaint) = &dir.complaint {
+        let style = if dir.refusal_missing { BAD } else { DOUBTFUL };
+        page.line(format_args!(
+            "disk     {style}{}{style:#}",
             clean(complaint)
         ));
     }

@@ -56,6 +56,7 @@ impl Report {
             ),
             bundles(doors.judge.trust.coverage()),
             socket(doors.health.socket_is_gone()),
+            state_dir(doors),
             (
                 !refuses,
                 "audit",
@@ -113,4 +114,17 @@ fn socket(gone: bool) -> (bool, &'static str, String) {
         true => "the agent's socket is gone from its path: restart the agent",
     };
     (!gone, "socket", said.to_owned())
+}
+
+/// Whether who starts next finds what we know.
+fn state_dir(doors: &Doors) -> (bool, &'static str, String) {
+    let trouble = doors.health.keeping().trouble();
+    let kept = match doors.configured.settings().agent().state_dir {
+        Some(_) => "bundles are kept on disk",
+        None => "no state-dir: a restart while SPIRE is away begins with nothing",
+    };
+    let said = trouble
+        .as_ref()
+        .map_or_else(|| kept.to_owned(), |trouble| trouble.complaint());
+    (trouble.is_none(), "state-dir", said)
 }

@@ -8,6 +8,7 @@ mod content;
 mod error;
 mod faults;
 mod image;
+mod keeping;
 mod load;
 mod refusal;
 mod remedies;
@@ -31,6 +32,7 @@ use crate::trust::TrustStore;
 use error::WriteError;
 use faults::NoFaults;
 pub use image::{Image, image, load_image};
+pub use keeping::{Keeping, Missing, Unkept};
 pub use load::{Loaded, load, look};
 pub use shelf::Mark;
 use shelf::Shelf;
@@ -69,6 +71,8 @@ pub struct CacheArgs {
     pub trust: Arc<TrustStore>,
     /// The time, and the boot it counts from.
     pub clock: Clock,
+    /// Where it is told how the disk fares.
+    pub keeping: Keeping,
 }
 
 /// What reaches the cache; only its own tasks send.
@@ -106,6 +110,7 @@ pub struct Caching {
     on_disk: Option<Truth>,
     work: Work,
     failures: u32,
+    keeping: Keeping,
     _helper: AbortOnDropHandle<()>,
 }
 
@@ -140,6 +145,7 @@ impl Actor for CacheActor {
             on_disk: None,
             work: Work::Idle,
             failures: 0,
+            keeping: args.keeping,
             _helper: spawn_watched(&myself, follow, CacheMsg::HelperEnded),
         };
         // A predecessor may have died before it wrote.
@@ -242,6 +248,7 @@ impl Caching {
                     );
                 }
                 self.failures = 0;
+                self.keeping.succeeded();
                 self.on_disk = Some(truth);
                 PAUSE_MS
             }
@@ -265,9 +272,19 @@ impl Caching {
 
     fn complain(&mut self, error: &WriteError) {
         self.failures = self.failures.saturating_add(1);
-        if self.writer.truth().is_grave() {
-            return self.complain_of_a_refusal(error);
+        let missing = match self.writer.truth().is_grave() {
+            true => Missing::Refusal,
+            false => Missing::Bundles,
+        };
+        self.keeping
+            .failed(&self.writer.shelf.dir, missing, self.failures, error);
+        match missing {
+            Missing::Refusal => self.complain_of_a_refusal(error),
+            Missing::Bundles => self.complain_of_bundles(error),
         }
+    }
+
+    fn complain_of_bundles(&self, error: &WriteError) {
         let (failures, remedy) = (self.failures, error.remedy());
         let dir = self.writer.shelf.dir.display();
         match failures.cmp(&LOUD_MAX) {

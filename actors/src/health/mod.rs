@@ -22,6 +22,7 @@ pub use self::heartbeat::{Heartbeat, SILENCE_MAX};
 pub use self::process::ProcessHealth;
 pub use self::readiness::{Readiness, Seen, Wanting};
 use crate::audit::{AuditQueue, Recording};
+use crate::cache::Keeping;
 use crate::clock::Clock;
 use crate::supervision::Ping;
 pub use crate::trust::PoliciesInForce;
@@ -104,6 +105,8 @@ struct Shared {
     process: ProcessHealth,
     /// Whether the agent's socket is gone from its path, where one is watched.
     socket_gone: OnceLock<Arc<AtomicBool>>,
+    /// Where the cache, if there is one, tells how the disk fares.
+    keeping: Keeping,
 }
 
 /// Health under one `failure` block.
@@ -131,6 +134,7 @@ impl HealthBoard {
                 draining: CancellationToken::new(),
                 process: ProcessHealth::default(),
                 socket_gone: OnceLock::new(),
+                keeping: Keeping::default(),
             }),
         }
     }
@@ -172,6 +176,12 @@ impl HealthBoard {
         gone.is_some_and(|gone| gone.load(Ordering::Relaxed))
     }
 
+    /// How the disk fares: no affair of those who ask, until a restart.
+    #[must_use]
+    pub fn keeping(&self) -> &Keeping {
+        &self.shared.keeping
+    }
+
     /// How the process is.
     #[must_use]
     pub fn process(&self) -> &ProcessHealth {
@@ -205,7 +215,8 @@ impl HealthBoard {
             // Without a policy: by its default, which refuses.
             health: worst
                 .unwrap_or_else(|| self.health_now(&Failure::default()))
-                .max(self.reachable()),
+                .max(self.reachable())
+                .max(self.durable()),
             policy: !in_force.is_empty(),
             wanting,
             unrecorded,
@@ -236,6 +247,13 @@ impl HealthBoard {
         match self.socket_is_gone() {
             true => Health::Degraded,
             false => Health::Healthy,
+        }
+    }
+
+    fn durable(&self) -> Health {
+        match self.keeping().trouble() {
+            Some(_) => Health::Degraded,
+            None => Health::Healthy,
         }
     }
 

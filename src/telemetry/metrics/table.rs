@@ -302,6 +302,25 @@ fn inside(of: Register<'_>) {
             });
         },
     );
+    of.gauge(
+        "spiffe_agent.socket.gone",
+        "1 while the agent's socket is gone from its path: no proxy can connect anew",
+        |sources, take| {
+            with_doors(sources, |doors| {
+                take(one_if(doors.health.socket_is_gone()), &[])
+            })
+        },
+    );
+    of.gauge(
+        "spiffe_agent.state.write.failures",
+        "Failed writes in a row to the state directory: 0 while it holds what it should",
+        |sources, take| {
+            with_doors(sources, |doors| {
+                let trouble = doors.health.keeping().trouble();
+                take(trouble.map_or(0.0, |one| f64::from(one.failures)), &[]);
+            })
+        },
+    );
     of.counter(
         "spiffe_agent.actor.restarts",
         "Restarts of the actor at this place of the supervision tree",

@@ -67,7 +67,8 @@ fn snapshot(subject: &Subject) -> String {
     );
     let trust = [&status.trust.error, &status.trust.remedy];
     let audit = status.audit.as_ref().map(|audit| &audit.complaint);
-    for said in trust.into_iter().chain(audit).flatten() {
+    let disk = status.state_dir.as_ref().map(|dir| &dir.complaint);
+    for said in trust.into_iter().chain(audit).chain(disk).flatten() {
         let _ = writeln!(text, "{said}");
     }
     for denial in &status.denials {

@@ -112,7 +112,7 @@ function confirmed(trust) {
 }
 
 function now(status) {
-  const { health, trust, process, audit } = status;
+  const { health, trust, process, audit, state_dir: disk } = status;
   terms(byId("now-list"), [
     ["Health", health.state, LEVELS[health.state]],
     ["Ready", health.readiness, health.ready ? "good" : "warn"],
@@ -128,6 +128,7 @@ function now(status) {
     ...(trust.discarded ? [["Updates", `discarded for ${span(trust.discarded.for_ms)}: ${trust.discarded.error}`, "warn"]] : []),
     ...(trust.unreadable ?? []).map((one) => [`Bundle of ${one.key}`, `cannot be read, for ${span(one.for_ms)}; ${one.kept ? "the one before counts until cache-ttl" : "there is none before"}: ${one.error}`, "warn"]),
     ...(audit && audit.complaint ? [["Records", audit.complaint, audit.refuses ? "bad" : "warn"]] : []),
+    ...(disk && disk.complaint ? [["Disk", disk.complaint, disk.refusal_missing ? "bad" : "warn"]] : []),
     ["Up for", span(process.uptime_ms)],
   ]);
   say(byId("summary"), `${health.state}; SPIRE ${trust.state}; ${health.readiness}`, LEVELS[health.state]);

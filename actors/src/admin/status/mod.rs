@@ -39,6 +39,9 @@ pub struct Status {
     /// How decisions are recorded; absent from an agent that does not tell.
     #[serde(default)]
     pub audit: Option<AuditView>,
+    /// The state directory; absent without one.
+    #[serde(default)]
+    pub state_dir: Option<StateDirView>,
     /// What was decided.
     pub decisions: Decisions,
     /// Proxies that introduced themselves, the latest first: at most 32 kinds.
@@ -81,6 +84,21 @@ pub struct Process {
     /// Whether the agent's socket is gone from its path: who is connected is served, nobody else.
     #[serde(default)]
     pub socket_gone: bool,
+}
+
+/// The state directory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StateDirView {
+    /// Where it is.
+    pub path: String,
+    /// Failed writes in a row; 0 while the disk is as it should be.
+    pub failures: u32,
+    /// For how long writes have failed; absent while they do not.
+    pub for_ms: Option<u64>,
+    /// What is missing on the disk, why, and what to do; absent while nothing is.
+    pub complaint: Option<String>,
+    /// Whether it is that SPIRE refuses the agent: a restart might forget it.
+    pub refusal_missing: bool,
 }
 
 /// How the agent is.

@@ -9,13 +9,14 @@ use verdict::time::Now;
 
 use super::{
     AuditView, Decisions, Denial, FailingSink, Failure, HealthView, Place, Policies, Process,
-    ProxyView, SCHEMA, Status, TrustView, configuration,
+    ProxyView, SCHEMA, StateDirView, Status, TrustView, configuration,
 };
 use crate::admin::denials::Denied;
 use crate::admin::rates::{answers, totals};
 use crate::admin::{Subject, rates};
 use crate::audit::{Recording, hex, rfc3339};
-use crate::doors::{Proxies, Seen};
+use crate::cache::{Missing, Unkept};
+use crate::doors::{Doors, Proxies, Seen};
 use crate::supervision::{ChildState, ChildStatus, Role};
 use crate::trust::Why;
 
@@ -38,6 +39,7 @@ impl Status {
             requests: Some(doors.judge.trust.requests_meet()),
             trust: TrustView::of(&doors.judge.trust, now),
             audit: Some(audit(&doors.health.recording())),
+            state_dir: state_dir(doors),
             decisions: decisions(subject),
             proxies: proxies(&doors.proxies, now),
             denials: shown(denials, doors.judge.trust.why()),
@@ -106,6 +108,19 @@ fn audit(recording: &Recording) -> AuditView {
         failing: failing.collect(),
         complaint: recording.complaint(),
     }
+}
+
+fn state_dir(doors: &Doors) -> Option<StateDirView> {
+    let dir = doors.configured.settings().agent().state_dir.as_ref()?;
+    let trouble = doors.health.keeping().trouble();
+    let trouble = trouble.as_ref();
+    Some(StateDirView {
+        path: dir.value.display().to_string(),
+        failures: trouble.map_or(0, |one| one.failures),
+        for_ms: trouble.map(|one| millis(one.lasts())),
+        complaint: trouble.map(Unkept::complaint),
+        refusal_missing: trouble.is_some_and(|one| one.missing == Missing::Refusal),
+    })
 }
 
 fn proxies(proxies: &Proxies, now: Now) -> Vec<ProxyView> {

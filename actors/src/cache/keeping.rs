@@ -1,0 +1,122 @@
+//! How the disk fares: told by the cache, asked by probes, the status and metrics.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::error::WriteError;
+
+/// Whether the disk is as the world is; owned above the actor.
+#[derive(Clone, Debug, Default)]
+pub struct Keeping(Arc<Mutex<Option<Unkept>>>);
+
+/// What the disk does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Bundles: who starts while SPIRE is away has older ones, or none.
+    Bundles,
+    /// That SPIRE refuses us: who starts may trust whom SPIRE trusts no more.
+    Refusal,
+}
+
+/// A state directory that cannot be written.
+#[derive(Clone, Debug)]
+pub struct Unkept {
+    /// Which.
+    pub dir: PathBuf,
+    /// What it does not take.
+    pub missing: Missing,
+    /// Why not.
+    pub error: String,
+    /// What to do about that; empty if the error says it.
+    pub remedy: &'static str,
+    /// Failed writes in a row.
+    pub failures: u32,
+    /// Since the first of them.
+    pub since: Instant,
+}
+
+impl Keeping {
+    /// What is in the way; nothing while writes succeed.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Unkept> {
+        self.shared().clone()
+    }
+
+    pub(super) fn failed(&self, dir: &Path, missing: Missing, failures: u32, error: &WriteError) {
+        let mut shared = self.shared();
+        let since = shared.as_ref().map_or_else(Instant::now, |one| one.since);
+        *shared = Some(Unkept {
+            dir: dir.to_owned(),
+            missing,
+            error: error.to_string(),
+            remedy: error.remedy(),
+            failures,
+            since,
+        });
+    }
+
+    pub(super) fn succeeded(&self) {
+        *self.shared() = None;
+    }
+
+    /// A poisoned lock guards a value that is replaced whole.
+    fn shared(&self) -> MutexGuard<'_, Option<Unkept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Unkept {
+    /// For how long.
+    #[must_use]
+    pub fn lasts(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// In a line: what is missing on the disk, why, and what to do.
+    #[must_use]
+    pub fn complaint(&self) -> String {
+        let (dir, error, s) = (self.dir.display(), &self.error, self.lasts().as_secs());
+        let remedy = match self.remedy {
+            "" => String::new(),
+            remedy => format!("; {remedy}"),
+        };
+        match self.missing {
+            Missing::Bundles => format!(
+                "bundles cannot be written to {dir}: {error}, for {s} s; a restart while SPIRE is away finds older ones, or none{remedy}"
+            ),
+            Missing::Refusal => format!(
+                "SPIRE refuses this agent, and {dir} cannot be told: {error}, for {s} s; do not restart the agent before it is, or remove {dir} first{remedy}"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trouble_lasts_from_its_first_failure_to_the_next_write() {
+        let keeping = Keeping::default();
+        assert!(keeping.trouble().is_none());
+        keeping.failed(Path::new("/d"), Missing::Bundles, 1, &WriteError::Busy);
+        let first = keeping.trouble().unwrap();
+        assert!(
+            first
+                .complaint()
+                .contains("bundles cannot be written to /d"),
+            "{}",
+            first.complaint()
+        );
+        keeping.failed(Path::new("/d"), Missing::Refusal, 2, &WriteError::Busy);
+        let next = keeping.trouble().unwrap();
+        assert_eq!((next.since, next.failures), (first.since, 2));
+        let said = next.complaint();
+        for part in ["SPIRE refuses", "do not restart", "; give each agent"] {
+            assert!(said.contains(part), "{said}");
+        }
+        keeping.succeeded();
+        assert!(keeping.trouble().is_none());
+    }
+}
