@@ -272,6 +272,28 @@ async fn the_doctor_asks_the_admin_listener() {
     waiting.stop().await;
 }
 
+/// What took the agent's admin address is not taken for the agent.
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_else_at_the_admin_address_is_no_agent() {
+    let site = Site::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut question = [0; 4_096];
+            let _ = stream.read(&mut question);
+            let _ = stream.write_all(
+                b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno",
+            );
+        }
+    });
+    assert!(doctor_finds(&site, &at, "admin-foreign"));
+    assert!(!doctor_finds(&site, &at, "not-ready"));
+    let once = run(&["top", "--once", "--admin-address", &at]);
+    assert_eq!(once.status.code(), Some(1));
+}
+
 /// An authority of this domain that ends in so many seconds, or ended as long ago.
 fn authority(domain: &str, ends_in_s: i64) -> Authority {
     let now = common::unix_now();
@@ -633,6 +655,7 @@ async fn a_stranger_at_the_socket_is_named() {
         .await;
     let page = shown_at(&at);
     assert!(page.contains("of untrusted proxies closed"), "{page}");
+    assert!(doctor_finds(&site, &at, "untrusted-proxy"));
     agent.stop().await;
 }
 

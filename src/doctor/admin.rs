@@ -27,6 +27,13 @@ pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
     }
     match ask::get(address, "/readyz").await {
         Ok((200, _)) => ready(address, status, examination),
+        Ok((_, body)) if !is_probe(&body) => examination.warn(
+            "admin-foreign",
+            "what answers at the admin address is no agent",
+            &format!("http://{address}/readyz is answered by something else"),
+            "the agent's log says `no admin listener` and why; `ss -ltnp` says who has the address; name \
+             another --admin-address",
+        ),
         Ok((status, body)) => {
             let said = String::from_utf8_lossy(&body);
             let said: Vec<&str> = said.lines().collect();
@@ -49,6 +56,11 @@ pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
     }
 }
 
+/// Whether it is an agent's word on its readiness: each ends so.
+fn is_probe(body: &[u8]) -> bool {
+    body.trim_ascii_end().ends_with(b"readyz check failed")
+}
+
 /// Readiness is no promise: a ready agent may refuse everybody, which is told with its remedy.
 fn ready(address: SocketAddr, status: Option<&Status>, examination: &mut Examination) {
     let Some(status) = status else {
@@ -65,6 +77,7 @@ fn ready(address: SocketAddr, status: Option<&Status>, examination: &mut Examina
 /// What the running agent says of itself.
 fn running(status: &Status, settings: &Settings, examination: &mut Examination) {
     meets(status, examination);
+    untrusted(status, examination);
     denied(&status.decisions, settings, examination);
     if let Some(audit) = &status.audit {
         records(audit, examination);
@@ -105,11 +118,42 @@ fn meets(status: &Status, examination: &mut Examination) {
         seen.push(format!("{}: {}", one.trust_domain, one.error));
         remedies.push(&one.remedy);
     }
+    if status.process.socket_gone {
+        seen.push("the agent's socket is gone from its path".to_owned());
+        remedies.push("restart the agent: it makes its socket anew");
+    }
+    seen.extend(
+        status
+            .state_dir
+            .as_ref()
+            .and_then(|dir| dir.complaint.clone()),
+    );
     remedies.dedup();
     if remedies.is_empty() {
         remedies.push("look at `status`, and at the agent's log");
     }
     examination.add(severity, code, what, &seen.join("; "), &remedies.join("; "));
+}
+
+/// Whether somebody was closed unheard: if that is the proxy, nobody is served. Our own knock at the
+/// socket may be among them.
+fn untrusted(status: &Status, examination: &mut Examination) {
+    let closed = status.decisions.untrusted_proxy;
+    if closed == 0 {
+        return;
+    }
+    let asked = status
+        .decisions
+        .allowed
+        .values()
+        .chain(status.decisions.denied.values());
+    let asked: u64 = asked.sum();
+    examination.warn(
+        "untrusted-proxy",
+        "connections were closed unheard: who connects is not in trusted-proxies",
+        &format!("{closed} closed since the start, {asked} requests of others answered; a doctor whose user is not listed is counted too"),
+        "the log names each: UNTRUSTED_PROXY, with uid and process; if it is your proxy: --trusted-proxy uid:UID, or trusted-proxies in the file",
+    );
 }
 
 /// Whether most of the last minutes' requests are denied for one reason.

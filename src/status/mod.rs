@@ -54,9 +54,14 @@ pub(crate) fn top(args: &Top) -> anyhow::Result<Exit> {
             Keys::listen()
         };
         loop {
-            let is_read = screen.draw(&drawn(ask::status(address).await)).is_ok();
-            if args.once || !is_read {
-                return Ok(Exit::Success);
+            let told = told(ask::status(address).await);
+            let is_read = screen.draw(&drawn(&told)).is_ok();
+            match (args.once, told) {
+                // As `status` does.
+                (true, Ok(status)) if status.health.ready => return Ok(Exit::Success),
+                (true, _) => return Ok(Exit::Failure),
+                (false, _) if !is_read => return Ok(Exit::Success),
+                (false, _) => {}
             }
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
@@ -68,12 +73,15 @@ pub(crate) fn top(args: &Top) -> anyhow::Result<Exit> {
     })
 }
 
+fn told(asked: anyhow::Result<Vec<u8>>) -> anyhow::Result<Status> {
+    serde_json::from_slice(&asked?).context("this agent's status is another's")
+}
+
 /// An agent that is away is shown as away: it may come back.
-fn drawn(asked: anyhow::Result<Vec<u8>>) -> String {
+fn drawn(told: &anyhow::Result<Status>) -> String {
     let mut page = Page::default();
-    let status = asked.and_then(|json| Ok(serde_json::from_slice::<Status>(&json)?));
-    match status {
-        Ok(status) => Shown(&status).write(&mut page),
+    match told {
+        Ok(status) => Shown(status).write(&mut page),
         Err(error) => page.line(format_args!(
             "no answer: {}",
             crate::output::clean(&format!("{error:#}"))
