@@ -1,8 +1,9 @@
 //! Each record is chained to the line before it: `seq` counts, `prev` is the SHA-256 of that line.
 //!
 //! What is hashed are the line's exact bytes without its line end, whatever they are: a line that a
-//! crash tore is covered by the record after it. A file continues the chain of the one that was
-//! rotated away; the first line of all has no `prev`.
+//! crash tore is covered by the record after it, whose `over` is the hash of the last whole record
+//! before: else nothing would tie what follows to what stands before it. A file continues the chain of
+//! the one that was rotated away; the first line of all has no `prev`.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -93,6 +94,8 @@ pub struct Link {
     pub seq: u64,
     /// The hash of the line before; `None` in the first line of all.
     pub prev: Option<LineHash>,
+    /// Behind lines that are no records: the hash of the last whole record before them.
+    pub over: Option<LineHash>,
 }
 
 impl Link {
@@ -104,15 +107,18 @@ impl Link {
             seq: u64,
             #[serde(borrow)]
             prev: Option<&'a str>,
+            #[serde(borrow)]
+            over: Option<&'a str>,
         }
         let written: Written<'_> = serde_json::from_slice(line).ok()?;
-        let prev = match written.prev {
-            None => None,
-            Some(text) => Some(LineHash::parse(text)?),
+        let hash = |text: Option<&str>| match text {
+            None => Some(None),
+            Some(text) => LineHash::parse(text).map(Some),
         };
         Some(Self {
             seq: written.seq,
-            prev,
+            prev: hash(written.prev)?,
+            over: hash(written.over)?,
         })
     }
 }
@@ -124,6 +130,8 @@ pub(super) struct Chain {
     pub(super) seq: u64,
     /// The hash of the last line.
     pub(super) last: Option<LineHash>,
+    /// The hash of the last whole record: another than `last` behind a line that is none.
+    pub(super) whole: Option<LineHash>,
 }
 
 impl Chain {
@@ -136,11 +144,15 @@ impl Chain {
             Some(hash) => write!(out, "{{\"seq\":{seq},\"prev\":\"{hash}\","),
             None => write!(out, "{{\"seq\":{seq},\"prev\":null,"),
         };
+        if let Some(over) = self.whole.filter(|whole| Some(*whole) != self.last) {
+            let _ = write!(out, "\"over\":\"{over}\",");
+        }
         let fields = record.strip_prefix(b"{").unwrap_or(record);
         out.extend_from_slice(fields);
         let line = out.get(start..).unwrap_or_default();
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         self.last = Some(LineHash::of(line));
+        self.whole = self.last;
         self.seq = seq;
     }
 
@@ -176,7 +188,7 @@ pub(super) fn tail(path: &Path) -> io::Result<Option<Tail>> {
     file.seek(SeekFrom::Start(from))?;
     let mut bytes = Vec::new();
     file.take(TAIL_MAX_BYTES).read_to_end(&mut bytes)?;
-    let whole = bytes.ends_with(b"\n");
+    let ends_whole = bytes.ends_with(b"\n");
     let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let mut lines = text.split(|byte| *byte == b'\n');
     if from > 0 {
@@ -184,9 +196,17 @@ pub(super) fn tail(path: &Path) -> io::Result<Option<Tail>> {
         let _part = lines.next();
     }
     let last = lines.clone().next_back().map(LineHash::of);
-    let seq = lines.rev().find_map(Link::parse).map_or(0, |link| link.seq);
-    let chain = Chain { seq, last };
-    Ok(Some(Tail { chain, whole }))
+    let record = lines
+        .rev()
+        .find_map(|line| Some((line, Link::parse(line)?)));
+    let (seq, whole) = record.map_or((0, None), |(line, link)| {
+        (link.seq, Some(LineHash::of(line)))
+    });
+    let chain = Chain { seq, last, whole };
+    Ok(Some(Tail {
+        chain,
+        whole: ends_whole,
+    }))
 }
 
 #[cfg(test)]

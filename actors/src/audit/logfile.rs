@@ -135,6 +135,7 @@ impl LogFile {
             (Some(torn), Some(before)) => Some(Tail {
                 chain: Chain {
                     seq: before.seq,
+                    whole: before.whole,
                     ..torn.chain
                 },
                 ..torn

@@ -249,7 +249,7 @@ impl Verifier {
                 return self.fits(due, line);
             };
             self.torn(strays);
-            return self.behind_torn(due, line);
+            return self.behind_torn(strays, base, line, link);
         }
         if link.prev.is_none() && link.seq == 1 && !self.is_first(line) {
             return self.anew(strays, base, line);
@@ -311,10 +311,19 @@ impl Verifier {
         self.base = Some(line);
     }
 
-    /// It is tied to the torn line before it, and nothing ties that one to the base: only the numbers tell.
-    fn behind_torn(&mut self, due: u64, line: Line) {
+    /// It is tied to the torn line before it, and by `over` to the record before that, which is the base
+    /// if nothing is missing.
+    fn behind_torn(&mut self, strays: Strays, base: Line, line: Line, link: Link) {
+        let due = base.anchor.seq.saturating_add(1);
         let seq = line.anchor.seq;
         if seq <= due {
+            match link.over {
+                Some(over) if over == base.anchor.hash => {}
+                Some(_) if base.named == Named::No => self.name(base, Why::Changed),
+                Some(_) => {}
+                // The agent saw no record before so much of what is none.
+                None => self.broken(strays.first, None, Why::Foreign),
+            }
             return self.fits(due, line);
         }
         let to = seq.saturating_sub(1);

@@ -215,6 +215,7 @@ fn lines_from_before_there_was_a_chain_are_noted() {
     let mut chain = Chain {
         seq: 0,
         last: Some(LineHash::of(&old)),
+        whole: None,
     };
     let mut lines = vec![old];
     for _ in 0..2 {
@@ -247,6 +248,7 @@ fn what_is_missing_before_a_torn_line_is_told_by_its_numbers() {
     let mut chain = Chain {
         seq: 4,
         last: Some(LineHash::of(&fragment)),
+        whole: lines.last().map(|line| LineHash::of(line)),
     };
     lines.push(fragment);
     for _ in 0..3 {
@@ -263,4 +265,42 @@ fn what_is_missing_before_a_torn_line_is_told_by_its_numbers() {
     };
     assert_eq!(broken.why, Why::Missing { from: 3, to: 4 });
     assert_eq!(report.last.unwrap().seq, 7);
+}
+
+/// What is written behind a line that is no record is tied to what stands before it, not to that line
+/// alone: whoever puts one there gains nothing.
+#[test]
+fn what_stands_before_a_torn_line_cannot_be_written_anew() {
+    let cut = chain(6).remove(5)[..40].to_vec();
+    for fragment in [b"x".to_vec(), cut] {
+        let mut lines = chain(5);
+        let mut end = Chain {
+            seq: 5,
+            last: lines.last().map(|line| LineHash::of(line)),
+            whole: lines.last().map(|line| LineHash::of(line)),
+        }
+        .torn(&fragment);
+        lines.push(fragment);
+        for _ in 0..3 {
+            let mut out = Vec::new();
+            end.append(b"{\"a\":1}\n", &mut out);
+            out.pop();
+            lines.push(out);
+        }
+        let expect = lines.last().map(|line| LineHash::of(line));
+        let report = verify(&lines, expect);
+        assert!(report.is_whole(), "{report:?}");
+        lines.splice(..5, chain_of("forged", 5));
+        let report = verify(&lines, expect);
+        let [broken] = report.broken[..] else {
+            panic!("{report:?}");
+        };
+        assert_eq!((broken.seq, broken.why), (Some(5), Why::Changed));
+        // Nor by taking the tie away: the next record holds the line it stands in.
+        let without = String::from_utf8(lines[6].clone()).unwrap();
+        let at = without.find("\"over\"").unwrap();
+        let till = at + without[at..].find(',').unwrap() + 1;
+        lines[6] = [&without[..at], &without[till..]].concat().into_bytes();
+        assert!(!verify(&lines, expect).is_whole());
+    }
 }
