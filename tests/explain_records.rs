@@ -342,3 +342,22 @@ async fn a_record_that_was_changed_is_told() {
         assert_eq!(output.status.code(), Some(i32::from(!plausible)), "{to}");
     }
 }
+
+/// The first record after a crash has one field more, and is a record like any other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_behind_a_torn_line_is_explained() {
+    let stage = Stage::new();
+    let (_, policy) = &stage.policies[0];
+    let record = String::from_utf8(stage.record(&mut Random(7), policy, 1)).unwrap();
+    let hash = "0".repeat(64);
+    let chained = format!("{{\"seq\":2,\"prev\":\"{hash}\",\"over\":\"{hash}\",");
+    let behind = record.replacen('{', &chained, 1);
+    let file = stage.home.path().join("behind.jsonl");
+    std::fs::write(&file, behind).unwrap();
+    let output = explain(&[file.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let explained = &lines(&output.stdout)[0];
+    let record = &lines(record.as_bytes())[0];
+    assert_eq!(told(&explained["answer"]), told(record));
+}

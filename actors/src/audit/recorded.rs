@@ -22,6 +22,9 @@ pub struct Recorded {
     /// The hash of the line before; `None` in the first line.
     #[serde(default)]
     pub prev: Option<String>,
+    /// Behind a line that is no record: the hash of the last whole record before it.
+    #[serde(default)]
+    pub over: Option<String>,
     /// When it was decided, RFC 3339.
     pub time: String,
     /// `allow` or `deny`.
