@@ -240,6 +240,10 @@ async fn top_at_a_terminal_ends_at_a_key_or_a_signal_and_puts_it_back() {
 
 /// Whether `doctor` finds this about the admin listener at an address.
 fn doctor_finds(site: &Site, address: &str, code: &str) -> bool {
+    doctor_says(site, address).contains(&format!("\"code\":\"{code}\""))
+}
+
+fn doctor_says(site: &Site, address: &str) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
     command.env_clear().env("AGENT_ADMIN_ADDRESS", address);
     command.args(["doctor", "--output", "json", "--spire-socket"]);
@@ -247,7 +251,7 @@ fn doctor_finds(site: &Site, address: &str, code: &str) -> bool {
         .arg(site.path("spire.sock"))
         .arg("--socket")
         .arg(site.socket());
-    text(&command.output().unwrap()).contains(&format!("\"code\":\"{code}\""))
+    text(&command.output().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -456,6 +460,11 @@ async fn a_socket_that_is_gone_is_shown() {
     let at = agent.admin_address().to_string();
     let page = || shown_at(&at);
     until_shown(&at, "health   healthy, ready").await;
+    let metrics = asked(&agent, "/metrics");
+    assert!(
+        metrics.contains("\nspiffe_agent_socket_gone 0\n"),
+        "{metrics}"
+    );
     std::fs::remove_file(site.socket()).unwrap();
     common::eventually("degraded", async || {
         page().contains("health   degraded, ready")
@@ -467,6 +476,16 @@ async fn a_socket_that_is_gone_is_shown() {
     assert!(
         probe.contains("[-]socket the agent's socket is gone"),
         "{probe}"
+    );
+    let metrics = asked(&agent, "/metrics");
+    assert!(
+        metrics.contains("\nspiffe_agent_socket_gone 1\n"),
+        "{metrics}"
+    );
+    let doctor = doctor_says(&site, &at);
+    assert!(
+        doctor.contains("restart the agent: it makes its socket anew"),
+        "{doctor}"
     );
     agent.stop().await;
 }
@@ -496,12 +515,26 @@ async fn a_state_directory_that_takes_nothing_is_shown() {
         probe.contains("[-]state-dir bundles cannot be written"),
         "{probe}"
     );
+    let failures = || {
+        let metrics = asked(&agent, "/metrics");
+        let lines = metrics.lines();
+        let mut values =
+            lines.filter_map(|line| line.strip_prefix("spiffe_agent_state_write_failures "));
+        values.next().unwrap().parse::<f64>().unwrap()
+    };
+    assert!(failures() >= 1.0);
+    let doctor = doctor_says(&site, &at);
+    assert!(
+        doctor.contains("requests-at-risk") && doctor.contains("chmod 0700"),
+        "{doctor}"
+    );
     mode(0o700);
     site.world
         .spire()
         .set_bundles(bundles_of([site.world.home()]));
     until_shown(&at, "health   healthy, ready").await;
     assert!(!shown_at(&at).contains("disk     "), "{}", shown_at(&at));
+    assert_eq!(failures(), 0.0);
     agent.stop().await;
 }
 

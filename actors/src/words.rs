@@ -9,6 +9,15 @@ pub fn escaped(text: &str, max_chars: usize) -> String {
         .collect()
 }
 
+/// What to do about what was said, behind it; nothing where the error says it.
+#[must_use]
+pub fn and_to_do(remedy: &str) -> String {
+    match remedy {
+        "" => String::new(),
+        remedy => format!("; {remedy}"),
+    }
+}
+
 /// A length of time in its two largest units; `ms` is milliseconds.
 #[must_use]
 pub fn span(ms: u64) -> String {

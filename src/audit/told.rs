@@ -94,7 +94,7 @@ fn note_text(verified: &Verified, note: Note) -> String {
         Note::Unchained(lines) => format!("{lines} lines before the first chained record"),
         Note::Continues => "the first record continues a file that was not given".to_owned(),
         Note::Anew(place) => format!(
-            "{}: a chain begins anew here: what was cut off before it, or stood between, cannot be seen",
+            "{}: a chain begins anew here, and holds nothing of what stands before: that may have been cut off, or written anew",
             at(verified, place)
         ),
     }

@@ -175,24 +175,21 @@ fn unusable(trust: &TrustView, page: &mut Page) {
 }
 
 fn audit(status: &Status, page: &mut Page) {
-    let Some(audit) = &status.audit else { return };
-    if let Some(complaint) = &audit.complaint {
-        let style = if audit.refuses { BAD } else { DOUBTFUL };
-        page.line(format_args!(
-            "records  {style}{}{style:#}",
-            clean(complaint)
-        ));
+    if let Some(audit) = &status.audit {
+        complaint("records", audit.complaint.as_deref(), audit.refuses, page);
     }
 }
 
 fn state_dir(status: &Status, page: &mut Page) {
-    let Some(dir) = &status.state_dir else { return };
-    if let Some(complaint) = &dir.complaint {
-        let style = if dir.refusal_missing { BAD } else { DOUBTFUL };
-        page.line(format_args!(
-            "disk     {style}{}{style:#}",
-            clean(complaint)
-        ));
+    if let Some(dir) = &status.state_dir {
+        complaint("disk", dir.complaint.as_deref(), dir.refusal_missing, page);
+    }
+}
+
+fn complaint(of: &str, said: Option<&str>, is_bad: bool, page: &mut Page) {
+    if let Some(said) = said {
+        let style = if is_bad { BAD } else { DOUBTFUL };
+        page.line(format_args!("{of:<8} {style}{}{style:#}", clean(said)));
     }
 }
 

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use config::OnFull;
 
+use crate::words::and_to_do;
+
 /// Longer than a disk takes for a batch that it will take: a write under way for longer is stuck.
 pub const STUCK_AFTER: Duration = Duration::from_secs(1);
 
@@ -113,10 +115,7 @@ impl Recording {
 impl Trouble {
     fn told(&self) -> String {
         let (sink, error, s) = (&self.sink, &self.error, self.since.elapsed().as_secs());
-        let remedy = match self.remedy.as_str() {
-            "" => String::new(),
-            remedy => format!("; {remedy}"),
-        };
+        let remedy = and_to_do(&self.remedy);
         format!("{sink}: {error}, for {s} s{remedy}")
     }
 }

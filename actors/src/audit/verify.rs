@@ -271,7 +271,7 @@ impl Verifier {
     }
 
     /// An agent that found nothing to go on with began a chain. Who can write the file can make it look
-    /// so, but gains no more than by cutting the end off, which no chain tells either.
+    /// so, and what stands before is then held by nothing: the note says it.
     fn anew(&mut self, strays: Option<Strays>, base: Line, line: Line) {
         self.settle_suspect(Why::Changed);
         if let Some(strays) = strays {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::error::WriteError;
+use crate::words::and_to_do;
 
 /// Whether the disk is as the world is; owned above the actor.
 #[derive(Clone, Debug, Default)]
@@ -77,10 +78,7 @@ impl Unkept {
     #[must_use]
     pub fn complaint(&self) -> String {
         let (dir, error, s) = (self.dir.display(), &self.error, self.lasts().as_secs());
-        let remedy = match self.remedy {
-            "" => String::new(),
-            remedy => format!("; {remedy}"),
-        };
+        let remedy = and_to_do(self.remedy);
         match self.missing {
             Missing::Bundles => format!(
                 "bundles cannot be written to {dir}: {error}, for {s} s; a restart while SPIRE is away finds older ones, or none{remedy}"

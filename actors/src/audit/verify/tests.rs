@@ -16,7 +16,11 @@ fn chain(records: usize) -> Vec<Vec<u8>> {
 }
 
 fn chain_of(name: &str, records: usize) -> Vec<Vec<u8>> {
-    let mut chain = Chain::default();
+    grown(&mut Chain::default(), name, records)
+}
+
+/// The next lines of a chain.
+fn grown(chain: &mut Chain, name: &str, records: usize) -> Vec<Vec<u8>> {
     let line = |n| {
         let mut out = Vec::new();
         chain.append(
@@ -212,18 +216,9 @@ fn a_chain_that_begins_anew_in_the_middle_is_noted() {
 #[test]
 fn lines_from_before_there_was_a_chain_are_noted() {
     let old = b"{\"verdict\":\"allow\"}".to_vec();
-    let mut chain = Chain {
-        seq: 0,
-        last: Some(LineHash::of(&old)),
-        whole: None,
-    };
+    let mut chain = Chain::default().torn(&old);
     let mut lines = vec![old];
-    for _ in 0..2 {
-        let mut out = Vec::new();
-        chain.append(b"{\"a\":1}\n", &mut out);
-        out.pop();
-        lines.push(out);
-    }
+    lines.extend(grown(&mut chain, "c", 2));
     let report = verify(&lines, None);
     assert!(report.is_whole(), "{report:?}");
     assert_eq!(report.notes, [Note::Unchained(1)]);
@@ -240,23 +235,15 @@ fn breaks_beyond_a_hundred_are_counted() {
     assert_eq!(report.more_broken, 249 - TOLD_MAX as u64);
 }
 
-/// A torn line ties the record after it to itself, not to what stood before.
+/// What a record behind a torn line covers is named by its number where it is gone.
 #[test]
 fn what_is_missing_before_a_torn_line_is_told_by_its_numbers() {
-    let mut lines = chain(4);
+    let mut whole = Chain::default();
+    let mut lines = grown(&mut whole, "c", 4);
     let fragment = b"{\"seq\":5,".to_vec();
-    let mut chain = Chain {
-        seq: 4,
-        last: Some(LineHash::of(&fragment)),
-        whole: lines.last().map(|line| LineHash::of(line)),
-    };
+    let mut chain = whole.torn(&fragment);
     lines.push(fragment);
-    for _ in 0..3 {
-        let mut out = Vec::new();
-        chain.append(b"{\"a\":1}\n", &mut out);
-        out.pop();
-        lines.push(out);
-    }
+    lines.extend(grown(&mut chain, "c", 3));
     assert!(verify(&lines, None).is_whole());
     lines.drain(2..4);
     let report = verify(&lines, None);
@@ -273,20 +260,11 @@ fn what_is_missing_before_a_torn_line_is_told_by_its_numbers() {
 fn what_stands_before_a_torn_line_cannot_be_written_anew() {
     let cut = chain(6).remove(5)[..40].to_vec();
     for fragment in [b"x".to_vec(), cut] {
-        let mut lines = chain(5);
-        let mut end = Chain {
-            seq: 5,
-            last: lines.last().map(|line| LineHash::of(line)),
-            whole: lines.last().map(|line| LineHash::of(line)),
-        }
-        .torn(&fragment);
+        let mut whole = Chain::default();
+        let mut lines = grown(&mut whole, "c", 5);
+        let mut end = whole.torn(&fragment);
         lines.push(fragment);
-        for _ in 0..3 {
-            let mut out = Vec::new();
-            end.append(b"{\"a\":1}\n", &mut out);
-            out.pop();
-            lines.push(out);
-        }
+        lines.extend(grown(&mut end, "c", 3));
         let expect = lines.last().map(|line| LineHash::of(line));
         let report = verify(&lines, expect);
         assert!(report.is_whole(), "{report:?}");
