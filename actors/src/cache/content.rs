@@ -141,6 +141,12 @@ impl Content {
         self.socket == socket_text(socket)
     }
 
+    /// Whether it says something to an agent at this socket. A withdrawal does to every one: this
+    /// agent is refused, not a path, of which one socket has many.
+    pub(super) fn counts_at(&self, socket: &Path) -> bool {
+        self.is_of(socket) || self.record == Record::Tombstone
+    }
+
     /// The material again. A boot-time reading counts in its own boot only: without it, age is what
     /// the wall clock says.
     pub(super) fn restore(

@@ -7,7 +7,6 @@ use std::io;
 pub(super) enum Step {
     OpenDirectory,
     Lock,
-    EndOthersWithdrawal,
     MakeRoom,
     Mark,
     RemoveStale,

@@ -51,9 +51,6 @@ pub fn load_image(image: &Image, socket: &Path, clock: &Clock) -> Loaded {
         .as_deref()
         .and_then(|bytes| Content::decode(bytes).ok());
     let kept = image.refused.as_deref().map_or(Kept::Nothing, Kept::read);
-    let earlier = kept.earlier(socket, clock);
-    match content {
-        Some(content) if !content.is_of(socket) => Loaded::nothing(earlier),
-        content => conclude(content, image.mark, earlier, clock),
-    }
+    let content = content.filter(|content| content.counts_at(socket));
+    conclude(content, image.mark, kept.earlier(clock), clock)
 }

@@ -54,8 +54,9 @@ impl Default for Loaded {
 }
 
 /// Reads what an earlier process left in `dir` about `socket`. What cannot be used is set aside and
-/// logged; a good file of another socket is left alone. Nothing here is fatal. Blocks: for the start
-/// of the process.
+/// logged; good bundles of another socket are left alone. A withdrawal counts whatever the socket,
+/// until SPIRE delivers on the one in use: a socket has many paths. Nothing here is fatal. Blocks:
+/// for the start of the process.
 #[must_use]
 pub fn load(dir: &Path, socket: &Path, clock: &Clock) -> Loaded {
     let shelf = Shelf::new(dir.to_owned(), Box::new(NoFaults));
@@ -63,18 +64,18 @@ pub fn load(dir: &Path, socket: &Path, clock: &Clock) -> Loaded {
     if let Err(ReadError::Unusable(why)) = &read {
         set_aside(&shelf, why);
     }
-    let earlier = earlier(&shelf.note(), socket, clock);
+    let earlier = earlier(&shelf.note(), clock);
     let content = match read {
         Ok(content) => Some(content),
         Err(ReadError::Missing | ReadError::Unusable(_)) => None,
-        // No bundles in the directory are of our socket, nor is the mark.
+        // The bundles are none of ours; a withdrawal is, for one socket has many paths.
         Err(why @ ReadError::OtherSocket(_)) => {
             tracing::warn!(
                 %why,
                 ours = %socket.display(),
                 "bundles on disk are not used, the file stays until SPIRE has answered on ours"
             );
-            return Loaded::nothing(earlier);
+            None
         }
         Err(why @ (ReadError::Directory(_) | ReadError::System(_))) => {
             tracing::error!(%why, dir = %dir.display(), "bundles on disk are not used");
@@ -98,9 +99,9 @@ pub(super) fn conclude(
     }
 }
 
-/// What is noted of a refusal at this socket.
-fn earlier(kept: &Kept, socket: &Path, clock: &Clock) -> Earlier {
-    let earlier = kept.earlier(socket, clock);
+/// What is noted of a refusal.
+fn earlier(kept: &Kept, clock: &Clock) -> Earlier {
+    let earlier = kept.earlier(clock);
     match (kept, earlier) {
         (Kept::Unreadable(why), _) => {
             tracing::warn!(
@@ -153,10 +154,9 @@ fn withdrawn() -> Loaded {
 #[must_use]
 pub fn look(dir: &Path, socket: &Path, clock: &Clock) -> (Loaded, Option<String>) {
     let shelf = Shelf::new(dir.to_owned(), Box::new(NoFaults));
-    let earlier = shelf.note().earlier(socket, clock);
+    let earlier = shelf.note().earlier(clock);
     match shelf.read(socket) {
         Ok(content) => (conclude(Some(content), shelf.mark(), earlier, clock), None),
-        Err(why @ ReadError::OtherSocket(_)) => (Loaded::nothing(earlier), Some(why.to_string())),
         Err(why) => {
             let why = why.to_string();
             (conclude(None, shelf.mark(), earlier, clock), Some(why))

@@ -1,4 +1,5 @@
-//! Since when SPIRE says no, noted on disk: a restart within the grace does not begin it anew.
+//! Since when SPIRE says no, noted on disk: a restart within the grace does not begin it anew, nor
+//! does one with another socket.
 //!
 //! Beside the bundles' file, which it cannot harm. Whatever is wrong with the note, there was one: a
 //! refusal whose age nobody knows counts as older than any grace. The other way, damage to a few
@@ -20,7 +21,8 @@ const MAGIC: &str = "spiffe-refusal";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Note {
-    /// The socket where it was said, as [`socket_text`] writes it.
+    /// The socket where it was said, as [`socket_text`] writes it: for people. It is this agent that
+    /// is refused, and one socket has many paths.
     pub(super) socket: String,
     boot_id: Option<String>,
     first: When,
@@ -51,9 +53,7 @@ impl Note {
     /// Whether both note the same refusal: boot time tells, for the wall clock is set.
     pub(super) fn is(&self, other: &Self) -> bool {
         let same_boot = SameBoot::of(self.boot_id.as_deref(), other.boot_id.as_deref());
-        same_boot == SameBoot::Yes
-            && self.socket == other.socket
-            && self.first.same_boot_time(other.first)
+        same_boot == SameBoot::Yes && self.first.same_boot_time(other.first)
     }
 
     /// The bytes of the file.
@@ -77,23 +77,14 @@ impl Kept {
         }
     }
 
-    /// Whether it is about this socket, or nobody knows about which.
-    pub(super) fn may_be_of(&self, socket: &str) -> bool {
+    /// For the machine of the source, at whatever socket.
+    pub(super) fn earlier(&self, clock: &Clock) -> Earlier {
         match self {
-            Self::Nothing => false,
-            Self::Unreadable(_) => true,
-            Self::Noted(note) => note.socket == socket,
-        }
-    }
-
-    /// For the machine of the source at this socket.
-    pub(super) fn earlier(&self, socket: &Path, clock: &Clock) -> Earlier {
-        match self {
-            Self::Noted(note) if note.socket == socket_text(socket) => {
+            Self::Noted(note) => {
                 let same_boot = SameBoot::of(note.boot_id.as_deref(), clock.boot_id());
                 Earlier::Refused(note.first.contact(same_boot))
             }
-            Self::Noted(_) | Self::Nothing => Earlier::Nothing,
+            Self::Nothing => Earlier::Nothing,
             Self::Unreadable(_) => Earlier::RefusedLongAgo,
         }
     }

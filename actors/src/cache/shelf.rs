@@ -100,13 +100,13 @@ impl Shelf {
         Self { dir, faults }
     }
 
-    /// Reads the file of this socket.
+    /// Reads the file of this socket, or the withdrawal that it says of any.
     ///
     /// # Errors
     /// Says why it cannot be used. Nothing is changed.
     pub(super) fn read(&self, socket: &Path) -> Result<Content, ReadError> {
         match self.read_any()? {
-            content if content.is_of(socket) => Ok(content),
+            content if content.counts_at(socket) => Ok(content),
             other => Err(ReadError::OtherSocket(other.socket)),
         }
     }
@@ -207,8 +207,9 @@ impl Shelf {
     pub(super) fn forget(&self, socket: &Path, how: Removal) -> Result<Mark, WriteError> {
         match self.read(socket) {
             // Of no use to any start; or none of ours.
-            Err(ReadError::Missing | ReadError::Unusable(_)) => return Ok(self.mark()),
-            Err(ReadError::OtherSocket(_)) => return Ok(Mark::None),
+            Err(ReadError::Missing | ReadError::Unusable(_) | ReadError::OtherSocket(_)) => {
+                return Ok(self.mark());
+            }
             Err(ReadError::Directory(error)) => return Err(error.into()),
             Ok(content) if Mark::of(&content) == Mark::Withdrawn => return Ok(Mark::Withdrawn),
             Ok(_) | Err(ReadError::System(_)) => {}
@@ -298,7 +299,6 @@ impl Locked<'_> {
     /// # Errors
     /// Names the step that failed; what was noted before stands.
     pub(super) fn refused(&self, note: &Note) -> Result<(), WriteError> {
-        self.make_room(&note.socket)?;
         let encoded = note.encode().map_err(io::Error::other);
         let bytes = encoded.map_err(|error| WriteError::System {
             step: "encode the refusal",
@@ -317,30 +317,20 @@ impl Locked<'_> {
         remove(&self.dir, REFUSED).map_err(failed(step))
     }
 
-    /// Sets a file of another socket aside. The mark goes first: left alone it would be taken for
-    /// ours. So that it is not lost, a withdrawal that it began is brought to an end before; so is
-    /// one that may have begun, as its refusal is noted and is not ours to count.
+    /// Sets the bundles of another socket aside; but not those that a withdrawal is about, or may be:
+    /// under their own name again they would undo it.
     fn make_room(&self, socket: &str) -> Result<(), WriteError> {
-        let Ok(mut other) = self.shelf.read_any() else {
+        let Ok(other) = self.shelf.read_any() else {
             return Ok(());
         };
-        if other.socket == socket {
+        let withdrawn = Mark::of(&other) == Mark::Withdrawn
+            || self.shelf.mark() == Mark::Withdrawn
+            || self.shelf.note() != Kept::Nothing;
+        if other.socket == socket || withdrawn {
             return Ok(());
-        }
-        let refused = self.shelf.note().may_be_of(&other.socket);
-        let withdrawn = self.shelf.mark() == Mark::Withdrawn || refused;
-        if withdrawn && Mark::of(&other) == Mark::None {
-            other.record = Record::Tombstone;
-            let step = "end the withdrawal of another socket";
-            self.shelf.before(Step::EndOthersWithdrawal, step)?;
-            self.put(&other)?;
         }
         let step = "set the file of another socket aside";
         self.shelf.before(Step::MakeRoom, step)?;
-        remove(&self.dir, MARK).map_err(failed(step))?;
-        if refused {
-            remove(&self.dir, REFUSED).map_err(failed(step))?;
-        }
         let aside = self.shelf.set_aside_in(&self.dir);
         let aside = aside.map_err(|error| WriteError::System { step, error })?;
         tracing::warn!(

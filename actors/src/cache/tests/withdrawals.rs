@@ -6,7 +6,6 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use verdict::availability::{Phase, Refusal};
 
 use super::super::error::WriteError;
-use super::super::refusal::Kept;
 use super::*;
 
 /// A disk on which these steps fail, as for want of a free inode.
@@ -297,28 +296,40 @@ async fn a_crash_while_a_refusal_is_noted_harms_nothing() {
     }
 }
 
-/// It is of its socket, and ends no other's bundles; but who takes the directory over ends what was
-/// counted there, for it cannot go on counting.
+/// It is this agent that SPIRE refuses: another path to the same socket, or a run on another one that
+/// says nothing, does not make it forgotten. What SPIRE delivers does, wherever.
 #[tokio::test]
-async fn a_refusal_is_of_its_socket() {
+async fn a_refusal_counts_at_every_socket() {
     let dir = TempDir::new().unwrap();
     write_to(&dir, &material());
-    let clock = clock_at(NOW, "boot");
+    let test = TestClock::new(NOW, "boot");
+    let clock = Clock::Test(test.clone());
     let writer = process(&dir, shelf(&dir), &clock);
     writer.trust.lost(Loss::Refused);
     writer.write(None).unwrap();
-    let earlier = load(dir.path(), Path::new(OTHER), &clock).earlier;
-    assert_eq!(earlier, Earlier::Nothing);
-    let socket = OTHER.to_owned();
-    write_to(
-        &dir,
-        &Content {
-            socket,
-            ..material()
-        },
+    let other = || load(dir.path(), Path::new(OTHER), &clock);
+    assert!(matches!(other().earlier, Earlier::Refused(_)));
+    assert_eq!(other().found, Found::Nothing);
+    test.suspend(30_000);
+    let world = other().world(Timing::default(), clock.now());
+    assert_eq!(world.state().phase(), Phase::Withdrawn);
+    let metrics = Arc::new(Metrics::default());
+    let trust = TrustStore::new(world, clock.clone(), metrics, Advice::default());
+    let writer = Writer {
+        shelf: shelf(&dir),
+        socket: OTHER.into(),
+        trust: Arc::new(trust),
+        clock: clock.clone(),
+    };
+    assert!(matches!(writer.write(None), Ok(Truth::Tombstone)));
+    assert_eq!(load_from(&dir, &clock).found, Found::Tombstone);
+    let home = authority("example.org").anchors_der();
+    let bundles = [("spiffe://example.org", home.as_slice())];
+    writer.trust.update(bundles.into_iter()).unwrap();
+    writer.write(None).unwrap();
+    let back = load_from(&dir, &clock);
+    assert_eq!(
+        (back.found, back.earlier),
+        (Found::Nothing, Earlier::Nothing)
     );
-    assert_eq!(shelf(&dir).note(), Kept::Nothing);
-    let back = TempDir::new().unwrap();
-    std::fs::rename(dir.path().join("x509-bundles.aside-1"), file(&back)).unwrap();
-    assert_eq!(found_for(&back, SOCKET), Found::Tombstone);
 }
