@@ -47,6 +47,8 @@
 //! | `extended` | contact is that of the last full update: a failed refresh extends nothing |
 //! | `confirmed` | `Live` was heard of within a refresh interval: silence keeps nothing alive |
 //! | `audited` | each decision is recorded once, waits, or is counted as lost |
+//! | `looks` | a file that is new at SPIRE's socket, and a sleep of the machine, are each tried at once |
+//! | `rests` | time goes on: the agent never spins |
 //! | `finds_back` | with the way clear, every state is `Live` within a bound; at the end it is |
 //!
 //! # What is where

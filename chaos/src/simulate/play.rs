@@ -19,7 +19,9 @@ use super::fault::Actor;
 use super::ledger::Ledger;
 use super::log::Log;
 use super::machine::Machine;
-use super::oracles::{Audited, Confirmed, FindsBack, Took, Violation, Way, extended};
+use super::oracles::{
+    Audited, Confirmed, FindsBack, Looks, Rests, Sight, Took, Violation, Way, extended,
+};
 use super::queue::Queue;
 use super::rng::{Purpose, Rng};
 use super::schedule::{BREAKING_MS, MENDED_MS, REQUESTS, Schedule};
@@ -104,6 +106,8 @@ pub struct Play<'a> {
     audited: Audited,
     finds_back: FindsBack,
     confirmed: Confirmed,
+    looks: Looks,
+    rests: Rests,
     outcome: Outcome,
 }
 
@@ -157,6 +161,8 @@ impl<'a> Play<'a> {
             audited: Audited::default(),
             finds_back: FindsBack::default(),
             confirmed: Confirmed::default(),
+            looks: Looks::default(),
+            rests: Rests::default(),
             outcome: Outcome {
                 log,
                 ..Outcome::default()
@@ -169,6 +175,7 @@ impl<'a> Play<'a> {
             if at_ms > BREAKING_MS + MENDED_MS {
                 break;
             }
+            self.rests.see(at_ms)?;
             self.meet(at_ms, moment)?;
         }
         self.has_converged()
@@ -235,6 +242,7 @@ impl<'a> Play<'a> {
         }
         let phase = self.ledger.phase(now);
         self.confirmed.see(way, phase, times, self.at_ms)?;
+        self.looks.see(way, self.sight(), self.at_ms)?;
         let blame = if self.ledger.is_our_fault() {
             Blame::Ours
         } else {
@@ -256,6 +264,13 @@ impl<'a> Play<'a> {
             (false, true) => Way::NoAgent,
             (true, false) => Way::NoSource,
             (true, true) => Way::Clear,
+        }
+    }
+
+    fn sight(&self) -> Sight {
+        Sight {
+            file: self.source.file(),
+            suspended_ms: self.machine.suspended_ms(),
         }
     }
 

@@ -126,7 +126,8 @@ fn scene(rng: &mut Rng, at_ms: u64, times: Times, faults: &mut Vec<Timed>) {
             broken(rng, later, &mut put);
             put(at_ms + away, Fault::Start);
         }
-        3 => restarted_in_the_grace(rng, at_ms, times, &mut put),
+        3 if rng.chance(75) => restarted_in_the_grace(rng, at_ms, times, &mut put),
+        3 => at_the_end_of_the_grace(rng, at_ms, times, &mut put),
         _ => broken(rng, at_ms, &mut put),
     }
 }
@@ -151,6 +152,33 @@ fn restarted_in_the_grace(
         put(back, Fault::Start);
     }
     put(back + 1, Fault::EntryCreated);
+}
+
+/// What comes between the moment at which a withdrawal is due and the next look at the clock.
+fn at_the_end_of_the_grace(
+    rng: &mut Rng,
+    at_ms: u64,
+    times: Times,
+    put: &mut impl FnMut(u64, Fault),
+) {
+    let due_ms = at_ms + times.withdrawal_grace_ms;
+    put(at_ms, Fault::EntryDeleted);
+    put(due_ms, Fault::WedgeActor(Actor::Health, 4_096));
+    let later_ms = due_ms + rng.stretch_ms(8_192, 131_072);
+    if rng.chance(50) {
+        put(at_ms + 1, Fault::BadBundle);
+        put(due_ms + 1, Fault::EntryCreated);
+        put(later_ms, Fault::SayWell);
+    } else {
+        // Past what the refusal takes to arrive.
+        let pushed_ms = due_ms + rng.between(16, 64);
+        let longer_ms = times.withdrawal_grace_ms + 60_000;
+        put(
+            pushed_ms,
+            Fault::Push(times.unavailable_after_ms, longer_ms),
+        );
+        put(later_ms, Fault::EntryCreated);
+    }
 }
 
 /// One fault, and its undoing if it has one.

@@ -4,7 +4,9 @@ mod audited;
 mod confirmed;
 mod extended;
 mod finds_back;
+mod looks;
 mod opened;
+mod rests;
 mod table;
 mod too_old;
 mod verified;
@@ -19,6 +21,8 @@ pub use audited::Audited;
 pub use confirmed::Confirmed;
 pub use extended::extended;
 pub use finds_back::{FindsBack, Took, Way};
+pub use looks::{Looks, Sight};
+pub use rests::Rests;
 
 use super::agent::Validation;
 use super::cast::Caller;

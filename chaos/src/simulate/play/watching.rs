@@ -71,6 +71,7 @@ impl Play<'_> {
         for wish in wishes {
             match wish {
                 Wish::Call(id) => {
+                    self.looks.tried(self.sight());
                     let (call, arrivals) = self.source.call(self.at_ms);
                     if let Some(watcher) = &mut self.watcher {
                         watcher.called(id, call);
