@@ -122,6 +122,10 @@ pub(crate) struct Verify {
     /// The files of one chain, rotated ones too, in any order; - alone is standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// The records were collected from standard output or OTLP, where each start begins a chain; in a
+    /// file that the agent writes none does
+    #[arg(long)]
+    pub(crate) collected: bool,
     /// A record that must be there, by the hash that was kept of it
     #[arg(long, value_name = "HASH")]
     pub(crate) expect: Option<String>,

@@ -463,6 +463,28 @@ async fn verify_takes_nothing_for_no_whole_chain() {
     }
 }
 
+/// One process after another, all collected into one file: each begins a chain.
+#[tokio::test]
+async fn what_was_collected_begins_anew_and_only_then() {
+    let (one, other) = (Site::new(), Site::new());
+    let mut lines = std::fs::read(recorded(&one).await).unwrap();
+    lines.extend(std::fs::read(recorded(&other).await).unwrap());
+    let collected = one.path("collected.jsonl");
+    std::fs::write(&collected, lines).unwrap();
+    let files = [collected];
+    let output = verify(&[], &files);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("say --collected"), "{told}");
+    let output = verify(&["--collected"], &files);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(
+        told.contains("note: ") && told.contains("begins anew"),
+        "{told}"
+    );
+}
+
 #[tokio::test]
 async fn verify_reads_standard_input() {
     let site = Site::new();

@@ -4,7 +4,7 @@ mod told;
 
 use std::path::Path;
 
-use actors::audit::{LineHash, ReadError, Verified, verify_files, verify_lines};
+use actors::audit::{LineHash, Origin, ReadError, Verified, verify_files, verify_lines};
 
 use crate::cli::{Audit, AuditCommand, Verify};
 use crate::exit::Exit;
@@ -50,10 +50,14 @@ fn verify(args: &Verify) -> Exit {
 
 /// `-` alone is standard input, as it comes.
 fn read(args: &Verify, expect: Option<LineHash>) -> Result<Verified, ReadError> {
+    let origin = match args.collected {
+        true => Origin::Collected,
+        false => Origin::Files,
+    };
     match args.files.as_slice() {
         [only] if only == Path::new("-") => {
-            verify_lines("standard input", std::io::stdin().lock(), expect)
+            verify_lines("standard input", std::io::stdin().lock(), origin, expect)
         }
-        files => verify_files(files, expect),
+        files => verify_files(files, origin, expect),
     }
 }

@@ -74,6 +74,10 @@ fn why(why: Why) -> String {
         Why::OutOfOrder => {
             "this record belongs further up, or two agents wrote to this file at once".to_owned()
         }
+        Why::Anew => {
+            "a chain begins in the middle of this file, as no agent does that writes it: what stands before was tampered with, or is held by nothing. If these lines were collected from standard output or OTLP, say --collected"
+                .to_owned()
+        }
     }
 }
 
@@ -85,6 +89,7 @@ const fn why_word(why: Why) -> &'static str {
         Why::Missing { .. } => "missing",
         Why::Repeated => "repeated",
         Why::OutOfOrder => "out_of_order",
+        Why::Anew => "anew",
     }
 }
 

@@ -23,7 +23,7 @@ struct Moved {
 /// gone on with in its place.
 pub(super) fn end_before(path: &Path) -> io::Result<Option<Chain>> {
     for moved in moved_from(path)? {
-        match tail(&moved.path)? {
+        match tail(&moved.path, Chain::default())? {
             Some(tail) if tail.chain.seq > 0 => return Ok(Some(tail.chain)),
             // A crash left it without one whole record.
             Some(_) if moved.numbered => {}

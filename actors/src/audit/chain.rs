@@ -2,7 +2,8 @@
 //!
 //! What is hashed are the line's exact bytes without its line end, whatever they are: a line that a
 //! crash tore is covered by the record after it, whose `over` is the hash of the last whole record
-//! before: else nothing would tie what follows to what stands before it. A file continues the chain of
+//! before: else nothing would tie what follows to what stands before it. Of several such lines each is
+//! folded into those before it, so that `prev` covers all. A file continues the chain of
 //! the one that was rotated away; the first line of all has no `prev`.
 
 use std::fmt;
@@ -16,7 +17,7 @@ use serde::Deserialize;
 
 /// The end of a file in which its last record is looked for, bytes. A record takes one or two
 /// thousand: everything in it that a peer sends is bounded.
-const TAIL_MAX_BYTES: u64 = 1024 * 1024;
+pub(super) const TAIL_MAX_BYTES: u64 = 1024 * 1024;
 
 /// The SHA-256 of a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,15 @@ impl LineHash {
     pub fn of(line: &[u8]) -> Self {
         let mut hasher = LineHasher::default();
         hasher.take(line);
+        hasher.finish()
+    }
+
+    /// Of a torn line behind others, of which `self` is the hash.
+    #[must_use]
+    pub(super) fn then(self, line: Self) -> Self {
+        let mut hasher = LineHasher::default();
+        hasher.take(&self.0);
+        hasher.take(&line.0);
         hasher.finish()
     }
 
@@ -156,10 +166,16 @@ impl Chain {
         self.seq = seq;
     }
 
-    /// The chain after a line that is no whole record.
+    /// The chain after a line that is no whole record. Lines before a first record are of no chain:
+    /// it holds the last of them.
     pub(super) fn torn(self, fragment: &[u8]) -> Self {
+        let fragment = LineHash::of(fragment);
+        let last = match (self.whole, self.last) {
+            (Some(whole), Some(torn)) if torn != whole => torn.then(fragment),
+            _ => fragment,
+        };
         Self {
-            last: Some(LineHash::of(fragment)),
+            last: Some(last),
             ..self
         }
     }
@@ -173,9 +189,9 @@ pub(super) struct Tail {
     pub(super) whole: bool,
 }
 
-/// Reads where the chain of a file ends, with `seq` 0 if no record in it is whole; `None` where it
-/// holds nothing.
-pub(super) fn tail(path: &Path) -> io::Result<Option<Tail>> {
+/// Reads where the chain of a file ends; while no record in it is whole it goes on with `before`.
+/// `None` where it holds nothing.
+pub(super) fn tail(path: &Path, before: Chain) -> io::Result<Option<Tail>> {
     let mut options = OpenOptions::new();
     // A pipe has no end to look at, and is not waited for.
     options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
@@ -195,18 +211,26 @@ pub(super) fn tail(path: &Path) -> io::Result<Option<Tail>> {
         // It began before.
         let _part = lines.next();
     }
-    let last = lines.clone().next_back().map(LineHash::of);
-    let record = lines
-        .rev()
-        .find_map(|line| Some((line, Link::parse(line)?)));
-    let (seq, whole) = record.map_or((0, None), |(line, link)| {
-        (link.seq, Some(LineHash::of(line)))
-    });
-    let chain = Chain { seq, last, whole };
     Ok(Some(Tail {
-        chain,
+        chain: end_of(lines.collect(), before),
         whole: ends_whole,
     }))
+}
+
+/// Where the last record among these lines leaves the chain, and the torn ones after it.
+fn end_of(lines: Vec<&[u8]>, before: Chain) -> Chain {
+    let mut records = lines.iter().enumerate().rev();
+    let record = records.find_map(|(at, line)| Some((at, LineHash::of(line), Link::parse(line)?)));
+    let (from, chain) = match record {
+        None => (0, before),
+        Some((at, hash, link)) => {
+            let (last, whole) = (Some(hash), Some(hash));
+            let seq = link.seq;
+            (at.saturating_add(1), Chain { seq, last, whole })
+        }
+    };
+    let torn = lines.iter().skip(from);
+    torn.fold(chain, |chain, fragment| chain.torn(fragment))
 }
 
 #[cfg(test)]
@@ -244,15 +268,22 @@ mod tests {
         }
         std::fs::write(&path, &out).unwrap();
         let whole = Tail { chain, whole: true };
-        assert_eq!(tail(&path).unwrap(), Some(whole));
+        assert_eq!(tail(&path, Chain::default()).unwrap(), Some(whole));
         out.extend_from_slice(b"{\"seq\":4,\"pr");
         std::fs::write(&path, &out).unwrap();
         let torn = Tail {
             chain: chain.torn(b"{\"seq\":4,\"pr"),
             whole: false,
         };
-        assert_eq!(tail(&path).unwrap(), Some(torn));
+        assert_eq!(tail(&path, Chain::default()).unwrap(), Some(torn));
+        out.extend_from_slice(b"\n{\"seq\":4,");
+        std::fs::write(&path, &out).unwrap();
+        let twice = Tail {
+            chain: torn.chain.torn(b"{\"seq\":4,"),
+            whole: false,
+        };
+        assert_eq!(tail(&path, Chain::default()).unwrap(), Some(twice));
         std::fs::write(&path, "").unwrap();
-        assert_eq!(tail(&path).unwrap(), None);
+        assert_eq!(tail(&path, Chain::default()).unwrap(), None);
     }
 }

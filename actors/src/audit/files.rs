@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::chain::{LineHash, LineHasher, Link, tail};
-use super::verify::{Place, Report, Verifier};
+use super::chain::{Chain, LineHash, LineHasher, Link, tail};
+use super::verify::{Origin, Place, Report, Verifier};
 
 /// Longest line that is looked into, bytes; a longer one is hashed, and is no record. A record takes
 /// one or two thousand.
@@ -39,6 +39,7 @@ pub struct Verified {
 /// A file cannot be read.
 pub fn verify_files<P: AsRef<Path>>(
     paths: &[P],
+    origin: Origin,
     expect: Option<LineHash>,
 ) -> Result<Verified, ReadError> {
     let mut ends = Vec::with_capacity(paths.len());
@@ -46,7 +47,7 @@ pub fn verify_files<P: AsRef<Path>>(
         ends.push(reading(path, Ends::of(path))?);
     }
     let files: Vec<PathBuf> = in_order(ends);
-    let mut verifier = Verifier::expecting(expect);
+    let mut verifier = Verifier::new(origin, expect);
     for (index, path) in files.iter().enumerate() {
         let taken = Lines::open(path).and_then(|lines| take(lines, index, &mut verifier));
         reading(path, taken)?;
@@ -62,10 +63,11 @@ pub fn verify_files<P: AsRef<Path>>(
 pub fn verify_lines(
     name: &str,
     from: impl BufRead,
+    origin: Origin,
     expect: Option<LineHash>,
 ) -> Result<Verified, ReadError> {
     let path = PathBuf::from(name);
-    let mut verifier = Verifier::expecting(expect);
+    let mut verifier = Verifier::new(origin, expect);
     let line = Vec::new();
     reading(&path, take(Lines { from, line }, 0, &mut verifier))?;
     let report = verifier.finish();
@@ -94,7 +96,7 @@ impl Ends {
         Ok(Self {
             path: path.to_owned(),
             first: first(path)?,
-            last: tail(path)?.and_then(|tail| tail.chain.last),
+            last: tail(path, Chain::default())?.and_then(|tail| tail.chain.last),
         })
     }
 

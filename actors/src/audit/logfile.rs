@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use super::before::end_before;
-use super::chain::{Chain, Tail, tail};
+use super::chain::{Chain, TAIL_MAX_BYTES, Tail, tail};
 
 /// An open file.
 pub(super) struct LogFile {
@@ -123,32 +123,27 @@ impl LogFile {
         })
     }
 
-    /// Where its chain ends; while no record in it is whole, that of the file before it goes on.
+    /// Where its chain ends; while no record in it is whole, that of the file before it goes on. Not
+    /// where so much of it is no record that what stands before the rest is not known.
     pub(super) fn tail(&self) -> io::Result<Option<Tail>> {
-        let own = tail(&self.sink.path)?;
-        if own.is_some_and(|own| own.chain.seq > 0) {
+        let path = &self.sink.path;
+        let own = tail(path, Chain::default())?;
+        if own.is_some_and(|own| own.chain.seq > 0) || self.size_bytes > TAIL_MAX_BYTES {
             return Ok(own);
         }
-        let before = end_before(&self.sink.path)?;
-        Ok(match (own, before) {
+        match (own, end_before(path)?) {
             // The line that a crash tore is covered here, its number is of the chain before.
-            (Some(torn), Some(before)) => Some(Tail {
-                chain: Chain {
-                    seq: before.seq,
-                    whole: before.whole,
-                    ..torn.chain
-                },
-                ..torn
-            }),
+            (Some(_), Some(before)) => tail(path, before),
             // The next line stands in a file of its own.
-            (None, Some(chain)) => Some(Tail { chain, whole: true }),
-            (own, None) => own,
-        })
+            (None, Some(chain)) => Ok(Some(Tail { chain, whole: true })),
+            (own, None) => Ok(own),
+        }
     }
 
     /// Whether its last line was cut off.
     pub(super) fn is_torn(&self) -> io::Result<bool> {
-        Ok(tail(&self.sink.path)?.is_some_and(|tail| !tail.whole))
+        let tail = tail(&self.sink.path, Chain::default())?;
+        Ok(tail.is_some_and(|tail| !tail.whole))
     }
 
     /// Whether nothing was written to it yet.

@@ -34,3 +34,4 @@ pub use self::record::{Corrects, Grounds, Request, render, rfc3339};
 pub use self::recorded::{Recorded, RecordedCert, RecordedChecks, RecordedError, RecordedPolicy};
 pub use self::sink::{AuditActor, AuditArgs, AuditMessage, Sink, SinkError};
 pub use self::standing::{MEANWHILE, Recording, STUCK_AFTER, Trouble};
+pub use self::verify::Origin;

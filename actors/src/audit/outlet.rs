@@ -324,12 +324,20 @@ impl Outlet {
             return 0;
         }
         self.tail = Tail::Whole;
-        let whole = prepared.ends.iter().take_while(|(end, _)| *end <= count);
+        // A record stands without its line end, too.
+        let whole = prepared
+            .ends
+            .iter()
+            .take_while(|(end, _)| *end <= count + 1);
         let whole: Vec<_> = whole.collect();
         let mut end = prepared.lead;
         if let Some((at, chain)) = whole.last() {
             end = *at;
             self.chain = *chain;
+        }
+        if end > count {
+            self.tail = Tail::Torn;
+            return whole.len();
         }
         let fragment = prepared.bytes.get(end..count).unwrap_or_default();
         let taken_back = match to {
@@ -375,7 +383,7 @@ mod tests {
 
     use super::*;
     use crate::audit::verify::{Note, Report};
-    use crate::audit::verify_files;
+    use crate::audit::{Origin, verify_files};
 
     fn outlet(path: &Path) -> Outlet {
         of(FileSink::at(path.to_owned()))
@@ -394,7 +402,7 @@ mod tests {
     }
 
     fn verified(paths: &[&Path]) -> Report {
-        verify_files(paths, None).unwrap().report
+        verify_files(paths, Origin::Files, None).unwrap().report
     }
 
     #[test]
@@ -429,6 +437,52 @@ mod tests {
         let long_ago = first.checked_sub(SAID_EVERY).unwrap();
         outlet.said = Some(long_ago);
         assert!(again(&mut outlet) > first);
+    }
+
+    /// The second before a record was whole behind the first torn line, and a third.
+    #[test]
+    fn the_chain_goes_on_over_crashes_in_a_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        outlet(&path).write(&records(0..3), 0).unwrap();
+        for crash in 0..3 {
+            outlet(&path).write(&records(3..4), 0).unwrap();
+            let size = std::fs::metadata(&path).unwrap().len();
+            tear(&path, usize::try_from(size).unwrap() - 9 - crash);
+        }
+        outlet(&path).write(&records(4..6), 0).unwrap();
+        let report = verified(&[&path]);
+        assert!(report.is_whole(), "{report:?}");
+        assert_eq!(report.last.unwrap().seq, 5);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3 + 3 + 2);
+        for torn in 3..6 {
+            let mut without = lines.clone();
+            without.remove(torn);
+            std::fs::write(&path, without.join("\n") + "\n").unwrap();
+            assert!(!verified(&[&path]).is_whole(), "without line {torn}");
+        }
+        lines.swap(3, 4);
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+        assert!(!verified(&[&path]).is_whole());
+    }
+
+    /// Junk before a start, more than the agent looks through: what stands before it is not known, and
+    /// that the chain begins anew behind it is a break.
+    #[test]
+    fn a_chain_does_not_begin_anew_within_a_file() {
+        let junk = "x".repeat(usize::try_from(chain::TAIL_MAX_BYTES).unwrap() + 9) + "\n";
+        for junk in [junk.as_str(), "{\"seq\":1,\"prev\":null}\n"] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("audit.jsonl");
+            outlet(&path).write(&records(0..3), 0).unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(&path, text + junk).unwrap();
+            outlet(&path).write(&records(3..6), 0).unwrap();
+            let report = verified(&[&path]);
+            assert!(!report.is_whole(), "{report:?}");
+        }
     }
 
     /// Over a restart, a crash that tore the last line, and a second crash.
@@ -612,6 +666,11 @@ mod tests {
         assert_eq!(outlet.cut_off(&mut stream, &again, 5), 0);
         assert!(outlet.tail == Tail::Torn);
         assert_eq!(outlet.chain, second.1.torn(&again.bytes[..5]));
+        // All but the line end: the record stands, and its number is used.
+        let third = again.ends[0];
+        assert_eq!(outlet.cut_off(&mut stream, &again, third.0 - 1), 1);
+        assert!(outlet.tail == Tail::Torn);
+        assert_eq!(outlet.chain, third.1);
         // The line end alone.
         let lead = outlet.prepare(&records(2..3));
         assert_eq!(outlet.cut_off(&mut stream, &lead, 1), 0);

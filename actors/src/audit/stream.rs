@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::FileType;
 
-use super::chain::{self, Tail};
+use super::chain::{self, Chain, Tail};
 
 /// Where the kernel shows standard output.
 pub(super) const STDOUT: &str = "/proc/self/fd/1";
@@ -16,7 +16,7 @@ pub(super) const STDERR: &str = "/proc/self/fd/2";
 pub(super) fn tail(stream: impl AsFd, shown_at: &str) -> Option<Tail> {
     let about = rustix::fs::fstat(stream).ok()?;
     match FileType::from_raw_mode(about.st_mode) {
-        FileType::RegularFile => chain::tail(Path::new(shown_at)).ok()?,
+        FileType::RegularFile => chain::tail(Path::new(shown_at), Chain::default()).ok()?,
         // A pipe or a terminal.
         _ => None,
     }

@@ -38,6 +38,18 @@ pub enum Why {
     Repeated,
     /// It belongs further up.
     OutOfOrder,
+    /// A chain begins with it, in the middle of a file: an agent goes on with what its file ends with.
+    Anew,
+}
+
+/// How records came to where they are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// The agent wrote the files, and went on with their chain at each start.
+    #[default]
+    Files,
+    /// Somebody collected them, from a stream or OTLP: there a chain begins with each start.
+    Collected,
 }
 
 /// A break of the chain.
@@ -125,7 +137,10 @@ enum Named {
 struct Strays {
     first: Place,
     last: Place,
+    /// Of the last of them.
     hash: LineHash,
+    /// Of all of them.
+    folded: LineHash,
     count: u64,
 }
 
@@ -138,15 +153,17 @@ pub struct Verifier {
     suspect: Option<Line>,
     /// The base before the base, which seems to begin a chain: the line after it will tell.
     begun: Option<Line>,
+    origin: Origin,
     expect: Option<LineHash>,
     report: Report,
 }
 
 impl Verifier {
-    /// Looks for the record whose line has this hash, too.
+    /// Of lines of this origin; looks for the record whose line has this hash, too.
     #[must_use]
-    pub fn expecting(expect: Option<LineHash>) -> Self {
+    pub fn new(origin: Origin, expect: Option<LineHash>) -> Self {
         Self {
+            origin,
             expect,
             ..Self::default()
         }
@@ -181,11 +198,11 @@ impl Verifier {
         if let Some(suspect) = self.suspect.take() {
             self.name(suspect, Why::ChangedOrNext);
         }
-        if let (Some(_), Some(base)) = (self.begun.take(), self.base) {
-            self.note(Note::Anew(base.place));
+        if let (Some(before), Some(base)) = (self.begun.take(), self.base) {
+            self.began_anew(before, base);
         }
         match (self.strays.take(), self.base) {
-            (Some(strays), Some(_)) => self.at_the_end(strays),
+            (Some(strays), Some(_)) => self.uncovered(strays),
             (Some(strays), None) => self.note(Note::Unchained(strays.count)),
             (None, _) => {}
         }
@@ -193,8 +210,8 @@ impl Verifier {
         self.report
     }
 
-    /// Only the last line of all can be torn without a record after it.
-    fn at_the_end(&mut self, strays: Strays) {
+    /// Only the last line of all, or of a chain, can be torn without a record after it that covers it.
+    fn uncovered(&mut self, strays: Strays) {
         if strays.count > 1 {
             self.broken(strays.first, None, Why::Foreign);
         }
@@ -210,6 +227,7 @@ impl Verifier {
             first: before.map_or(place, |strays| strays.first),
             last: place,
             hash,
+            folded: before.map_or(hash, |strays| strays.folded.then(hash)),
             count: before.map_or(1, |strays| strays.count.saturating_add(1)),
         });
     }
@@ -242,7 +260,7 @@ impl Verifier {
         let base = self.settle_begun(base, link);
         let due = base.anchor.seq.saturating_add(1);
         let strays = self.strays.take();
-        let before = strays.map_or(base.anchor.hash, |strays| strays.hash);
+        let before = strays.map_or(base.anchor.hash, |strays| strays.folded);
         if link.prev == Some(before) {
             self.settle_suspect(Why::Changed);
             let Some(strays) = strays else {
@@ -275,7 +293,7 @@ impl Verifier {
     fn anew(&mut self, strays: Option<Strays>, base: Line, line: Line) {
         self.settle_suspect(Why::Changed);
         if let Some(strays) = strays {
-            self.torn(strays);
+            self.uncovered(strays);
         }
         self.begun = Some(base);
         self.base = Some(line);
@@ -289,11 +307,19 @@ impl Verifier {
         };
         let goes_on = next.prev == Some(base.anchor.hash) || next.seq <= 2 || self.strays.is_some();
         if goes_on {
-            self.note(Note::Anew(base.place));
+            self.began_anew(before, base);
             return base;
         }
         self.backwards(before, base);
         before
+    }
+
+    /// Whoever moved the files away or collects streams can say why; within one file nobody can.
+    fn began_anew(&mut self, before: Line, base: Line) {
+        match self.origin {
+            Origin::Files if before.place.file == base.place.file => self.name(base, Why::Anew),
+            Origin::Files | Origin::Collected => self.note(Note::Anew(base.place)),
+        }
     }
 
     /// Whether it stands again where it was the first of all.
@@ -374,11 +400,10 @@ impl Verifier {
         self.base = Some(line);
     }
 
-    /// Lines that the record after them covers: a crash tore the last of them.
+    /// Lines that crashes tore, each before a record behind it was whole.
     fn torn(&mut self, strays: Strays) {
         if strays.count > 1 {
-            // Nothing covers the others.
-            self.broken(strays.first, None, Why::Foreign);
+            self.note(Note::Torn(strays.first));
         }
         self.note(Note::Torn(strays.last));
     }

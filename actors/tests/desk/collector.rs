@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actors::audit::verify::{Report, Why};
-use actors::audit::{Carrier, Corrects, Filed, OnFull, Sink, verify_files};
+use actors::audit::{Carrier, Corrects, Filed, OnFull, Origin, Sink, verify_files};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -66,7 +66,9 @@ impl Collector {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("collected.jsonl");
         std::fs::write(&path, &*self.taken.lock().unwrap()).unwrap();
-        verify_files(&[path], None).unwrap().report
+        verify_files(&[path], Origin::Collected, None)
+            .unwrap()
+            .report
     }
 }
 
@@ -86,6 +88,8 @@ async fn under_block_a_record_stands_when_the_collector_says_so() {
         let third = pending(&queue, "third");
         let third = third.acknowledged(Instant::now() + PATIENCE).await;
         assert!(third.is_ok(), "{trouble:?}");
+        // A correction is sent along, and waited for by nobody.
+        eventually("the correction", || collector.holds("instead") == 1).await;
         let names = ["first", "second", "instead", "third"];
         assert_eq!(names.map(|name| collector.holds(name)), [1; 4]);
         assert!(collector.verified().is_whole());

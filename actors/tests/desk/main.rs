@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::audit::{
-    AuditActor, AuditArgs, AuditQueue, Corrects, Desk, Filed, OnFull, Receipt, SharedDesk, Sink,
-    Unrecorded, verify_files,
+    AuditActor, AuditArgs, AuditQueue, Corrects, Desk, Filed, OnFull, Origin, Receipt, SharedDesk,
+    Sink, Unrecorded, verify_files,
 };
 use actors::metrics::Metrics;
 use config::FileSink;
@@ -190,7 +190,12 @@ async fn under_deny_what_was_let_through_outlives_the_sink_and_the_actor() {
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(text.matches("\"let through\"").count(), 1, "{text}");
     assert_eq!(text.matches("\"after\"").count(), 1, "{text}");
-    assert!(verify_files(&[path], None).unwrap().report.is_whole());
+    assert!(
+        verify_files(&[path], Origin::Files, None)
+            .unwrap()
+            .report
+            .is_whole()
+    );
 }
 
 #[tokio::test]

@@ -34,7 +34,11 @@ fn grown(chain: &mut Chain, name: &str, records: usize) -> Vec<Vec<u8>> {
 }
 
 fn verify(lines: &[Vec<u8>], expect: Option<LineHash>) -> Report {
-    let mut verifier = Verifier::expecting(expect);
+    verify_of(Origin::Files, lines, expect)
+}
+
+fn verify_of(origin: Origin, lines: &[Vec<u8>], expect: Option<LineHash>) -> Report {
+    let mut verifier = Verifier::new(origin, expect);
     let text = lines.join(&b'\n');
     for (line, bytes) in (1..).zip(text.split(|byte| *byte == b'\n')) {
         verifier.take(
@@ -203,11 +207,17 @@ fn the_last_line_or_the_one_before_is_named_together() {
 }
 
 #[test]
-fn a_chain_that_begins_anew_in_the_middle_is_noted() {
+fn a_chain_that_begins_anew_in_the_middle_is_a_break_of_a_file_and_noted_of_what_was_collected() {
     let lines = [chain(3), chain_of("d", 2)].concat();
-    let report = verify(&lines, None);
+    let place = Place { file: 0, line: 4 };
+    let report = verify_of(Origin::Collected, &lines, None);
     assert!(report.is_whole(), "{report:?}");
-    assert_eq!(report.notes, [Note::Anew(Place { file: 0, line: 4 })]);
+    assert_eq!(report.notes, [Note::Anew(place)]);
+    let report = verify(&lines, None);
+    let [broken] = report.broken[..] else {
+        panic!("{report:?}");
+    };
+    assert_eq!((broken.place, broken.why), (place, Why::Anew));
     // What stands in its middle has not begun: its first record is gone.
     let lines = [chain(3), chain_of("d", 4).split_off(1)].concat();
     assert!(!verify(&lines, None).is_whole());
