@@ -393,6 +393,47 @@ async fn bundles_without_a_usable_authority_are_told_everywhere() {
     agent.stop().await;
 }
 
+/// SPIRE is there, with bundles, and it is another one: that is no health, and no reason to go elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_spire_than_the_policys_is_told_everywhere() {
+    let site = Site::new();
+    let agent = live(&site).await;
+    let at = agent.admin_address().to_string();
+    until_shown(&at, "health   healthy, ready").await;
+    let other = authority("other.test", 86_400);
+    let mark = agent.mark();
+    site.world.spire().set_bundles(bundles_of([&other]));
+    agent
+        .said(mark, "nobody whom the policy allows can be verified")
+        .await;
+    until_shown(&at, "health   degraded, ready").await;
+    let shown = shown_at(&at);
+    for part in [
+        "nobody   whom the policy allows can be verified: SPIRE delivers no bundle of any trust domain that the \
+         allowlist names (example.org), but of other.test",
+        "to do    is this the right SPIRE? --spire-socket says which",
+        "but nobody whom the policy allows can be",
+    ] {
+        assert!(shown.contains(part), "no {part:?} in {shown}");
+    }
+    let status = asked(&agent, "/status");
+    assert!(status.contains("\"foreign\":{\"error\":"), "{status}");
+    let probe = asked(&agent, "/healthz?verbose");
+    assert!(probe.starts_with("HTTP/1.1 200"), "{probe}");
+    assert!(probe.contains("[-]policy SPIRE delivers no"), "{probe}");
+    assert!(asked(&agent, "/readyz").starts_with("HTTP/1.1 200"));
+    let doctor = doctor_says(&site, &at);
+    for part in ["requests-at-risk", "is this the right SPIRE?"] {
+        assert!(doctor.contains(part), "no {part:?} in {doctor}");
+    }
+    site.world
+        .spire()
+        .set_bundles(bundles_of([site.world.home()]));
+    until_shown(&at, "health   healthy, ready").await;
+    assert!(!shown_at(&at).contains("nobody"), "{}", shown_at(&at));
+    agent.stop().await;
+}
+
 /// What of SPIRE's updates cannot be used is shown while it is so, with reason and since when.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_of_updates_cannot_be_used_is_shown() {

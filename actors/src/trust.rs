@@ -7,6 +7,7 @@
 mod absence;
 mod barren;
 mod faults;
+mod foreign;
 mod meets;
 mod timeline;
 mod told;
@@ -20,9 +21,9 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use verdict::availability::{Effect, Event, Loss, Phase, Timing, Transition};
-use verdict::policy::Failure;
+use verdict::policy::Policy;
 use verdict::time::Now;
-use verdict::trust::{Coverage, Snapshot, UpdateError, UpdateReport, World};
+use verdict::trust::{Coverage, Foreign, Snapshot, UpdateError, UpdateReport, World};
 
 use self::absence::Absence;
 pub use self::absence::{REMIND_EVERY_MS, Why};
@@ -49,11 +50,13 @@ pub struct TrustStore {
     in_force: OnceLock<PoliciesInForce>,
     /// Of whom nobody can be verified, as it was last told.
     barren: Watch,
+    /// Whether the bundles are of other trust domains than a policy names, likewise.
+    foreign: foreign::Watch,
     faults: FaultsSeen,
 }
 
-/// Asks for the `failure` block of every policy in force.
-pub type PoliciesInForce = Arc<dyn Fn() -> Vec<Failure> + Send + Sync>;
+/// Asks for every policy in force.
+pub type PoliciesInForce = Arc<dyn Fn() -> Vec<Arc<Policy>> + Send + Sync>;
 
 /// What the log says to an operator beside what happened.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +84,7 @@ impl TrustStore {
             advice,
             in_force: OnceLock::new(),
             barren: Watch::default(),
+            foreign: foreign::Watch::default(),
             faults: FaultsSeen::default(),
         }
     }
@@ -226,6 +230,12 @@ impl TrustStore {
         self.barren.coverage()
     }
 
+    /// Whether SPIRE's bundles are none of a policy's, as last looked at: a second ago at most.
+    #[must_use]
+    pub fn foreign(&self) -> Option<Foreign> {
+        self.foreign.foreign()
+    }
+
     /// Why SPIRE is away, as it was last seen; `None` while it is not, or nothing is known.
     #[must_use]
     pub fn why(&self) -> Option<Why> {
@@ -271,7 +281,10 @@ impl TrustStore {
             }
         }
         self.remind(absence, now);
-        self.barren.look(self.load().snapshot(), now);
+        let world = self.load();
+        self.barren.look(world.snapshot(), now);
+        let in_force = || self.policies();
+        self.foreign.look(world.snapshot(), in_force, now);
     }
 
     fn publish(&self, world: World) {

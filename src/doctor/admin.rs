@@ -118,6 +118,10 @@ fn meets(status: &Status, examination: &mut Examination) {
         seen.push(format!("{}: {}", one.trust_domain, one.error));
         remedies.push(&one.remedy);
     }
+    if let Some(foreign) = &trust.foreign {
+        seen.push(foreign.error.clone());
+        remedies.push(&foreign.remedy);
+    }
     if status.process.socket_gone {
         seen.push("the agent's socket is gone from its path".to_owned());
         remedies.push("restart the agent: it makes its socket anew");

@@ -26,6 +26,9 @@ const CLOCK_TOLERANCE_S: i64 = 5;
 /// An authority that ends sooner should have a successor by now.
 const ENDS_SOON_S: i64 = 2 * 3_600;
 
+/// Trust domains named in one finding.
+const DOMAINS_SEEN: usize = 4;
+
 /// SPIRE's default is an hour; a stolen key is good for as long as its SVID.
 pub(super) const LONG_LIFETIME_S: i64 = 24 * 3_600;
 
@@ -161,19 +164,30 @@ fn unfederated(policy: &PolicySpec, delivered: &BTreeSet<&str>, examination: &mu
         .chain(&list.prefix)
         .chain(&list.trust_domains);
     let mut missing = BTreeSet::new();
+    let mut is_any_there = false;
     for entry in entries {
         let rest = entry.strip_prefix("spiffe://").unwrap_or(entry);
         let domain = rest.split('/').next().unwrap_or_default();
-        if !delivered.contains(format!("spiffe://{domain}").as_str()) {
-            missing.insert(domain);
+        match delivered.contains(format!("spiffe://{domain}").as_str()) {
+            true => is_any_there = true,
+            false => _ = missing.insert(domain),
         }
     }
+    // Whoever asks another SPIRE than he means finds none of his own.
+    let doubt = match is_any_there {
+        true => "",
+        false => "is this the right SPIRE? --spire-socket says which; if it is: ",
+    };
+    let seen: Vec<&str> = delivered.iter().take(DOMAINS_SEEN).copied().collect();
+    let seen = seen.join(", ");
     for domain in missing {
         examination.problem(
             "domain-not-delivered",
             &format!("the allowlist names {domain}, and SPIRE delivers no bundle of it"),
-            "its callers meet UNKNOWN_TRUST_DOMAIN",
-            &format!("federate with it, and add -federatesWith {domain} to this agent's own entry"),
+            &format!("its callers meet UNKNOWN_TRUST_DOMAIN; delivered: {seen}"),
+            &format!(
+                "{doubt}federate with it, and add -federatesWith {domain} to this agent's own entry"
+            ),
         );
     }
 }

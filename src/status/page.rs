@@ -37,6 +37,7 @@ impl Report for Shown<'_> {
             page.line(format_args!("socket   {BAD}{SOCKET_GONE}{BAD:#}"));
         }
         barren(&status.trust, page);
+        foreign(&status.trust, page);
         unusable(&status.trust, page);
         audit(status, page);
         state_dir(status, page);
@@ -139,6 +140,17 @@ fn barren(trust: &TrustView, page: &mut Page) {
     let more = trust.barren_total.saturating_sub(trust.barren.len());
     if more > 0 {
         page.line(format_args!("nobody   {BAD}of {more} more{BAD:#}"));
+    }
+}
+
+/// Bundles of other trust domains than the policy names: SPIRE may be the wrong one.
+fn foreign(trust: &TrustView, page: &mut Page) {
+    if let Some(why) = &trust.foreign {
+        let (error, remedy) = (clean(&why.error), clean(&why.remedy));
+        page.line(format_args!(
+            "nobody   {BAD}whom the policy allows can be verified{BAD:#}: {error}"
+        ));
+        page.line(format_args!("to do    {remedy}"));
     }
 }
 

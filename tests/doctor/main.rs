@@ -255,7 +255,18 @@ async fn bundles_that_are_expired_ending_early_unreadable_or_missing() {
     let wants = POLICY.replace("exact ", "trust-domains \"absent.test\"; exact ");
     site.world.publish();
     site.world.unfederate();
-    assert!(found(&site, &wants, &[]).contains(&"domain-not-delivered".to_owned()));
+    let said = |config: &str| String::from_utf8(doctor(&site, config, &[]).stdout).unwrap();
+    let federated = said(&wants);
+    assert!(federated.contains("domain-not-delivered"), "{federated}");
+    assert!(!federated.contains("the right SPIRE"), "{federated}");
+    // Of another SPIRE not one is there.
+    let other = said(&POLICY.replace("example.org", "absent.test"));
+    for part in [
+        "domain-not-delivered",
+        "is this the right SPIRE? --spire-socket",
+    ] {
+        assert!(other.contains(part), "no {part:?} in {other}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

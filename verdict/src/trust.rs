@@ -4,11 +4,13 @@
 //! keeps its last one, and that one's contact, and holds back no other.
 
 mod coverage;
+mod foreign;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use self::coverage::Coverage;
+pub use self::foreign::Foreign;
 use crate::anchors::{AnchorError, AnchorSet};
 use crate::availability::{self, Phase, Stance, State, Timing};
 use crate::id::{IdError, SpiffeId, TrustDomain};

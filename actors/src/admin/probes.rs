@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use verdict::trust::Coverage;
+use verdict::trust::{Coverage, Foreign};
 
 use crate::doors::Doors;
 use crate::health::{Health, SILENCE_MAX};
@@ -55,6 +55,7 @@ impl Report {
                 format!("{}, SPIRE {phase}", health.as_str()),
             ),
             bundles(doors.judge.trust.coverage()),
+            policy(doors.judge.trust.foreign()),
             socket(doors.health.socket_is_gone()),
             state_dir(doors),
             (
@@ -105,6 +106,19 @@ fn bundles(coverage: Coverage) -> (bool, &'static str, String) {
         Coverage::Nobody => "no trust domain has a usable authority: nobody can be verified",
     };
     (coverage == Coverage::Every, "bundles", said.to_owned())
+}
+
+/// Whether the bundles are of trust domains that the policy names.
+fn policy(foreign: Option<Foreign>) -> (bool, &'static str, String) {
+    let said = foreign
+        .as_ref()
+        .map(|why| format!("{why}: {}", why.remedy()));
+    let well = "bundles are there for the policy, or it names no trust domain";
+    (
+        foreign.is_none(),
+        "policy",
+        said.unwrap_or_else(|| well.to_owned()),
+    )
 }
 
 /// Whether a proxy that starts finds us.

@@ -44,7 +44,7 @@ use proto::sentinel::handshake::{Capabilities, Event};
 
 use tokio_util::task::TaskTracker;
 
-use verdict::policy::Failure;
+use verdict::policy::Policy;
 
 use self::budget::FrameBudget;
 
@@ -97,22 +97,21 @@ impl Doors {
         let weak = Arc::downgrade(&doors);
         doors.judge.trust.judge_by(Arc::new(move || {
             let doors = weak.upgrade();
-            doors.map(|doors| doors.failures()).unwrap_or_default()
+            doors.map(|doors| doors.policies()).unwrap_or_default()
         }));
         doors
     }
 
-    fn failures(&self) -> Vec<Failure> {
-        let policies = self.configured.policies().in_force();
-        let failures = policies.iter().map(|(policy, _)| *policy.policy.failure());
-        failures.collect()
+    fn policies(&self) -> Vec<Arc<Policy>> {
+        let policies = self.configured.policies().in_force().into_iter();
+        policies.map(|(one, _)| Arc::clone(&one.policy)).collect()
     }
 
     /// Asks for the policies in force, again and again, as pushes come and go.
     #[must_use]
     pub fn policies_in_force(self: &Arc<Self>) -> PoliciesInForce {
         let doors = Arc::clone(self);
-        Arc::new(move || doors.failures())
+        Arc::new(move || doors.policies())
     }
 
     /// Waits until no connection is open.

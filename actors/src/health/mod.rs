@@ -37,7 +37,7 @@ pub enum Health {
     /// `Live`.
     Healthy,
     /// The source is away, and the mode still answers; or nobody of some trust domain can be verified, or
-    /// no proxy can connect anew.
+    /// nobody whom a policy allows, or no proxy can connect anew.
     Degraded,
     /// Requests with a credential are refused: by the mode, or as nobody of any trust domain can be
     /// verified; or all for the want of a record (`audit.on-full`).
@@ -216,7 +216,8 @@ impl HealthBoard {
             health: worst
                 .unwrap_or_else(|| self.health_now(&Failure::default()))
                 .max(self.reachable())
-                .max(self.durable()),
+                .max(self.durable())
+                .max(self.fitting()),
             policy: !in_force.is_empty(),
             wanting,
             unrecorded,
@@ -252,6 +253,14 @@ impl HealthBoard {
 
     fn durable(&self) -> Health {
         match self.keeping().trouble() {
+            Some(_) => Health::Degraded,
+            None => Health::Healthy,
+        }
+    }
+
+    /// Another SPIRE's bundles verify somebody, only nobody whom the policy allows.
+    fn fitting(&self) -> Health {
+        match self.shared.trust.foreign() {
             Some(_) => Health::Degraded,
             None => Health::Healthy,
         }
@@ -297,7 +306,7 @@ pub struct HealthArgs {
     pub trust: Arc<TrustStore>,
     /// Where health is told.
     pub board: HealthBoard,
-    /// What the policies in force do in an outage.
+    /// The policies in force.
     pub in_force: PoliciesInForce,
     /// `degraded-is-unready`.
     pub degraded_is_unready: bool,
@@ -354,7 +363,9 @@ impl HealthArgs {
     fn look(&self) {
         self.trust.tick();
         self.board.look();
-        self.board.see((self.in_force)(), self.degraded_is_unready);
+        let in_force = (self.in_force)();
+        let failures = in_force.iter().map(|policy| *policy.failure());
+        self.board.see(failures.collect(), self.degraded_is_unready);
     }
 }
 

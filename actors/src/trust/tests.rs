@@ -11,7 +11,7 @@ use std::time::Duration;
 use chaos::ca::{Authority, AuthorityOptions};
 use tokio::time::advance;
 use verdict::availability::{Found, State};
-use verdict::policy::{Failure, Mode};
+use verdict::policy::{Failure, Mode, Policy};
 use verdict::time::Contact;
 
 use super::absence::REMIND_EVERY_MS;
@@ -113,10 +113,20 @@ fn under(mode: Mode, cache_ttl_s: u64) -> Failure {
     }
 }
 
+/// A policy that allows the workloads of `example.org`.
+fn policy(failure: Failure) -> Arc<Policy> {
+    let text = "allowlist { trust-domains \"example.org\" }";
+    let file = config::FileConfig::parse("test.kdl", text).unwrap();
+    let settings = config::Settings::resolve(Some(file), &config::Overrides::default());
+    let mut spec = settings.unwrap().policy().cloned().unwrap();
+    spec.failure = failure;
+    Arc::new(Policy::new(spec))
+}
+
 /// A store that was live, under this policy.
 fn live(failure: Failure) -> TrustStore {
     let store = store(Found::Nothing);
-    store.judge_by(Arc::new(move || vec![failure]));
+    store.judge_by(Arc::new(move || vec![policy(failure)]));
     deliver(&store);
     store
 }

@@ -1,9 +1,10 @@
 //! What the trust source's log lines say: where, why, what to do, and what requests meet.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use verdict::availability::{Phase, Transition};
-use verdict::policy::Failure;
+use verdict::policy::{Failure, Policy};
 use verdict::reason::Reason;
 use verdict::time::Now;
 use verdict::trust::{Coverage, Snapshot, Standing, UpdateReport};
@@ -68,6 +69,11 @@ impl TrustStore {
     #[must_use]
     pub fn requests_meet(&self) -> String {
         let said = self.requests(self.clock.now());
+        if self.foreign().is_some() {
+            return format!(
+                "{said}; but nobody whom the policy allows can be, as SPIRE delivers no bundle of his trust domain"
+            );
+        }
         match self.coverage() {
             Coverage::Every => said,
             Coverage::Some => {
@@ -88,6 +94,11 @@ impl TrustStore {
     }
 
     fn failures(&self) -> Vec<Failure> {
+        let policies = self.policies().into_iter();
+        policies.map(|policy| *policy.failure()).collect()
+    }
+
+    pub(super) fn policies(&self) -> Vec<Arc<Policy>> {
         let in_force = self.in_force.get();
         in_force.map(|in_force| in_force()).unwrap_or_default()
     }

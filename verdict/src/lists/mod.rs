@@ -5,6 +5,7 @@
 //! says, is refused when it is compiled.
 
 mod advice;
+mod domains;
 mod error;
 pub mod limits;
 mod lints;
@@ -12,8 +13,8 @@ mod pattern;
 mod prefix;
 mod rule;
 
-use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hash};
 
 pub use error::{EntryError, ListError};
@@ -70,6 +71,8 @@ pub struct List {
     patterns: Vec<(usize, Pattern)>,
     /// The first pattern `.*`, which means `any`.
     any_pattern: Option<usize>,
+    /// The trust domains that entries name.
+    domains: BTreeSet<TrustDomain>,
 }
 
 impl List {
@@ -88,6 +91,7 @@ impl List {
         list.prefixes = Prefixes::new(indexed(spec, EntryKind::Prefix, prefix::parse, &mut errors));
         list.trust_domains = indexed(spec, EntryKind::TrustDomains, trust_domain, &mut errors);
         list.compile_patterns(&mut errors);
+        list.domains = list.collect_domains();
         if errors.is_empty() {
             Ok(list)
         } else {

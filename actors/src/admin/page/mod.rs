@@ -68,7 +68,10 @@ fn snapshot(subject: &Subject) -> String {
     let trust = [&status.trust.error, &status.trust.remedy];
     let audit = status.audit.as_ref().map(|audit| &audit.complaint);
     let disk = status.state_dir.as_ref().map(|dir| &dir.complaint);
-    for said in trust.into_iter().chain(audit).chain(disk).flatten() {
+    let foreign = status.trust.foreign.iter();
+    let foreign = foreign.flat_map(|why| [&why.error, &why.remedy]);
+    let said = trust.into_iter().chain(audit).chain(disk).flatten();
+    for said in said.chain(foreign) {
         let _ = writeln!(text, "{said}");
     }
     for denial in &status.denials {

@@ -124,6 +124,7 @@ function now(status) {
     ...(trust.error ? [["Away because", trust.error, "warn"]] : []),
     ...(trust.remedy ? [["To do", trust.remedy]] : []),
     ...(trust.barren ?? []).flatMap((one) => [[`Nobody of ${one.trust_domain}`, `is verified: ${one.error}`, "bad"], [`To do for ${one.trust_domain}`, one.remedy]]),
+    ...(trust.foreign ? [["Nobody whom the policy allows", `can be verified: ${trust.foreign.error}`, "bad"], ["To do for the policy", trust.foreign.remedy]] : []),
     ...(process.socket_gone ? [["Socket", "gone from its path: no proxy can connect anew, those connected are served; restart the agent", "bad"]] : []),
     ...(trust.discarded ? [["Updates", `discarded for ${span(trust.discarded.for_ms)}: ${trust.discarded.error}`, "warn"]] : []),
     ...(trust.unreadable ?? []).map((one) => [`Bundle of ${one.key}`, `cannot be read, for ${span(one.for_ms)}; ${one.kept ? "the one before counts until cache-ttl" : "there is none before"}: ${one.error}`, "warn"]),

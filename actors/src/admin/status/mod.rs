@@ -172,6 +172,9 @@ pub struct TrustView {
     /// How many there are.
     #[serde(default)]
     pub barren_total: usize,
+    /// Why nobody whom a policy allows can be verified, though there are bundles; absent while somebody can.
+    #[serde(default)]
+    pub foreign: Option<ForeignView>,
     /// Bundles of the latest update that cannot be read: the first few.
     #[serde(default)]
     pub unreadable: Vec<UnreadableView>,
@@ -210,6 +213,15 @@ pub struct BarrenView {
     /// Its name.
     pub trust_domain: String,
     /// Why no authority of its bundle is usable.
+    pub error: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// Bundles of other trust domains than a policy names.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ForeignView {
+    /// What is named, and what is delivered.
     pub error: String,
     /// What to do about it.
     pub remedy: String,

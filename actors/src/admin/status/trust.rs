@@ -4,10 +4,12 @@ use verdict::anchors::{Anchor, Barren};
 use verdict::availability::Blame;
 use verdict::id::TrustDomain;
 use verdict::time::{Age, Now};
-use verdict::trust::{Bundle, Snapshot, Standing};
+use verdict::trust::{Bundle, Foreign, Snapshot, Standing};
 
 use super::observed::since;
-use super::{Authority, BarrenView, Change, Domain, FaultView, TrustView, UnreadableView};
+use super::{
+    Authority, BarrenView, Change, Domain, FaultView, ForeignView, TrustView, UnreadableView,
+};
 use crate::audit::rfc3339;
 use crate::trust::{self, Fault, TrustStore};
 
@@ -62,6 +64,7 @@ impl TrustView {
             domains_total,
             barren: barren.into_iter().map(BarrenView::from).collect(),
             barren_total,
+            foreign: store.foreign().map(ForeignView::from),
             unreadable: faults
                 .unreadable
                 .iter()
@@ -87,6 +90,15 @@ impl FaultView {
         Self {
             error: fault.error.clone(),
             for_ms: since(fault.since.boot_ms, now),
+        }
+    }
+}
+
+impl From<Foreign> for ForeignView {
+    fn from(why: Foreign) -> Self {
+        Self {
+            error: why.to_string(),
+            remedy: why.remedy(),
         }
     }
 }

@@ -63,11 +63,15 @@ impl Pattern {
     }
 
     pub(super) fn matches(&self, id: &WorkloadId) -> bool {
-        let domain_fits = match &self.trust_domain {
-            DomainTest::Is(name) => name == id.trust_domain(),
-            DomainTest::Matches(table) => table.fits(id.trust_domain().as_str()),
-        };
-        domain_fits && self.path.fits(id.path())
+        self.fits_domain(id.trust_domain()) && self.path.fits(id.path())
+    }
+
+    /// Whether it can match a workload of this trust domain.
+    pub(super) fn fits_domain(&self, domain: &TrustDomain) -> bool {
+        match &self.trust_domain {
+            DomainTest::Is(name) => name == domain,
+            DomainTest::Matches(table) => table.fits(domain.as_str()),
+        }
     }
 
     /// The trust domain, if the pattern can match only one.
