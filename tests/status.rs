@@ -733,6 +733,16 @@ async fn a_stranger_at_the_socket_is_named() {
     agent.stop().await;
 }
 
+/// What `explain` says of a caller on the list, to whoever asks beside this agent.
+fn explained(site: &Site, address: &str) -> String {
+    let svid = site.world.svid(FRONTEND).unwrap().xfcc();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+    command.env_clear().env("AGENT_ADMIN_ADDRESS", address);
+    command.args(["explain", "--header", &svid, "--config"]);
+    command.arg(site.path("full.kdl")).arg("--spire-socket");
+    text(&command.arg(site.path("spire.sock")).output().unwrap())
+}
+
 /// A full disk: what it costs is for `on-full` to say, and for the screen and the doctor to tell.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_told_by_the_screen_and_the_doctor() {
@@ -759,6 +769,21 @@ async fn a_full_disk_is_told_by_the_screen_and_the_doctor() {
             page.contains("requests are refused"),
             on_full == "deny",
             "{page}"
+        );
+        // What is promised is what is met.
+        let refused = "every request is refused, 503 OVERLOADED, until records can be kept";
+        let promised = page.lines().find(|line| line.starts_with("requests "));
+        let promised = promised.unwrap();
+        assert_eq!(promised.contains(refused), on_full == "deny", "{promised}");
+        let explained = explained(&site, &at);
+        assert!(
+            explained.contains("allow, identity verified"),
+            "{explained}"
+        );
+        assert_eq!(
+            explained.contains(refused),
+            on_full == "deny",
+            "{explained}"
         );
         agent.stop().await;
     }

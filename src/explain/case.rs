@@ -38,6 +38,8 @@ pub(crate) struct Explanation {
     pub(crate) certificate: Option<Certificate>,
     pub(crate) checks: Vec<CheckMade>,
     pub(crate) answer: Answer,
+    /// What becomes of it all the same, where a running agent cannot record and refuses.
+    pub(crate) meanwhile: Option<String>,
 }
 
 /// The leaf, for people.
@@ -196,6 +198,7 @@ impl Case<'_> {
             certificate: leaf.map(Certificate::of),
             checks: checks.map(check).collect(),
             answer: Answer::of(decision),
+            meanwhile: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod away;
 mod case;
 mod input;
+mod meanwhile;
 mod page;
 mod record;
 
@@ -51,6 +52,7 @@ pub(crate) fn run(args: &Explain) -> anyhow::Result<Exit> {
         Input::Records(lines) => return records(args, lines, &case),
     };
     explanation.away = away::of(&material, policy.as_deref(), now);
+    explanation.meanwhile = meanwhile(args, &settings)?;
     show(&explanation, args.output)?;
     Ok(Exit::Success)
 }
@@ -109,11 +111,18 @@ fn moment(args: &Explain) -> anyhow::Result<Now> {
     Ok(Now { wall_ms, boot_ms })
 }
 
+/// What an agent that runs makes of requests now, where it is now and SPIRE that are asked about.
+fn meanwhile(args: &Explain, settings: &Settings) -> anyhow::Result<Option<String>> {
+    let bundles = &args.bundles;
+    let is_supposed = args.at.is_some() || args.outage;
+    if is_supposed || !bundles.bundle.is_empty() || bundles.state_dir.is_some() {
+        return Ok(None);
+    }
+    Ok(runtime()?.block_on(meanwhile::of(settings)))
+}
+
 fn gather(args: &Explain, settings: &Settings, now: Now) -> anyhow::Result<Material> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.context("start the runtime")?;
+    let runtime = runtime()?;
     let material = runtime.block_on(material::gather(&args.bundles, settings, now))?;
     Ok(match (args.outage, &material.unasked, &args.at) {
         (true, _, _) => material::in_outage(material, now),
@@ -121,4 +130,11 @@ fn gather(args: &Explain, settings: &Settings, now: Now) -> anyhow::Result<Mater
         (false, Some(_), None) => runtime.block_on(away::as_the_agent(settings, material, now)),
         (false, _, _) => material,
     })
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.context("start the runtime")
 }

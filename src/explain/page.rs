@@ -41,6 +41,9 @@ impl Report for Explanation {
         }
         page.line("");
         write_answer(&self.answer, page);
+        if let Some(meanwhile) = &self.meanwhile {
+            page.line(format_args!("{BAD}but now     {BAD:#}{}", clean(meanwhile)));
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod filing;
 pub mod grpc;
 mod ledger;
 mod listener;
+mod meets;
 pub mod peer;
 mod places;
 mod proxies;

@@ -36,7 +36,7 @@ impl Status {
             time: rfc3339(now.wall_ms),
             process: process(subject, now),
             health: health(subject),
-            requests: Some(doors.judge.trust.requests_meet()),
+            requests: Some(doors.requests_meet()),
             trust: TrustView::of(&doors.judge.trust, now),
             audit: Some(audit(&doors.health.recording())),
             state_dir: state_dir(doors),

@@ -1,0 +1,29 @@
+//! What a request meets now, whatever is decided about its credential: a running agent that cannot record
+//! may refuse everybody.
+
+use std::path::Path;
+
+use actors::admin::status::Status;
+use config::{AdminAddress, Settings};
+
+use crate::status::ask;
+
+/// `None` where no agent of this SPIRE says that it refuses.
+pub(super) async fn of(settings: &Settings) -> Option<String> {
+    let AdminAddress::At(address) = settings.agent().admin.value else {
+        return None;
+    };
+    let (200, json) = ask::get(address, "/status").await.ok()? else {
+        return None;
+    };
+    let status: Status = serde_json::from_slice(&json).ok()?;
+    let spire = settings.spire_socket().value.as_path();
+    let told = status.process.spire_socket.as_deref()?;
+    // Another agent's sinks are not ours.
+    let is_ours = Path::new(told) == spire;
+    if !is_ours || !status.audit.is_some_and(|audit| audit.refuses) {
+        return None;
+    }
+    let requests = status.requests.as_deref().unwrap_or("requests are refused");
+    Some(format!("the agent at {address} says: {requests}"))
+}
