@@ -276,6 +276,25 @@ async fn the_doctor_asks_the_admin_listener() {
     waiting.stop().await;
 }
 
+/// It listens, for the kernel does that in its stead, and nobody is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_stopped_answers_nobody() {
+    let site = Site::new();
+    let agent = live(&site).await;
+    let at = agent.admin_address().to_string();
+    let signal = |signal| rustix::process::kill_process(agent.pid(), signal).unwrap();
+    assert!(!doctor_finds(&site, &at, "agent-silent"));
+    signal(rustix::process::Signal::STOP);
+    let found = doctor_says(&site, &at);
+    signal(rustix::process::Signal::CONT);
+    let problem = "\"code\":\"agent-silent\",\"severity\":\"problem\"";
+    for part in [problem, "kill -CONT"] {
+        assert!(found.contains(part), "no {part:?} in {found}");
+    }
+    assert!(!found.contains("admin-down"), "{found}");
+    agent.stop().await;
+}
+
 /// What took the agent's admin address is not taken for the agent.
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_else_at_the_admin_address_is_no_agent() {

@@ -9,6 +9,7 @@ use verdict::reason::Reason;
 
 use super::alike::Alike;
 use super::finding::{Examination, Severity};
+use super::sockets::AGENT_SILENT;
 use super::{identity, proxies};
 use crate::status::ask;
 
@@ -44,6 +45,8 @@ pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
                 "it waits for a policy or for SPIRE: `status` says which",
             );
         }
+        // Of an agent that answers nobody that is no news.
+        Err(_) if is_silent(examination) => {}
         Err(error) => examination.warn(
             "admin-down",
             "the admin listener does not answer",
@@ -54,6 +57,11 @@ pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
     if let Some(status) = status {
         running(status, settings, examination);
     }
+}
+
+fn is_silent(examination: &Examination) -> bool {
+    let mut findings = examination.findings.iter();
+    findings.any(|finding| finding.code == AGENT_SILENT)
 }
 
 /// Whether it is an agent's word on its readiness: each ends so.

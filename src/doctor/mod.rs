@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Doctor) -> anyhow::Result<Exit> {
     let runtime = runtime.context("start the runtime")?;
     let mut examination = Examination::at(when::now());
     settings::look(&settings, &mut examination);
-    sockets::look(&settings, &mut examination);
+    runtime.block_on(sockets::look(&settings, &mut examination));
     runtime.block_on(spire::look(&settings, &mut examination));
     runtime.block_on(admin::look(&settings, &mut examination));
     audit::look(&settings, &mut examination);

@@ -1,29 +1,61 @@
 //! The two sockets: there, a socket, reachable by us, and somebody behind it.
 
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use actors::bundles::obstacle::Obstacle;
 use config::Settings;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use super::finding::Examination;
 
-pub(super) fn look(settings: &Settings, examination: &mut Examination) {
-    spire(settings.spire_socket().value.as_path(), examination);
-    ours(settings, examination);
+/// The finding that it listens, and answers nobody.
+pub(super) const AGENT_SILENT: &str = "agent-silent";
+
+/// An agent closes a connection that was given up at once; one that is busy, within a moment.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
+
+pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
+    spire(settings.spire_socket().value.as_path(), examination).await;
+    ours(settings, examination).await;
+}
+
+/// Whether whoever listens takes connections, or nobody does any more.
+enum Met {
+    Taken(UnixStream),
+    /// The queue of those who wait is full.
+    Queued,
+}
+
+impl Met {
+    /// Whether somebody notices that the connection was given up.
+    async fn is_heard(self) -> bool {
+        let Self::Taken(mut stream) = self else {
+            return false;
+        };
+        let closed = async {
+            // Who has closed it already has heard.
+            let _ = stream.shutdown().await;
+            let _ = stream.read(&mut [0]).await;
+        };
+        timeout(HEARD_WITHIN, closed).await.is_ok()
+    }
 }
 
 /// What is in the way of a connection, and what the system said.
-fn see(path: &Path) -> Result<(), (Obstacle, String)> {
+async fn see(path: &Path) -> Result<Met, (Obstacle, String)> {
     let found = path.metadata();
     if let Some(obstacle) = Obstacle::of_file(&found) {
         let said = found.map_or_else(|error| error.to_string(), |file| kind(file.file_type()));
         return Err((obstacle, said));
     }
-    // Linux does not wait in connect() on a Unix socket unless its backlog is full.
-    match UnixStream::connect(path) {
-        Ok(_) => Ok(()),
+    match UnixStream::connect(path).await {
+        Ok(stream) => Ok(Met::Taken(stream)),
+        // unix(7), connect: the backlog is full, and this end does not wait.
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(Met::Queued),
         Err(error) => Err((Obstacle::of_io(&error), error.to_string())),
     }
 }
@@ -40,17 +72,17 @@ fn kind(kind: std::fs::FileType) -> String {
     format!("it is {what}")
 }
 
-fn spire(path: &Path, examination: &mut Examination) {
+async fn spire(path: &Path, examination: &mut Examination) {
     let shown = path.display().to_string();
     let mounted = is_mounted(path);
-    match see(path) {
-        Ok(()) if mounted => examination.warn(
+    match see(path).await {
+        Ok(_) if mounted => examination.warn(
             "socket-mounted",
             "SPIRE's socket is mounted as a file: after a restart of SPIRE it leads nowhere",
             &format!("{shown} is a mount point of its own"),
             "mount the directory that the socket is in, not the socket",
         ),
-        Ok(()) => examination.well(format!("SPIRE's socket is listened on: {shown}")),
+        Ok(_) => examination.well(format!("SPIRE's socket is listened on: {shown}")),
         Err((Obstacle::Deserted, _)) if mounted => examination.problem(
             "socket-stale",
             "SPIRE's socket is that of a SPIRE agent that is gone",
@@ -75,12 +107,12 @@ const fn code(obstacle: Obstacle) -> &'static str {
     }
 }
 
-fn ours(settings: &Settings, examination: &mut Examination) {
+async fn ours(settings: &Settings, examination: &mut Examination) {
     let agent = settings.agent();
     let path = agent.socket.value.as_path();
     let shown = path.display().to_string();
-    match see(path) {
-        Ok(()) => examination.well(format!("the agent listens: {shown}")),
+    match see(path).await {
+        Ok(met) => answers(met, &shown, examination).await,
         Err((Obstacle::Missing | Obstacle::Deserted, _)) => examination.problem(
             "agent-down",
             "no agent listens where proxies connect",
@@ -119,6 +151,21 @@ fn ours(settings: &Settings, examination: &mut Examination) {
             "somebody changed it, or another configuration runs: restart the agent",
         );
     }
+}
+
+/// Whether an agent that listens answers too: one that is stopped does the one and not the other.
+async fn answers(met: Met, shown: &str, examination: &mut Examination) {
+    if met.is_heard().await {
+        return examination.well(format!("the agent listens: {shown}"));
+    }
+    let within_s = HEARD_WITHIN.as_secs();
+    examination.problem(
+        AGENT_SILENT,
+        "the agent answers nobody who connects",
+        &format!("{shown}: a connection was not noticed within {within_s} s"),
+        "is its process stopped (state T in `ps`; `ss -xlp` says which it is)? kill -CONT it, or restart the agent; \
+         if it runs, its log says whether every place of this door is taken",
+    );
 }
 
 fn uid() -> u32 {
