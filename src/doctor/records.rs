@@ -8,6 +8,7 @@ use std::path::Path;
 
 use actors::audit::Recorded;
 use config::Settings;
+use verdict::policy::{Mode, PolicySpec, ValidationFailure};
 use verdict::reason::Reason;
 
 use super::alike::Alike;
@@ -58,7 +59,7 @@ pub(super) fn look(path: &Path, settings: &Settings, examination: &mut Examinati
             told.take(&recorded);
         }
     }
-    told.tell(examination);
+    told.tell(settings, examination);
     // Where only denials are recorded their share says nothing.
     if settings
         .policy()
@@ -142,7 +143,7 @@ impl Told {
         }
     }
 
-    fn tell(&self, examination: &mut Examination) {
+    fn tell(&self, settings: &Settings, examination: &mut Examination) {
         for (proxy, count) in &self.unconfigured {
             examination.problem(
                 "no-policy-delivered",
@@ -168,14 +169,49 @@ impl Told {
             long_lived(id, *lifetime_s, examination);
         }
         if self.unverified > 0 {
-            examination.warn(
-                "unverified-passed",
-                "requests passed without a verified identity",
-                &format!("{} records", self.unverified),
-                "fail_open, log_and_allow or enforce #false is on: their reason says what would be denied",
-            );
+            self.tell_unverified(settings, examination);
         }
     }
+}
+
+impl Told {
+    /// Records outlive the mode that they were decided in: what is on now is for the settings to say.
+    fn tell_unverified(&self, settings: &Settings, examination: &mut Examination) {
+        let modes = settings.policy().map_or_else(Vec::new, open_modes);
+        let fix = match modes.is_empty() {
+            true => {
+                "fail_open, log_and_allow or enforce #false was on when they were decided, and is not in this \
+                 configuration: nothing is to be done, unless a push or another agent had it; their reason says \
+                 what would have been denied"
+                    .to_owned()
+            }
+            false => format!(
+                "{} is on: their reason says what would be denied",
+                modes.join(" and ")
+            ),
+        };
+        examination.warn(
+            "unverified-passed",
+            "requests have passed without a verified identity",
+            &format!("{} records", self.unverified),
+            &fix,
+        );
+    }
+}
+
+/// What of a policy lets pass who is not verified.
+fn open_modes(policy: &PolicySpec) -> Vec<&'static str> {
+    let failure = &policy.failure;
+    let open = [
+        (failure.spire_unavailable == Mode::FailOpen, "fail_open"),
+        (
+            failure.validation_failure == ValidationFailure::LogAndAllow,
+            "log_and_allow",
+        ),
+        (!failure.enforce, "enforce #false"),
+    ];
+    let open = open.into_iter().filter(|(is_on, _)| *is_on);
+    open.map(|(_, name)| name).collect()
 }
 
 #[cfg(test)]

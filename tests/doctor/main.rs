@@ -420,15 +420,21 @@ async fn what_records_tell() {
     client.ask(&common::carrying(&long)).await.unwrap();
     eventually("two records", async || agent.records().len() == 2).await;
     let records = site.path("audit.jsonl");
-    let codes = codes(&doctor(
-        &site,
-        POLICY,
-        &["--records", records.to_str().unwrap()],
-    ));
+    let arguments = ["--records", records.to_str().unwrap()];
+    let output = doctor(&site, POLICY, &arguments);
     assert_eq!(
-        codes,
+        codes(&output),
         ["hop-appends", "svid-long-lived", "unverified-passed"]
     );
+    // The mode of the records is not that of the configuration: it was on, and is not.
+    let now = doctor(&site, &config, &arguments);
+    for (output, says) in [
+        (output, "was on when they were decided, and is not in this"),
+        (now, "\"fix\":\"enforce #false is on: their reason"),
+    ] {
+        let found = String::from_utf8(output.stdout).unwrap();
+        assert!(found.contains(says), "no {says:?} in {found}");
+    }
     agent.stop().await;
     let missing = found(&site, POLICY, &["--records", "/no/such/file"]);
     assert_eq!(missing, ["records-unreadable"]);
