@@ -55,7 +55,7 @@ impl Page {
 /// Prints a report on standard output.
 pub(crate) fn show(report: &impl Report, output: Output) -> anyhow::Result<()> {
     match output {
-        Output::Json => say_styled(&format!("{}\n", serde_json::to_string(report)?)),
+        Output::Json => say_json(&serde_json::to_string(report)?),
         Output::Text => {
             let mut page = Page::default();
             report.write(&mut page);
@@ -63,6 +63,28 @@ pub(crate) fn show(report: &impl Report, output: Output) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Prints one JSON document, whoever wrote it, on a line of its own.
+pub(crate) fn say_json(json: &str) {
+    say_styled(&format!("{}\n", visible(json)));
+}
+
+/// The same document, written so that a terminal shows all of it: what is unseen becomes `\uXXXX` (RFC
+/// 8259, 7). Such a character stands in strings alone, but for blanks between tokens.
+fn visible(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if !is_unseen(c) || matches!(c, '\n' | '\r' | '\t') {
+            shown.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a string does not fail.
+            let _ = write!(shown, "\\u{unit:04x}");
+        }
+    }
+    shown
 }
 
 /// Prints, with colours where somebody sees them: on a terminal, without `NO_COLOR`.
@@ -102,7 +124,25 @@ pub(crate) fn clean(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::clean;
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::{clean, is_unseen, visible};
+
+    #[test]
+    fn json_says_the_same_and_hides_nothing() {
+        let hostile = "a\u{9b}2J\u{7f}b\u{202e}c\u{feff}d\u{e0041}e\n\u{1b}\"\\é😀";
+        let json = serde_json::to_string(&[hostile]).unwrap();
+        assert!(json.contains(is_unseen));
+        let shown = visible(&json);
+        assert!(!shown.contains(is_unseen), "{shown}");
+        for part in ["\\u009b", "\\u007f", "\\u202e", "\\udb40\\udc41", "é😀"] {
+            assert!(shown.contains(part), "no {part} in {shown}");
+        }
+        let read: Vec<String> = serde_json::from_str(&shown).unwrap();
+        assert_eq!(read, [hostile]);
+        // Another program's own layout stays.
+        assert_eq!(visible("{\n\t\"a\": 1\r\n}"), "{\n\t\"a\": 1\r\n}");
+    }
 
     #[test]
     fn nothing_of_others_commands_a_terminal() {

@@ -725,6 +725,33 @@ async fn proxies_are_told_by_version() {
     agent.stop().await;
 }
 
+/// What peers wrote is on a terminal what it is in a file: text.
+#[tokio::test(flavor = "multi_thread")]
+async fn json_of_what_peers_wrote_commands_no_terminal() {
+    let site = Site::new();
+    let agent = live(&site).await;
+    let at = agent.admin_address().to_string();
+    let client = agent.connect().await;
+    let hostile = "id\u{9b}2J\u{202e}";
+    let asked = chaos::client::Request::get("/").with_id(hostile);
+    client.ask(&asked).await.unwrap();
+    let json = || {
+        text(&run(&[
+            "status",
+            "--output",
+            "json",
+            "--admin-address",
+            &at,
+        ]))
+    };
+    common::eventually("the denial", async || json().contains("id\\u009b2J\\u202e")).await;
+    let told: Value = serde_json::from_str(&json()).unwrap();
+    assert_eq!(told["denials"][0]["correlation_id"], hostile);
+    let unseen = |c: char| c != '\n' && verdict::unseen::is_unseen(c);
+    assert!(!json().contains(unseen));
+    agent.stop().await;
+}
+
 /// Who is closed unheard is named by its process, in the log with what to do, and on the screen by number.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_at_the_socket_is_named() {

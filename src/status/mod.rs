@@ -17,7 +17,7 @@ use self::page::Shown;
 use self::screen::Screen;
 use crate::cli::{AdminAsked, StatusArgs, Top};
 use crate::exit::Exit;
-use crate::output::{Output, Page, Report as _, say_styled, show};
+use crate::output::{Output, Page, Report as _, say_json, show};
 use crate::serve;
 
 /// `status`: 0 if the agent is ready, 1 if it is not or does not answer.
@@ -29,7 +29,7 @@ pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<Exit> {
     let status: Status =
         serde_json::from_slice(&json).context("this agent's status is another's")?;
     match args.output {
-        Output::Json => say_styled(&format!("{}\n", String::from_utf8(json)?)),
+        Output::Json => say_json(&String::from_utf8(json)?),
         Output::Text => show(&Shown(&status), args.output)?,
     }
     Ok(match status.health.ready {
