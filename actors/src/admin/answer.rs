@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 
 use super::guard::{Asked, Refusal, Resource, admit};
+use super::pace::Asker;
 use super::places::Kind;
 use super::probes::{Probe, Report};
 use super::{Admin, events, page};
@@ -51,10 +52,11 @@ pub(super) async fn answer(
         Resource::Metrics | Resource::Status | Resource::Page => true,
         Resource::Live | Resource::Ready | Resource::Health | Resource::Events => false,
     };
-    if takes_turns && admin.pace.turn().await.is_err() {
+    let asker = Asker::new(peer.ip(), resource);
+    if takes_turns && admin.pace.turn(asker).await.is_err() {
         return later(
             "1",
-            "more is asked here than is answered: 20 pages a second\n",
+            "you ask for more than your share of the 20 pages a second that are made here\n",
         );
     }
     show(resource, verbose, &admin, &kind)

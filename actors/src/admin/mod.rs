@@ -5,6 +5,7 @@
 //! | `actor` | accepts; part of the tree like every door |
 //! | `thread` | the one thread it all runs on: a hammered page takes no worker from requests |
 //! | `places` | who has a connection; when all are taken the oldest gives way |
+//! | `pace` | how many pages are made, and for whom |
 //! | `connection` | HTTP/1.1 of one connection, one request each, to its end |
 //! | [`guard`] | who may read what |
 //! | `answer` | from a request to its response |
