@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, ORIGIN, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -34,6 +34,10 @@ const ALWAYS: [(&str, &str); 4] = [
     ("x-frame-options", "DENY"),
 ];
 
+/// What a browser says of who sent it here (Fetch Metadata Request Headers, 2).
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
 /// What a response that is no page may load: nothing.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
@@ -44,7 +48,7 @@ pub(super) async fn answer(
     admin: Arc<Admin>,
     kind: Kind,
 ) -> Response<Body> {
-    let (resource, verbose) = match asked(&request, peer) {
+    let (resource, verbose) = match asked(&request, peer, admin.address) {
         Ok(asked) => asked,
         Err(response) => return *response,
     };
@@ -66,23 +70,28 @@ pub(super) async fn answer(
 fn asked(
     request: &Request<Incoming>,
     peer: SocketAddr,
+    listener: SocketAddr,
 ) -> Result<(Resource, bool), Box<Response<Body>>> {
     if !request.body().is_end_stream() {
         let why = "a request here has no body\n";
         return Err(Box::new(text(StatusCode::PAYLOAD_TOO_LARGE, why)));
     }
+    let query = request.uri().query();
+    let verbose = query.is_some_and(|query| query.contains("verbose"));
+    let headers = request.headers();
     let asked = Asked {
         peer: peer.ip(),
+        listener: listener.ip(),
         method: request.method().as_str(),
         path: request.uri().path(),
-        host: host(request.headers()),
+        verbose,
+        host: host(headers),
+        origin: said(headers, &ORIGIN),
+        site: said(headers, &SITE),
+        dest: said(headers, &DEST),
     };
     let resource = admit(asked).map_err(|refusal| Box::new(refuse(refusal)))?;
-    let query = request.uri().query();
-    Ok((
-        resource,
-        query.is_some_and(|query| query.contains("verbose")),
-    ))
+    Ok((resource, verbose))
 }
 
 /// Not now.
@@ -91,6 +100,16 @@ fn later(after_s: &'static str, why: &str) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from_static(after_s));
     response
+}
+
+/// What a header says, if it is there; nothing that counts if it is there twice, or is no text.
+fn said<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut all = headers.get_all(name).iter();
+    match (all.next(), all.next()) {
+        (None, _) => None,
+        (Some(one), None) => Some(one.to_str().unwrap_or_default()),
+        (Some(_), Some(_)) => Some(""),
+    }
 }
 
 fn host(headers: &HeaderMap) -> Option<&str> {
@@ -121,17 +140,10 @@ fn show(resource: Resource, verbose: bool, admin: &Arc<Admin>, kind: &Kind) -> R
             guard_page(response.headers_mut());
             response
         }
-        Resource::Events => match Arc::clone(&admin.streams).try_acquire_owned() {
-            Ok(place) => {
-                kind.is_stream();
-                with_headers(
-                    StatusCode::OK,
-                    "text/event-stream",
-                    events::open(admin, place),
-                )
-            }
-            Err(_) => later("5", "as many streams are open as there may be\n"),
-        },
+        Resource::Events => {
+            let stream = events::open(admin, admin.streams.open(kind));
+            with_headers(StatusCode::OK, "text/event-stream", stream)
+        }
     }
 }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
+use tokio::sync::mpsc;
 use tokio::sync::watch::Receiver;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::answer::Body;
+use super::streams::Place;
 use super::{Admin, Subject};
 use crate::health::Readiness;
 
@@ -28,17 +29,17 @@ const GREETING: &str = "retry: 1000\n\n";
 type Piece = Result<Frame<Bytes>, Infallible>;
 
 /// A stream; `place` is given back with its end.
-pub(super) fn open(admin: &Arc<Admin>, place: OwnedSemaphorePermit) -> Body {
+pub(super) fn open(admin: &Arc<Admin>, place: Place) -> Body {
     // One piece waits while one is sent: who does not read is not written for.
     let (pieces, body) = mpsc::channel(1);
     let admin = Arc::clone(admin);
     tokio::spawn(async move {
-        let _place = place;
         let gone = pieces.clone();
         tokio::select! {
             () = tell(&admin, &pieces) => {}
             // Whoever looked has gone, or the connection's time is over.
             () = gone.closed() => {}
+            () = place.lost() => {}
         }
     });
     StreamBody::new(ReceiverStream::new(body)).boxed_unsync()

@@ -1,7 +1,10 @@
-//! Who may read what: a pure rule over the peer's address, the method, the path and `Host`.
+//! Who may read what: a pure rule over the peer's address, the method, the path, `Host`, and what a browser
+//! says of who sent it.
 //!
 //! A browser on this machine must not read for a stranger's page: a name that the stranger makes
-//! resolve to 127.0.0.1 (DNS rebinding) arrives in `Host`, and is refused.
+//! resolve to 127.0.0.1 (DNS rebinding) arrives in `Host`, and is refused. Nor may that page make it ask
+//! for what it cannot read: that would take turns and streams. Of this only bare probes are free, which
+//! tell one word: whoever probes knows us by a name of his own, and must not get the agent killed.
 
 use std::net::IpAddr;
 
@@ -54,6 +57,14 @@ impl Resource {
         Self::ALL.into_iter().find(|one| one.path() == path)
     }
 
+    /// Whether one word is told, and cheaply.
+    const fn is_probe(self) -> bool {
+        match self {
+            Self::Live | Self::Ready | Self::Health => true,
+            Self::Page | Self::Status | Self::Events | Self::Metrics => false,
+        }
+    }
+
     /// Whether it tells who called, or what is configured.
     const fn names_somebody(self) -> bool {
         match self {
@@ -68,12 +79,22 @@ impl Resource {
 pub struct Asked<'a> {
     /// Whence.
     pub peer: IpAddr,
+    /// Where we listen.
+    pub listener: IpAddr,
     /// `GET`.
     pub method: &'a str,
     /// Without the query.
     pub path: &'a str,
+    /// Whether a probe is to tell each check.
+    pub verbose: bool,
     /// The `Host` header, if there is exactly one and it is text.
     pub host: Option<&'a str>,
+    /// `Origin`: a browser sends it where a page asks for another server's.
+    pub origin: Option<&'a str>,
+    /// `Sec-Fetch-Site`: how that page stands to us.
+    pub site: Option<&'a str>,
+    /// `Sec-Fetch-Dest`: whether it is a person who follows a link.
+    pub dest: Option<&'a str>,
 }
 
 /// Why it is not answered. The text is for whoever reads it there.
@@ -93,6 +114,9 @@ pub enum Refusal {
     /// A name that is not `localhost`.
     #[error("Host is neither an IP address nor localhost: a page elsewhere may have sent you")]
     Host,
+    /// A page of another server.
+    #[error("a page elsewhere has sent your browser: open this one itself")]
+    Elsewhere,
 }
 
 impl Refusal {
@@ -102,7 +126,7 @@ impl Refusal {
         match self {
             Self::NotFound => 404,
             Self::Method => 405,
-            Self::Beyond => 403,
+            Self::Beyond | Self::Elsewhere => 403,
             Self::Host => 421,
         }
     }
@@ -117,15 +141,38 @@ pub fn admit(asked: Asked<'_>) -> Result<Resource, Refusal> {
     if !matches!(asked.method, "GET" | "HEAD") {
         return Err(Refusal::Method);
     }
-    if resource.names_somebody() {
-        if !asked.peer.to_canonical().is_loopback() {
-            return Err(Refusal::Beyond);
-        }
-        if !asked.host.is_some_and(is_here) {
-            return Err(Refusal::Host);
-        }
+    if resource.names_somebody() && !asked.peer.to_canonical().is_loopback() {
+        return Err(Refusal::Beyond);
     }
-    Ok(resource)
+    if resource.is_probe() && !asked.verbose {
+        return Ok(resource);
+    }
+    // What anybody on the network may read has many names there: a service's, a pod's.
+    let is_of_here = resource.names_somebody() || asked.listener.to_canonical().is_loopback();
+    if is_of_here && !asked.host.is_some_and(is_here) {
+        return Err(Refusal::Host);
+    }
+    match asked.is_from_elsewhere(resource) {
+        true => Err(Refusal::Elsewhere),
+        false => Ok(resource),
+    }
+}
+
+impl Asked<'_> {
+    /// Whether a page of another server has the browser ask. To follow a link from there is a person's own
+    /// doing, and that page reads nothing by it; a stream is nothing to open by a link.
+    fn is_from_elsewhere(&self, resource: Resource) -> bool {
+        let is_link = self.dest == Some("document") && resource != Resource::Events;
+        let is_other_site = match self.site {
+            None | Some("same-origin" | "none") => false,
+            Some(_) => !is_link,
+        };
+        let is_other_origin = self.origin.is_some_and(|origin| {
+            let from = origin.split_once("://").map(|(_, host)| host);
+            from.is_none() || from != self.host
+        });
+        is_other_site || is_other_origin
+    }
 }
 
 /// Whether a `Host` cannot have come by a stranger's name: an IP address, or `localhost`.
@@ -159,9 +206,14 @@ mod tests {
     const fn asked(path: &str) -> Asked<'_> {
         Asked {
             peer: HERE,
+            listener: HERE,
             method: "GET",
             path,
+            verbose: false,
             host: Some("127.0.0.1:9902"),
+            origin: None,
+            site: None,
+            dest: None,
         }
     }
 
@@ -248,5 +300,74 @@ mod tests {
             ..asked("/readyz")
         };
         assert_eq!(admit(probe), Ok(Resource::Ready));
+        let at_length = Asked {
+            verbose: true,
+            ..probe
+        };
+        assert_eq!(admit(at_length), Err(Refusal::Host));
+    }
+
+    /// Prometheus knows us by a service's name, or a pod's address; a browser by what a stranger made of it.
+    #[test]
+    fn metrics_have_any_name_where_the_network_reads_them() {
+        for (listener, host, expected) in [
+            ("0.0.0.0", "agent.svc:9902", Ok(Resource::Metrics)),
+            ("::", "agent.svc:9902", Ok(Resource::Metrics)),
+            ("10.0.0.7", "10.0.0.7:9902", Ok(Resource::Metrics)),
+            ("127.0.0.1", "localhost:9902", Ok(Resource::Metrics)),
+            ("127.0.0.1", "127.0.0.1:9902", Ok(Resource::Metrics)),
+            ("127.0.0.1", "evil.example:9902", Err(Refusal::Host)),
+            ("::1", "evil.example:9902", Err(Refusal::Host)),
+        ] {
+            // A mesh's sidecar hands on from an address of this machine.
+            for peer in ["127.0.0.6", "10.1.2.3"] {
+                let request = Asked {
+                    peer: peer.parse().unwrap(),
+                    listener: listener.parse().unwrap(),
+                    host: Some(host),
+                    ..asked("/metrics")
+                };
+                assert_eq!(admit(request), expected, "{listener} {host}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_elsewhere_makes_a_browser_ask_for_nothing() {
+        let by = |path, site, dest| Asked {
+            site,
+            dest,
+            ..asked(path)
+        };
+        for path in ["/", "/status", "/events", "/metrics"] {
+            for site in ["cross-site", "same-site", "", "something new"] {
+                let request = by(path, Some(site), Some("iframe"));
+                assert_eq!(admit(request), Err(Refusal::Elsewhere), "{path} {site}");
+            }
+            for site in [None, Some("same-origin"), Some("none")] {
+                assert!(admit(by(path, site, Some("empty"))).is_ok(), "{path}");
+            }
+            // A link in a run-book.
+            let link = admit(by(path, Some("cross-site"), Some("document")));
+            assert_eq!(link.is_ok(), path != "/events", "{path}");
+            for (origin, is_ours) in [
+                ("http://127.0.0.1:9902", true),
+                ("http://localhost:9902", false),
+                ("http://127.0.0.1:3000", false),
+                ("https://evil.example", false),
+                ("null", false),
+                ("", false),
+            ] {
+                let request = Asked {
+                    origin: Some(origin),
+                    ..asked(path)
+                };
+                assert_eq!(admit(request).is_ok(), is_ours, "{path} {origin}");
+            }
+        }
+        assert_eq!(
+            admit(by("/livez", Some("cross-site"), None)),
+            Ok(Resource::Live)
+        );
     }
 }

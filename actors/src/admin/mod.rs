@@ -12,6 +12,7 @@
 //! | `probes` | `/livez`, `/readyz`, `/healthz` |
 //! | [`status`] | `/status`: everything that is in force, as data |
 //! | `events` | `/events`: the same again and again |
+//! | `streams` | who follows: the oldest gives way |
 //! | `page` | `/`: the same for people |
 //! | [`denials`] | the last denials, explained |
 //! | [`rates`] | decisions per second |
@@ -32,6 +33,7 @@ mod places;
 mod probes;
 pub mod rates;
 pub mod status;
+mod streams;
 mod thread;
 
 use std::io;
@@ -39,13 +41,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 
 use config::{AdminAddress, Source, Sourced};
-use tokio::sync::Semaphore;
 use verdict::time::Now;
 
 pub use self::actor::{AdminActor, AdminArgs};
 use self::pace::Pace;
 use self::rates::Rates;
 use self::status::Latest;
+use self::streams::Streams;
 use self::thread::AdminThread;
 use crate::doors::Doors;
 use crate::remedy;
@@ -62,7 +64,7 @@ pub struct Admin {
     listener: TcpListener,
     address: SocketAddr,
     thread: AdminThread,
-    streams: Arc<Semaphore>,
+    streams: Streams,
     latest: Latest,
     pace: Pace,
     subject: Arc<Subject>,
@@ -137,7 +139,7 @@ impl Admin {
             address,
             listener,
             thread,
-            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            streams: Streams::default(),
             latest: Latest::default(),
             pace: Pace::default(),
             subject: Arc::new(Subject {

@@ -24,6 +24,11 @@ impl Kind {
         self.streaming.store(true, Ordering::Relaxed);
     }
 
+    /// Its stream was ended for another: what is still to be sent may give way.
+    pub(super) fn is_no_stream(&self) {
+        self.streaming.store(false, Ordering::Relaxed);
+    }
+
     pub(super) fn streams(&self) -> bool {
         self.streaming.load(Ordering::Relaxed)
     }
