@@ -1,28 +1,133 @@
 //! `check-config FILE`: what is wrong with a configuration, what is unwise, and what is amiss here.
 
+use config::{ConfigErrors, Finding, Settings, Severity, Told};
+use serde::Serialize;
+
 use crate::cli::CheckConfig;
 use crate::exit::Exit;
-use crate::logging::say;
-use crate::output::counted;
-use crate::serve::{read, resolve};
+use crate::logging::{say, say_error};
+use crate::output::{Output, counted, say_json};
+use crate::print_config::InForce;
+use crate::serve::{Wrong, load};
 
 /// Checks; errors fail, findings do not.
 pub(crate) fn run(args: &CheckConfig) -> anyhow::Result<Exit> {
-    let Some(file) = read(&args.file)? else {
-        return Ok(Exit::Config);
+    let file = args.file.display().to_string();
+    let checked = check(args);
+    let exit = match &checked {
+        Ok(_) => Exit::Success,
+        Err(_) => Exit::Config,
     };
-    let Some(settings) = resolve(Some(file), &args.given.overrides())? else {
-        return Ok(Exit::Config);
-    };
+    match args.output {
+        Output::Json => say_json(&serde_json::to_string(&Checked::of(file, &checked))?),
+        Output::Text => tell(&file, checked),
+    }
+    Ok(exit)
+}
+
+fn check(args: &CheckConfig) -> Result<(Settings, Vec<Finding>), Wrong> {
+    let file = load(&args.file)?;
+    let settings = Settings::resolve(Some(file), &args.given.overrides()).map_err(Wrong::Said)?;
     let mut findings = config::lint(&settings);
     findings.extend(crate::machine::look(&settings));
-    for finding in &findings {
-        say(&format!("{:?}", miette::Report::new(finding.clone())));
+    Ok((settings, findings))
+}
+
+fn tell(file: &str, checked: Result<(Settings, Vec<Finding>), Wrong>) {
+    let findings = match checked {
+        Ok((_, findings)) => findings,
+        Err(wrong) => return say_error(&wrong.told()),
+    };
+    let count = counted(findings.len(), "finding", "findings");
+    for finding in findings {
+        say(&format!("{:?}", miette::Report::new(finding)));
     }
-    say(&format!(
-        "{}: no errors, {}",
-        args.file.display(),
-        counted(findings.len(), "finding", "findings")
-    ));
-    Ok(Exit::Success)
+    say(&format!("{file}: no errors, {count}"));
+}
+
+/// The same for programs.
+#[derive(Serialize)]
+struct Checked {
+    file: String,
+    /// What is wrong: with any of it there is nothing else.
+    errors: Vec<Wrongly>,
+    /// How many more are wrong.
+    errors_left_out: usize,
+    findings: Vec<Found>,
+    /// What would be in force, as `print-config` has it.
+    effective: Option<InForce>,
+}
+
+#[derive(Serialize)]
+struct Wrongly {
+    place: String,
+    error: String,
+    advice: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Found {
+    code: &'static str,
+    severity: &'static str,
+    what: String,
+    fix: String,
+}
+
+impl Checked {
+    fn of(file: String, checked: &Result<(Settings, Vec<Finding>), Wrong>) -> Self {
+        let mut all = Self {
+            file,
+            errors: Vec::new(),
+            errors_left_out: 0,
+            findings: Vec::new(),
+            effective: None,
+        };
+        match checked {
+            Ok((settings, findings)) => {
+                all.findings = findings.iter().map(Found::from).collect();
+                all.effective = Some(InForce::new(settings));
+            }
+            Err(Wrong::Said(errors)) => all.err(errors),
+            Err(Wrong::Unread(error)) => all.errors.push(Wrongly {
+                place: all.file.clone(),
+                error: format!("{error:#}"),
+                advice: None,
+            }),
+        }
+        all
+    }
+
+    fn err(&mut self, errors: &ConfigErrors) {
+        self.errors = errors.told().map(Wrongly::from).collect();
+        self.errors_left_out = errors.unreported();
+    }
+}
+
+impl From<Told> for Wrongly {
+    fn from(told: Told) -> Self {
+        let Told {
+            place,
+            error,
+            advice,
+        } = told;
+        Self {
+            place,
+            error,
+            advice,
+        }
+    }
+}
+
+impl From<&Finding> for Found {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            code: finding.code,
+            severity: match finding.severity {
+                Severity::Warning => "warning",
+                Severity::Advice => "advice",
+            },
+            what: finding.to_string(),
+            fix: finding.advice.clone(),
+        }
+    }
 }

@@ -100,6 +100,9 @@ pub(crate) struct CheckConfig {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) given: Given,
+    /// For a person, or for a program
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
 }
 
 /// What to do with records.
@@ -227,6 +230,9 @@ pub(crate) struct Top {
     /// Milliseconds between two pages
     #[arg(long, value_name = "MS", default_value_t = 1_000)]
     pub(crate) interval_ms: u64,
+    /// For a person, or for a program: a line for each page
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
 }
 
 /// What to ask SPIRE, and how to show it.
@@ -269,8 +275,8 @@ pub(crate) struct Completions {
 /// Of what.
 #[derive(Args, Debug)]
 pub(crate) struct Man {
-    /// A command; without it, the page of the program
-    pub(crate) command: Option<String>,
+    /// A command, as audit verify; without it, the page of the program
+    pub(crate) command: Vec<String>,
 }
 
 /// How to show.

@@ -30,6 +30,11 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// What was asked for cannot be asked so.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
 /// The process's exit code; an error is printed with its causes.
 pub(crate) fn code(result: anyhow::Result<Exit>) -> ExitCode {
     crate::logging::finish();
@@ -37,7 +42,10 @@ pub(crate) fn code(result: anyhow::Result<Exit>) -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => {
             crate::logging::say_error(&told(&error));
-            Exit::Failure.into()
+            match error.is::<Usage>() {
+                true => Exit::Usage.into(),
+                false => Exit::Failure.into(),
+            }
         }
     }
 }

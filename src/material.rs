@@ -19,6 +19,7 @@ use verdict::time::Now;
 use verdict::trust::{Snapshot, World};
 
 use crate::cli::Bundles;
+use crate::exit::Usage;
 use crate::read::bounded;
 
 /// The world that something is judged in, and where it comes from.
@@ -186,9 +187,8 @@ pub(crate) fn in_outage(material: Material, now: Now) -> Material {
 pub(crate) fn named(pairs: &[String]) -> anyhow::Result<Ders> {
     let mut ders = Ders::new();
     for pair in pairs {
-        let (domain, file) = pair
-            .split_once('=')
-            .with_context(|| format!("--bundle {pair:?}: write DOMAIN=FILE"))?;
+        let usage = || Usage(format!("--bundle {pair:?}: write DOMAIN=FILE"));
+        let (domain, file) = pair.split_once('=').ok_or_else(usage)?;
         let key = match domain.starts_with("spiffe://") {
             true => domain.to_owned(),
             false => format!("spiffe://{domain}"),
@@ -197,7 +197,7 @@ pub(crate) fn named(pairs: &[String]) -> anyhow::Result<Ders> {
         let bytes = bounded(&file, MESSAGE_MAX_BYTES)?;
         let der = bundle_der(&bytes).with_context(|| format!("read {}", file.display()))?;
         if ders.insert(key, der).is_some() {
-            bail!("--bundle names {domain} twice");
+            bail!(Usage(format!("--bundle names {domain} twice")));
         }
     }
     Ok(ders)

@@ -67,7 +67,13 @@ pub(crate) fn show(report: &impl Report, output: Output) -> anyhow::Result<()> {
 
 /// Prints one JSON document, whoever wrote it, on a line of its own.
 pub(crate) fn say_json(json: &str) {
-    say_styled(&format!("{}\n", visible(json)));
+    // Whoever reads may have read enough.
+    let _ = try_say_json(json);
+}
+
+/// The same, for what goes on only while somebody reads.
+pub(crate) fn try_say_json(json: &str) -> std::io::Result<()> {
+    try_say_styled(&format!("{}\n", visible(json)))
 }
 
 /// The same document, written so that a terminal shows all of it: what is unseen becomes `\uXXXX` (RFC

@@ -19,7 +19,7 @@ pub(crate) fn run(args: &PrintConfig) -> anyhow::Result<Exit> {
 
 /// What is in force.
 #[derive(Serialize)]
-struct InForce {
+pub(crate) struct InForce {
     /// Whether requests can be decided before a proxy pushes a policy.
     policy: bool,
     settings: Vec<Setting>,
@@ -35,7 +35,7 @@ struct Setting {
 }
 
 impl InForce {
-    fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
         let file = settings.file_name().unwrap_or_default();
         let all = settings.effective();
         Self {

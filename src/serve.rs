@@ -7,7 +7,7 @@ use actors::agent::Agent;
 #[cfg(not(feature = "chaos-hooks"))]
 use actors::clock::Clock;
 use anyhow::Context as _;
-use config::{Bound, FileConfig, Overrides, Settings};
+use config::{Bound, ConfigErrors, FileConfig, Overrides, Settings};
 use sd_notify::NotifyState;
 
 use crate::cli::Serve;
@@ -91,35 +91,46 @@ pub(crate) fn resolve(
     match Settings::resolve(file, overrides) {
         Ok(settings) => Ok(Some(settings)),
         Err(errors) => {
-            logging::say_error(&format!("{:?}", miette::Report::new(errors)));
+            logging::say_error(&Wrong::Said(errors).told());
             Ok(None)
+        }
+    }
+}
+
+/// Why there is no configuration.
+pub(crate) enum Wrong {
+    /// A wrong path or mode is a wrong configuration: restarting does not help.
+    Unread(anyhow::Error),
+    /// What it says.
+    Said(ConfigErrors),
+}
+
+impl Wrong {
+    /// All of it, for a person.
+    pub(crate) fn told(self) -> String {
+        match self {
+            Self::Unread(error) => format!("{error:#}"),
+            Self::Said(errors) => format!("{:?}", miette::Report::new(errors)),
         }
     }
 }
 
 /// A configuration file, or `None` once everything that is wrong with it was said.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Option<FileConfig>> {
-    let text = match text(path) {
-        Ok(text) => text,
-        // A wrong path, mode or encoding is a wrong configuration: restarting does not help.
-        Err(error) => {
-            logging::say_error(&format!("{error:#}"));
-            return Ok(None);
-        }
-    };
-    match FileConfig::parse(&path.display().to_string(), &text) {
+    match load(path) {
         Ok(file) => Ok(Some(file)),
-        Err(errors) => {
-            logging::say_error(&format!("{:?}", miette::Report::new(errors)));
+        Err(wrong) => {
+            logging::say_error(&wrong.told());
             Ok(None)
         }
     }
 }
 
-fn text(path: &Path) -> anyhow::Result<String> {
-    let bytes = crate::read::bounded(path, config::MAX_CONFIG_BYTES)?;
-    let text = String::from_utf8(bytes);
-    text.with_context(|| format!("read {}", path.display()))
+/// A configuration file, or everything that is wrong with it.
+pub(crate) fn load(path: &Path) -> Result<FileConfig, Wrong> {
+    let bytes = crate::read::bounded(path, config::MAX_CONFIG_BYTES).map_err(Wrong::Unread)?;
+    let name = path.display().to_string();
+    FileConfig::from_bytes(&name, &bytes).map_err(Wrong::Said)
 }
 
 /// Tells the service manager, if there is one that asked to be told.

@@ -1,10 +1,10 @@
 //! `completions SHELL` and `man [COMMAND]`: made from the flags themselves, for packages to install.
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::CommandFactory as _;
 
 use crate::cli::{Cli, Completions, Man};
-use crate::exit::Exit;
+use crate::exit::{Exit, Usage};
 use crate::output::say_styled;
 
 /// Prints the completions of a shell.
@@ -20,15 +20,13 @@ pub(crate) fn completions(args: &Completions) -> anyhow::Result<Exit> {
 pub(crate) fn man(args: &Man) -> anyhow::Result<Exit> {
     let mut all = Cli::command();
     all.build();
-    let command = match &args.command {
-        None => all,
-        Some(name) => {
-            let found = all.find_subcommand(name).cloned();
-            found.ok_or_else(|| anyhow!("there is no command {name:?}"))?
-        }
-    };
+    let mut command = &all;
+    for name in &args.command {
+        let found = command.find_subcommand(name);
+        command = found.ok_or_else(|| Usage(format!("there is no command {name:?}")))?;
+    }
     let mut page = Vec::new();
-    let rendered = clap_mangen::Man::new(command).render(&mut page);
+    let rendered = clap_mangen::Man::new(command.clone()).render(&mut page);
     rendered.context("render the manual page")?;
     print(page)
 }

@@ -113,6 +113,72 @@ fn a_wrong_configuration_is_not_printed() {
     assert!(output.stdout.is_empty());
 }
 
+/// What is no command line is 2, what is no setting 78, and what is not there 1: as the table says.
+#[test]
+fn exit_codes_are_those_of_the_table() {
+    for (arguments, code) in [
+        ("no-such-command", 2),
+        ("status --no-such-flag", 2),
+        ("status --output xml", 2),
+        ("top --interval-ms soon", 2),
+        ("check-config", 2),
+        ("completions tcsh", 2),
+        ("man audit no-such", 2),
+        ("explain --header x --state-dir /nowhere --at yesterday", 2),
+        ("explain --header x --bundle foo", 2),
+        ("explain --header x --bundle a.test=/nowhere", 1),
+        ("explain /nowhere", 1),
+        ("audit verify /nowhere", 2),
+        ("status --admin-address nowhere", 78),
+        ("inspect --spire-socket relative", 78),
+        ("print-config --trusted-proxy nobody", 78),
+        ("check-config /nowhere", 78),
+        ("status --admin-address none", 1),
+        ("inspect --spire-socket /nowhere", 1),
+    ] {
+        let output = agent().args(arguments.split(' ')).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {output:?}");
+        assert!(!output.stderr.is_empty() || code == 1, "{arguments}");
+    }
+}
+
+#[test]
+fn a_configuration_is_checked_for_programs_too() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("c.kdl");
+    let check = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let mut command = agent();
+        command
+            .args(["check-config", "--output", "json"])
+            .arg(&file);
+        let output = command.output().unwrap();
+        let json = std::str::from_utf8(&output.stdout).unwrap();
+        let json: Value = serde_json::from_str(json).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+        (output.status.code(), json)
+    };
+    let (code, json) = check("allowlist { any #true }\n");
+    assert_eq!(code, Some(0));
+    assert_eq!(json["errors"], Value::Array(Vec::new()));
+    let findings = json["findings"].as_array().unwrap();
+    assert!(findings.iter().all(|one| one["fix"].is_string()), "{json}");
+    assert!(
+        findings.iter().any(|one| one["severity"] == "warning"),
+        "{json}"
+    );
+    let settings = json["effective"]["settings"].as_array().unwrap();
+    assert!(settings.len() > 50);
+    let (code, json) = check("failure {\n    cache-tll 7\n}\n");
+    assert_eq!(code, Some(78));
+    assert_eq!(json["effective"], Value::Null);
+    let error = &json["errors"][0];
+    assert_eq!(
+        error["place"].as_str().unwrap(),
+        format!("{}:2:5", file.display())
+    );
+    assert!(error["advice"].as_str().unwrap().contains("cache-ttl"));
+}
+
 #[test]
 fn completions_and_manual_know_the_commands() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
@@ -131,8 +197,13 @@ fn completions_and_manual_know_the_commands() {
         "{page}"
     );
     assert!(page.contains("state\\-dir"), "{page}");
+    let output = agent().args(["man", "audit", "verify"]).output().unwrap();
+    let page = printed(&output);
+    for part in ["sentinel-spiffe-agent-audit-verify", "\\-\\-expect"] {
+        assert!(page.contains(part), "no {part} in {page}");
+    }
     let output = agent().args(["man", "no-such"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
 }
 
 /// Longest silence of the demo: its story waits for an outage.

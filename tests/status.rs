@@ -92,6 +92,17 @@ async fn a_running_agent_is_told_on_one_screen() {
     let once = run(&["top", "--once", "--admin-address", &at]);
     assert!(text(&once).contains("SPIRE    Live"));
     assert!(!text(&once).contains('\u{1b}'));
+    let line = text(&run(&[
+        "top",
+        "--once",
+        "--output",
+        "json",
+        "--admin-address",
+        &at,
+    ]));
+    assert_eq!(line.lines().count(), 1, "{line}");
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["trust"]["state"], "Live");
     agent.stop().await;
     let gone = run(&["status", "--admin-address", &at]);
     assert_eq!(gone.status.code(), Some(1), "{gone:?}");
@@ -127,6 +138,25 @@ async fn top_shows_what_changes() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(0));
+}
+
+/// For programs `top` is a line for each look, of an agent that is away too.
+#[tokio::test(flavor = "multi_thread")]
+async fn top_is_a_stream_of_lines_for_programs() {
+    let site = Site::new();
+    let agent = live(&site).await;
+    let at = agent.admin_address().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+    command.env_clear().args(["top", "--interval-ms", "50"]);
+    command.args(["--output", "json", "--admin-address", &at]);
+    let mut top = Killed(command.stdout(Stdio::piped()).spawn().unwrap());
+    let lines = BufReader::new(top.0.stdout.take().unwrap()).lines();
+    let mut lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    for _ in 0..3 {
+        assert_eq!(lines.next().unwrap()["trust"]["state"], "Live");
+    }
+    agent.stop().await;
+    assert!(lines.any(|line| line["error"].is_string()));
 }
 
 /// `top | head`: it is for whoever reads.

@@ -39,7 +39,7 @@ pub use kdl::Syntax;
 pub use lint::{Finding, Severity, lint};
 
 pub use overrides::{Override, Overrides, Source, Sourced};
-pub use problem::{ConfigErrors, MAX_PROBLEMS, Problem, Rule, Shown, line_column};
+pub use problem::{ConfigErrors, MAX_PROBLEMS, Problem, Rule, Shown, Told, line_column};
 pub use push::{Applied, Notice, Outcome, Push};
 pub use settings::{Agent, DEFAULT_AGENT_SOCKET, DoorSecurity, GrpcDoor, Settings};
 pub use spire::{DEFAULT_SPIRE_SOCKET, NamedTimings, Timing, Timings};

@@ -65,23 +65,49 @@ struct Reported {
     source: Option<Excerpt>,
 }
 
+/// A problem in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Where: for a file `name:line:column`.
+    pub place: String,
+    /// What is wrong.
+    pub error: String,
+    /// What to do about it.
+    pub advice: Option<String>,
+}
+
 impl ConfigErrors {
     /// The problems, in the order of the input.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter().map(|reported| &reported.problem)
     }
 
+    /// The same in words, each with its place.
+    pub fn told(&self) -> impl Iterator<Item = Told> {
+        self.problems().map(|problem| Told {
+            place: self.place(&problem.at),
+            error: problem.rule.to_string(),
+            advice: problem.advice.clone(),
+        })
+    }
+
+    /// How many more there are, beyond [`MAX_PROBLEMS`].
+    #[must_use]
+    pub const fn unreported(&self) -> usize {
+        self.unreported
+    }
+
     /// One line each: place, rule, advice. For a file the place is `name:line:column`.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        let line = |problem: &Problem| {
-            let place = self.place(&problem.at);
-            match &problem.advice {
-                Some(advice) => one_line(&format!("{place}: {}; {advice}", problem.rule)),
-                None => one_line(&format!("{place}: {}", problem.rule)),
+        let line = |told: Told| {
+            let (place, error) = (told.place, told.error);
+            match told.advice {
+                Some(advice) => one_line(&format!("{place}: {error}; {advice}")),
+                None => one_line(&format!("{place}: {error}")),
             }
         };
         let more = (self.unreported > 0).then(|| format!("and {} more", self.unreported));
-        self.problems().map(line).chain(more)
+        self.told().map(line).chain(more)
     }
 
     /// As many lines as fit in `max_bytes`, for the answer to a push, and how many do not.

@@ -22,7 +22,7 @@ use verdict::time::Now;
 use self::case::Case;
 use self::input::{Input, Lines};
 use crate::cli::Explain;
-use crate::exit::Exit;
+use crate::exit::{Exit, Usage};
 use crate::material::{self, Material};
 use crate::output::show;
 use crate::{serve, when};
@@ -103,7 +103,7 @@ fn in_force(settings: &Settings) -> anyhow::Result<Option<Arc<InForce>>> {
 fn moment(args: &Explain) -> anyhow::Result<Now> {
     let now = when::now();
     let Some(at) = &args.at else { return Ok(now) };
-    let wall_ms = when::parse(at)?;
+    let wall_ms = when::parse(at).map_err(|error| Usage(format!("--at {error:#}")))?;
     // Both clocks move alike: the age of what is on disk is told by either.
     let boot_ms = now
         .boot_ms

@@ -17,7 +17,7 @@ use self::page::Shown;
 use self::screen::Screen;
 use crate::cli::{AdminAsked, StatusArgs, Top};
 use crate::exit::Exit;
-use crate::output::{Output, Page, Report as _, say_json, show};
+use crate::output::{Output, Page, Report as _, say_json, show, try_say_json};
 use crate::serve;
 
 /// `status`: 0 if the agent is ready, 1 if it is not or does not answer.
@@ -47,15 +47,20 @@ pub(crate) fn top(args: &Top) -> anyhow::Result<Exit> {
     runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut screen = Screen::enter(args.once);
-        let keys = if args.once {
-            Keys::Nobody
-        } else {
-            Keys::listen()
+        let is_watched = !args.once && args.output == Output::Text;
+        let mut screen = Screen::enter(!is_watched);
+        let keys = match is_watched {
+            true => Keys::listen(),
+            false => Keys::Nobody,
         };
         loop {
-            let told = told(ask::status(address).await);
-            let is_read = screen.draw(&drawn(&told)).is_ok();
+            let asked = ask::status(address).await;
+            let line = (args.output == Output::Json).then(|| line(&asked));
+            let told = told(asked);
+            let is_read = match line {
+                Some(line) => try_say_json(&line?).is_ok(),
+                None => screen.draw(&drawn(&told)).is_ok(),
+            };
             match (args.once, told) {
                 // As `status` does.
                 (true, Ok(status)) if status.health.ready => return Ok(Exit::Success),
@@ -75,6 +80,16 @@ pub(crate) fn top(args: &Top) -> anyhow::Result<Exit> {
 
 fn told(asked: anyhow::Result<Vec<u8>>) -> anyhow::Result<Status> {
     serde_json::from_slice(&asked?).context("this agent's status is another's")
+}
+
+/// What it says on one line, or why it says nothing, as `error`.
+fn line(asked: &anyhow::Result<Vec<u8>>) -> anyhow::Result<String> {
+    let away = |error: &anyhow::Error| serde_json::json!({ "error": format!("{error:#}") });
+    match asked {
+        // Line ends stand between tokens alone.
+        Ok(json) => Ok(std::str::from_utf8(json)?.replace(['\n', '\r'], " ")),
+        Err(error) => Ok(away(error).to_string()),
+    }
 }
 
 /// An agent that is away is shown as away: it may come back.
