@@ -248,7 +248,21 @@ fn the_demo_says_where_its_page_and_its_sockets_are() {
     let (spire, records) = (said("SPIRE's socket"), said("decisions"));
     let at = page.trim_start_matches("http://").trim_end_matches('/');
     let status = agent().args(["status", "--admin-address", at]).output();
-    assert!(printed(&status.unwrap()).contains("SPIRE    Live"));
+    let status = status.unwrap();
+    let status = printed(&status);
+    assert!(status.contains("SPIRE    Live"), "{status}");
+    let (_, config) = status.split_once(", config ").unwrap();
+    let config = config.split(',').next().unwrap();
+    assert!(std::fs::read_to_string(config).is_ok(), "{config}");
+    let mut metrics = std::net::TcpStream::connect(at).unwrap();
+    write!(metrics, "GET /metrics HTTP/1.0\r\nHost: {at}\r\n\r\n").unwrap();
+    let metrics = BufReader::new(metrics).lines().map_while(Result::ok);
+    assert!(
+        metrics
+            .filter(|line| line.starts_with("spiffe_agent_decisions_total{"))
+            .count()
+            > 0
+    );
     let inspected = agent().args(["inspect", "--spire-socket", &spire]).output();
     assert!(printed(&inspected.unwrap()).contains("partner.test"));
     assert!(std::os::unix::net::UnixStream::connect(socket).is_ok());

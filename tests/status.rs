@@ -782,6 +782,24 @@ async fn json_of_what_peers_wrote_commands_no_terminal() {
     agent.stop().await;
 }
 
+/// A mistake in the variables of telemetry is told by who made out what they ask for: the agent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_of_telemetry_cannot_be_followed_is_told_and_found() {
+    let site = Site::new();
+    let mut command = site.configured(LOAD_POLICY);
+    command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
+    command.env("OTEL_TRACES_EXPORTER", "jaeger");
+    let agent = site.serve(command).await;
+    let at = agent.admin_address().to_string();
+    let told = "OTEL_TRACES_EXPORTER is jaeger, not otlp or none";
+    until_shown(&at, &format!("exports  {told}")).await;
+    let found = doctor_says(&site, &at);
+    for part in ["telemetry-settings", told] {
+        assert!(found.contains(part), "no {part:?} in {found}");
+    }
+    agent.stop().await;
+}
+
 /// Who is closed unheard is named by its process, in the log with what to do, and on the screen by number.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_at_the_socket_is_named() {

@@ -19,6 +19,9 @@ use verdict::availability::Phase;
 use verdict::policy::Mode;
 use verdict::trust::Generation;
 
+use crate::logging;
+use crate::telemetry::{Plan, Telemetry};
+
 /// The documented policy; the demo adds where to record, and that its proxies may push a mode each.
 const DOCUMENTED: &str = include_str!("../../config/examples/documented.kdl");
 
@@ -40,6 +43,8 @@ pub(super) struct Stage {
     pub(super) world: World,
     agent: Agent,
     proxies: Vec<Proxy>,
+    /// What `/metrics` reads; nothing is exported.
+    _telemetry: Telemetry,
 }
 
 impl Stage {
@@ -51,14 +56,18 @@ impl Stage {
             .context("read the clock")?;
         let world = World::start(home.join("spire.sock"), now.as_secs())
             .context("start the simulated SPIRE")?;
-        let agent = Agent::start(settings(&home)?, Clock::system())
-            .await
-            .context("start the agent")?;
+        let mut telemetry = Telemetry::start(Plan::none(), || logging::filter(false))?;
+        let settings = settings(&home)?;
+        let agent =
+            Agent::start_observed(settings, Clock::system(), telemetry.observer(), None).await;
+        let agent = agent.context("start the agent")?;
+        telemetry.read(&agent);
         let mut stage = Self {
             home,
             world,
             agent,
             proxies: Vec::new(),
+            _telemetry: telemetry,
         };
         stage.reached(Phase::Live).await?;
         for mode in Mode::ALL {
@@ -204,8 +213,11 @@ fn settings(home: &Path) -> anyhow::Result<Settings> {
             &format!("audit {{\n sink \"file\" path={audit:?}\n"),
             1,
         );
-    let file =
-        FileConfig::parse("documented.kdl", &text).map_err(|errors| anyhow::anyhow!("{errors}"))?;
+    // Where status and doctor say it is.
+    let path = home.join("config.kdl");
+    std::fs::write(&path, &text).with_context(|| format!("write {}", path.display()))?;
+    let file = FileConfig::parse(&path.display().to_string(), &text)
+        .map_err(|errors| anyhow::anyhow!("{errors}"))?;
     let overrides = Overrides::default()
         .with_flag(
             Override::Socket,

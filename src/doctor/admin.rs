@@ -42,7 +42,7 @@ pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
                 "not-ready",
                 "the agent says that it is not ready",
                 &format!("{status} of http://{address}/readyz: {}", said.join("; ")),
-                "it waits for a policy or for SPIRE: `status` says which",
+                "it waits for a policy (--config gives it one) or for SPIRE: `status` says which",
             );
         }
         // Of an agent that answers nobody that is no news.
@@ -90,7 +90,21 @@ fn running(status: &Status, settings: &Settings, examination: &mut Examination) 
     if let Some(audit) = &status.audit {
         records(audit, examination);
     }
+    telemetry(status, examination);
     proxies::look(status, examination);
+}
+
+/// What the agent cannot follow of the variables that it was started with: ours may be others.
+fn telemetry(status: &Status, examination: &mut Examination) {
+    if !status.telemetry.is_empty() {
+        examination.warn(
+            "telemetry-settings",
+            "what the agent's OTEL_* variables ask for is not done, or not as they say",
+            &status.telemetry.join("; "),
+            "correct them where the agent is started (Environment= of the unit, env of the pod), and restart it; \
+             the README's section on telemetry has what each may be",
+        );
+    }
 }
 
 /// What requests meet now, where that is not what they should.

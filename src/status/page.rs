@@ -41,6 +41,9 @@ impl Report for Shown<'_> {
         unusable(&status.trust, page);
         audit(status, page);
         state_dir(status, page);
+        for said in &status.telemetry {
+            complaint("exports", Some(said), false, page);
+        }
         proxies(status, page);
         decisions(&status.decisions, page);
         for domain in status.trust.domains.iter().take(DOMAINS) {

@@ -52,7 +52,7 @@ pub(crate) struct Telemetry {
     log: Option<LogLayer>,
     carrier: Option<Arc<dyn Carrier>>,
     losses: Vec<Arc<Losses>>,
-    /// What is wrong with the variables, said once the log is there.
+    /// What is wrong with the variables: said once the log is there, and by the status.
     complaints: Vec<String>,
 }
 
@@ -177,8 +177,8 @@ impl Telemetry {
     }
 
     /// Says what is wrong with the variables.
-    pub(crate) fn complain(&mut self) {
-        for complaint in self.complaints.drain(..) {
+    pub(crate) fn complain(&self) {
+        for complaint in &self.complaints {
             tracing::warn!("telemetry: {complaint}");
         }
     }
@@ -196,6 +196,7 @@ impl Telemetry {
         self.metrics.read(agent, self.losses.clone());
         if let Some(admin) = agent.admin() {
             admin.expose_metrics(Arc::new(self.metrics.page()));
+            admin.tell_of_telemetry(self.complaints.clone());
         }
     }
 

@@ -14,6 +14,9 @@ use super::sampling::Sampler;
 /// Largest queue or batch that can be asked for: some hundred megabytes of spans.
 const COUNT_MAX: usize = 131_072;
 
+/// Of a value that is quoted.
+const SHOWN_CHARS: usize = 100;
+
 /// Where the variables' values come from.
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -123,6 +126,12 @@ impl Plan {
             logs,
             ignored: reader.ignored,
         }
+    }
+
+    /// Nothing is exported, whatever the variables say.
+    #[cfg(feature = "demo")]
+    pub(crate) fn none() -> Self {
+        Self::nothing(Vec::new())
     }
 
     fn nothing(ignored: Vec<String>) -> Self {
@@ -296,7 +305,8 @@ impl Reader<'_> {
     }
 
     fn ignore(&mut self, name: &str, value: &str, wanted: &str) {
-        let value = value.escape_debug();
+        let shown: String = value.chars().take(SHOWN_CHARS).collect();
+        let value = shown.escape_debug();
         self.ignored
             .push(format!("{name} is {value}, not {wanted}"));
     }

@@ -77,6 +77,7 @@ pub(crate) struct Subject {
     pub(crate) rates: Rates,
     pub(crate) tree: OnceLock<Arc<Tree>>,
     metrics: OnceLock<MetricsText>,
+    telemetry: OnceLock<Vec<String>>,
 }
 
 /// Nobody is refused because the page fails: given up after 64 failures within ten minutes only.
@@ -148,6 +149,7 @@ impl Admin {
                 rates: Rates::default(),
                 tree: OnceLock::new(),
                 metrics: OnceLock::new(),
+                telemetry: OnceLock::new(),
             }),
         })
     }
@@ -171,5 +173,10 @@ impl Admin {
     /// What `/metrics` answers from now on; until then there is no such page. The first one stays.
     pub fn expose_metrics(&self, text: MetricsText) {
         let _ = self.subject.metrics.set(text);
+    }
+
+    /// What `/status` says is wrong with the settings of telemetry. The first to say it holds.
+    pub fn tell_of_telemetry(&self, complaints: Vec<String>) {
+        let _ = self.subject.telemetry.set(complaints);
     }
 }

@@ -30,7 +30,9 @@ pub fn requests(world: &World, in_force: &[Failure], now: Now) -> String {
     let mut line = said.join("; under another policy: ");
     if line.is_empty() {
         let reason = Reason::NotConfigured.as_str();
-        line = format!("no policy is in force: every request is refused, 503 {reason}");
+        line = format!(
+            "no policy is in force: every request is refused, 503 {reason}, until --config or a push gives one"
+        );
     }
     if more > 0 {
         // A `String` takes whatever is written.

@@ -42,6 +42,9 @@ pub struct Status {
     /// The state directory; absent without one.
     #[serde(default)]
     pub state_dir: Option<StateDirView>,
+    /// What of the `OTEL_*` variables cannot be followed.
+    #[serde(default)]
+    pub telemetry: Vec<String>,
     /// What was decided.
     pub decisions: Decisions,
     /// Proxies that introduced themselves, the latest first: at most 32 kinds.

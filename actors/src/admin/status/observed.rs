@@ -40,6 +40,7 @@ impl Status {
             trust: TrustView::of(&doors.judge.trust, now),
             audit: Some(audit(&doors.health.recording())),
             state_dir: state_dir(doors),
+            telemetry: subject.telemetry.get().cloned().unwrap_or_default(),
             decisions: decisions(subject),
             proxies: proxies(&doors.proxies, now),
             denials: shown(denials, doors.judge.trust.why()),
