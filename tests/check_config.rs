@@ -93,6 +93,47 @@ fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
+/// What an editor or a chat did to a file is told with its place, and what to do.
+#[test]
+fn encodings_and_quotes_of_editors_are_told_with_place_and_advice() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("c.kdl");
+    let utf_16: Vec<u8> = "allowlist"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let utf_16 = [vec![0xff, 0xfe], utf_16].concat();
+    let curly = |text: &str| format!("allowlist {{\n    exact {text}\n}}\n").into_bytes();
+    for (bytes, place, says) in [
+        (
+            b"// M\xfcller\nallowlist { any #true }\n".to_vec(),
+            "1:5",
+            "iconv -f WINDOWS-1252",
+        ),
+        (utf_16, "1:1", "UTF-16"),
+        (
+            curly("\u{201c}spiffe://example.org/a\u{201d}"),
+            "2:11",
+            "U+201C",
+        ),
+        (
+            curly("\"spiffe://example.org/a\u{201d}"),
+            "2:11",
+            "a typographic one, which closes nothing",
+        ),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+        command.env_clear().arg("check-config").arg(&file);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(78));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(&format!("c.kdl:{place}]")), "{place}: {said}");
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.replace(" │ ", " ").contains(says), "{says}: {said}");
+    }
+}
+
 #[test]
 fn a_machine_with_everything_in_its_place_is_quiet() {
     let machine = Machine::new();

@@ -7,7 +7,7 @@ use verdict::policy::PolicySpec;
 use crate::blocks::{self, Blocks};
 use crate::decode::Decoder;
 use crate::excerpt::Excerpt;
-use crate::kdl;
+use crate::kdl::{self, is_curly_quote};
 use crate::problem::{ConfigErrors, Input, Problem, Problems, Rule, Shown, line_column};
 use crate::tree::{Node, Place, Scalar};
 
@@ -27,6 +27,27 @@ pub struct FileConfig {
 }
 
 impl FileConfig {
+    /// Reads a file's bytes; `name` is for the errors only.
+    ///
+    /// # Errors
+    /// It is no text, or everything that is wrong with it.
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, ConfigErrors> {
+        let error = match std::str::from_utf8(bytes) {
+            Ok(text) => return Self::parse(name, text),
+            Err(error) => error,
+        };
+        // What is no text is one mark, and what stands before it is as it was.
+        let text = String::from_utf8_lossy(bytes);
+        let input = Input::File {
+            name: name.to_owned(),
+            text: Arc::from(&*text),
+        };
+        let at = error.valid_up_to();
+        let place = Place::span(at, at + char::REPLACEMENT_CHARACTER.len_utf8());
+        let problem = Problem::new(place, Rule::NotUtf8).advise(encoding_advice(bytes, at));
+        Err(ConfigErrors::fatal(problem, input))
+    }
+
     /// Reads a file's text; `name` is for the errors only.
     ///
     /// # Errors
@@ -66,19 +87,53 @@ impl FileConfig {
     }
 }
 
+/// What to do about a file that is no UTF-8 from this byte on.
+fn encoding_advice(bytes: &[u8], at: usize) -> String {
+    let byte = bytes.get(at).copied().unwrap_or_default();
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            "it begins as UTF-16 does: save it as UTF-8 (iconv -f UTF-16 -t UTF-8)".to_owned()
+        }
+        _ => format!(
+            "the byte here is 0x{byte:02X}: save the file as UTF-8; if an editor wrote it as Latin-1 or Windows-1252: \
+             iconv -f WINDOWS-1252 -t UTF-8"
+        ),
+    }
+}
+
 fn syntax_problem(error: kdl::SyntaxError, text: &str) -> Problem {
     let advice = match error.string_from {
         Some(Place::Span { start, .. }) => {
             let (line, _) = line_column(text, start);
+            let quote = match first_line(text, start).contains(is_curly_quote) {
+                true => "its closing quote is a typographic one, which closes nothing: write \"",
+                false => "is its closing quote missing?",
+            };
             Some(format!(
-                "a string that begins on line {line} runs over several lines: is its closing quote missing?"
+                "a string that begins on line {line} runs over several lines: {quote}"
             ))
         }
         _ => error.what.advice().map(str::to_owned),
     };
+    let advice = match (&error.what, &error.at) {
+        (kdl::Syntax::UnclosedString, Place::Span { start, .. })
+            if first_line(text, *start).contains(is_curly_quote) =>
+        {
+            Some(
+                "its closing quote is a typographic one, which closes nothing: write \"".to_owned(),
+            )
+        }
+        _ => advice,
+    };
     let mut problem = Problem::new(error.at, Rule::Syntax(error.what));
     problem.advice = advice;
     problem
+}
+
+/// What stands on the line from there on.
+fn first_line(text: &str, at: usize) -> &str {
+    let rest = text.get(at..).unwrap_or_default();
+    rest.lines().next().unwrap_or_default()
 }
 
 /// The nodes that are our blocks.

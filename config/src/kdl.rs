@@ -277,6 +277,7 @@ impl<'a> Reader<'a> {
         if word.is_empty() {
             return Err(self.unexpected(Syntax::NoValue));
         }
+        self.refuse_curly(word, start)?;
         self.refuse_cut(word, start)?;
         if number::is_number(word) {
             return number::read(word).map_err(|what| what.at(start, self.at));
@@ -299,6 +300,7 @@ impl<'a> Reader<'a> {
         if word.is_empty() {
             return Err(self.unexpected(Syntax::NoName));
         }
+        self.refuse_curly(word, start)?;
         self.refuse_cut(word, start)?;
         if number::is_number(word) {
             return Err(Syntax::NumberAsName.at(start, self.at));
@@ -336,6 +338,19 @@ impl<'a> Reader<'a> {
             .unwrap_or(rest.len());
         self.at += end;
         rest.get(..end).unwrap_or_default()
+    }
+
+    /// KDL takes typographic quotes for letters; at the ends of a word they were hardly meant as such.
+    fn refuse_curly(&self, word: &str, start: usize) -> Read<()> {
+        let last = word.char_indices().next_back();
+        let ends = word.char_indices().next().into_iter().chain(last);
+        match ends.into_iter().find(|(_, c)| is_curly_quote(*c)) {
+            Some((at, c)) => {
+                let at = start + at;
+                Err(Syntax::CurlyQuote(c as u32).at(at, at + c.len_utf8()))
+            }
+            None => Ok(()),
+        }
     }
 
     /// KDL lets a comment follow a word at once; behind `spiffe:` it was hardly meant as one.
@@ -394,6 +409,14 @@ fn keyword(word: &str) -> Option<Scalar> {
         "inf" | "-inf" | "nan" => Some(Scalar::Fraction),
         _ => None,
     }
+}
+
+/// What editors make of `"` and `'`.
+pub(crate) const fn is_curly_quote(c: char) -> bool {
+    matches!(
+        c,
+        '\u{2018}'..='\u{201f}' | '\u{ab}' | '\u{bb}' | '\u{2039}' | '\u{203a}' | '\u{ff02}'
+    )
 }
 
 /// KDL 2, 3.10.

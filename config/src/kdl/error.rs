@@ -33,6 +33,9 @@ pub enum Syntax {
     /// `[ a=b ]`.
     #[error("a list holds values, not key=value")]
     PropertyInList,
+    /// `“a”`, as word processors write quotes.
+    #[error("this quote (U+{0:04X}) is a typographic one, and begins or ends no string")]
+    CurlyQuote(u32),
     /// A quote without its partner.
     #[error("this string is never closed")]
     UnclosedString,
@@ -110,6 +113,9 @@ impl Syntax {
         Some(match self {
             Self::NoSpace => "put a blank or a line end between them",
             Self::NoTerminator => "end the line behind the closing `}`",
+            Self::CurlyQuote(_) => {
+                "write \" in place of it, at both ends: an editor or a chat has changed it"
+            }
             Self::CutByComment => "put it in quotes: \"spiffe://…\"",
             Self::NoValue => "texts go in quotes: \"…\"",
             Self::UnclosedList => "close it with `]` before the block ends",
