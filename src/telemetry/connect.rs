@@ -31,6 +31,9 @@ use super::plan::{Protocol, Target};
 /// Largest answer that is read, bytes: a collector says little.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
 
+/// Of an address that is none.
+const ADDRESS_SHOWN_CHARS: usize = 100;
+
 /// Why a collector cannot even be tried.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TargetError {
@@ -77,9 +80,18 @@ trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
+/// An address as it may be told: without the name and password that may stand before an `@`.
+fn shown(endpoint: &str) -> String {
+    let shown = match endpoint.rsplit_once('@') {
+        Some((_, host)) => format!("…@{host}"),
+        None => endpoint.to_owned(),
+    };
+    shown.chars().take(ADDRESS_SHOWN_CHARS).collect()
+}
+
 impl Dial {
     pub(super) fn new(target: &Target) -> Result<Self, TargetError> {
-        let wrong = || TargetError::Address(target.endpoint.clone());
+        let wrong = || TargetError::Address(shown(&target.endpoint));
         let uri: Uri = target.endpoint.parse().map_err(|_| wrong())?;
         let is_tls = match uri.scheme_str() {
             Some("http") => false,
@@ -113,7 +125,7 @@ impl Dial {
 
     /// A channel that connects when it is first used, and again when it must.
     pub(super) fn channel(self, target: &Target) -> Result<Channel, TargetError> {
-        let wrong = || TargetError::Address(target.endpoint.clone());
+        let wrong = || TargetError::Address(shown(&target.endpoint));
         let origin: Uri = target.endpoint.parse().map_err(|_| wrong())?;
         let connector = service_fn(move |_: Uri| {
             let dial = self.clone();
@@ -249,6 +261,16 @@ mod tests {
                 "{endpoint}: {dial:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_no_address_is_told_without_its_password() {
+        let error = dial("ftp://me:secret@collector").map_err(|error| error.to_string());
+        let told = error.err().unwrap_or_default();
+        assert!(
+            told.contains("…@collector") && !told.contains("secret"),
+            "{told}"
+        );
     }
 
     #[test]
