@@ -49,7 +49,9 @@ impl Watch {
         }
         match &foreign {
             Some(foreign) => warn(foreign),
-            None => tracing::info!("SPIRE's bundles are of trust domains that the policy names"),
+            // Without bundles, or a policy, there is nothing to be glad of.
+            None if snapshot.is_empty() || policies.is_empty() => {}
+            None => tracing::info!("SPIRE delivers bundles of trust domains that the policy names"),
         }
         seen.foreign = foreign;
     }
