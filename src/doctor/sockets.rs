@@ -32,7 +32,7 @@ enum Met {
 
 impl Met {
     /// Whether somebody notices that the connection was given up.
-    async fn is_heard(self) -> bool {
+    async fn hears_the_end(self) -> bool {
         let Self::Taken(mut stream) = self else {
             return false;
         };
@@ -155,7 +155,7 @@ async fn ours(settings: &Settings, examination: &mut Examination) {
 
 /// Whether an agent that listens answers too: one that is stopped does the one and not the other.
 async fn answers(met: Met, shown: &str, examination: &mut Examination) {
-    if met.is_heard().await {
+    if met.hears_the_end().await {
         return examination.well(format!("the agent listens: {shown}"));
     }
     let within_s = HEARD_WITHIN.as_secs();
