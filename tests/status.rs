@@ -666,9 +666,14 @@ async fn what_requests_meet_is_told_and_found() {
         common::eventually("the finding", async || doctor_finds(&site, &at, code)).await;
         if mode == "fail_closed" {
             let client = agent.connect().await;
-            client.ask(&site.asks(FRONTEND)).await.unwrap();
+            for _ in 0..12 {
+                client.ask(&site.asks(FRONTEND)).await.unwrap();
+            }
             let advice = "do start the SPIRE agent";
             until_shown(&at, advice).await;
+            // What follows from it is no finding of its own.
+            until_shown(&at, ", 12 denied").await;
+            assert!(!doctor_finds(&site, &at, "most-denied"));
         }
         agent.stop().await;
     }

@@ -33,7 +33,7 @@ pub(super) fn text(verified: &Verified, expect: Option<LineHash>) -> Vec<String>
     if let Some(last) = report.last {
         lines.push(format!("last: seq {} sha256 {}", last.seq, last.hash));
         lines.push(
-            "A chain cannot tell what was cut off at its end, nor whole files before its first record. Keep the last hash elsewhere, and give it to --expect."
+            "A chain cannot tell what was cut off at its end, a change of its last record, nor whole files before its first. Keep the last hash elsewhere, and give it to --expect. Nor has it a number for what on-full \"drop\" gave up: spiffe_agent_audit_records_dropped_total counts that."
                 .to_owned(),
         );
     }

@@ -86,10 +86,10 @@ fn ready(address: SocketAddr, status: Option<&Status>, examination: &mut Examina
 fn running(status: &Status, settings: &Settings, examination: &mut Examination) {
     meets(status, examination);
     untrusted(status, examination);
-    denied(&status.decisions, settings, examination);
     if let Some(audit) = &status.audit {
         records(audit, examination);
     }
+    denied(&status.decisions, settings, examination);
     telemetry(status, examination);
     proxies::look(status, examination);
 }

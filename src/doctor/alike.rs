@@ -23,9 +23,19 @@ impl Alike<'_> {
     /// A finding, if that is most of them and it was not found yet.
     pub(super) fn tell(&self, settings: &Settings, examination: &mut Examination) {
         let (reason, denied, of) = (self.reason, self.denied, self.of);
-        let found = |code: &str| examination.findings.iter().any(|one| one.code == code);
-        // Who has no policy is told of by name.
-        let is_told = reason == Reason::NotConfigured || found("most-denied");
+        let found = |codes: &[&str]| {
+            let mut findings = examination.findings.iter();
+            findings.any(|one| codes.contains(&one.code))
+        };
+        let is_told = found(&["most-denied"])
+            || match reason {
+                // Who has no policy is told of by name.
+                Reason::NotConfigured => true,
+                // One trouble is told of once.
+                Reason::TrustUnavailable => found(&["not-ready", "requests-refused", "no-bundles"]),
+                Reason::Overloaded => found(&["audit-refuses"]),
+                _ => false,
+            };
         if is_told || of < DECISIONS_MIN || denied.saturating_mul(2) <= of {
             return;
         }

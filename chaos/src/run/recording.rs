@@ -3,6 +3,7 @@
 //! All moments are milliseconds since the load began.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use verdict::availability::Phase;
 
@@ -105,6 +106,19 @@ pub struct Record {
     pub identity: String,
     /// `state`.
     pub state: Option<String>,
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            verdict, identity, ..
+        } = self;
+        write!(f, "{verdict} as {identity}")?;
+        let more = [("for", &self.reason), ("in state", &self.state)];
+        more.iter()
+            .filter_map(|(word, said)| Some((word, said.as_ref()?)))
+            .try_for_each(|(word, said)| write!(f, " {word} {said}"))
+    }
 }
 
 impl Observation {

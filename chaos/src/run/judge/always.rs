@@ -120,7 +120,7 @@ fn recorded(scenario: &Scenario, recording: &Recording) -> Result<String, String
         match records {
             [record] if record.said() == Some(said) => count += 1,
             [record] => {
-                let what = format!("was answered {said}, its record says {record:?}");
+                let what = format!("was answered {said}, its record says {record}");
                 return Err(told(seen, &what));
             }
             [] if !kept || may_be_lost(seen) => lost += 1,
