@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Pid;
 use tokio::net::UnixStream;
 
 use super::callers::Callers;
 use super::files::FileId;
 use super::judge::judge;
 use super::recording::Event;
-use super::relay::Relay;
+use super::relay::{Relay, process_behind};
 use super::sheet::Sheet;
 use super::{Acts, Run, RunError, load, play};
 use crate::scenario::Scenario;
@@ -83,15 +84,32 @@ impl Deployment {
     }
 
     /// Whether the agent came to its SPIRE by the relay: from elsewhere no step would reach it.
-    async fn comes(&self, relay: &Relay, within: Duration) -> Result<(), RunError> {
-        if relay.carries(within).await {
+    async fn comes(
+        &self,
+        relay: &Relay,
+        agent: Option<Pid>,
+        within: Duration,
+    ) -> Result<(), RunError> {
+        if relay.carries(agent, within).await {
             return Ok(());
         }
-        let relay = self.relay.display();
+        let path = self.relay.display();
+        let who = match agent.filter(|_| relay.traffic(None).carried > 0) {
+            Some(pid) => format!(
+                "the agent at --agent-socket, process {pid}, does not use the relay {path}, though \
+                 another process does"
+            ),
+            None => format!("nobody came to SPIRE through the relay {path}"),
+        };
         Err(RunError::Unready(format!(
-            "nobody came to SPIRE through the relay {relay}: start the agent with --spire-socket {relay}"
+            "{who}: start the agent with --spire-socket {path}"
         )))
     }
+}
+
+/// The process that listens on a socket, as far as it has a number here.
+async fn listener_of(socket: &Path) -> Option<Pid> {
+    process_behind(&UnixStream::connect(socket).await.ok()?)
 }
 
 /// Why nobody can be reached there, and what to do.
@@ -126,6 +144,9 @@ fn is_same(one: &Path, other: &Path) -> bool {
 struct Deployed {
     relay: Relay,
     sheet: Arc<Sheet>,
+    /// The agent's socket, and the process that was last found behind it.
+    socket: PathBuf,
+    agent: Option<Pid>,
     /// Whether a step has met the agent.
     has_struck: bool,
     /// Steps that met nobody.
@@ -140,7 +161,7 @@ impl Acts for Deployed {
     async fn act(&mut self, planned_ms: u64, action: &Action) -> Result<(), RunError> {
         let began_ms = self.sheet.now_ms();
         if let Action::Spire(act) = action {
-            self.meets(*act, began_ms)?;
+            self.meets(*act, began_ms).await?;
             self.relay.act(*act).await?;
         }
         self.sheet.event(Event {
@@ -155,17 +176,22 @@ impl Acts for Deployed {
 
 impl Deployed {
     /// A first step that meets nobody shows nothing; at a later one the agent may be on its way back.
-    fn meets(&mut self, act: Act, at_ms: u64) -> Result<(), RunError> {
+    async fn meets(&mut self, act: Act, at_ms: u64) -> Result<(), RunError> {
         if !Relay::strikes(act) {
             return Ok(());
         }
-        if self.relay.traffic().open > 0 {
+        // It may have been started again, as another process.
+        self.agent = listener_of(&self.socket).await.or(self.agent);
+        if self.relay.traffic(self.agent).open > 0 {
             self.has_struck = true;
             return Ok(());
         }
         let missed = format!("spire {act} at {at_ms} ms met no connection of the agent");
         if !self.has_struck {
-            let why = format!("{missed}: it reaches SPIRE by another way than the relay");
+            let why = format!(
+                "{missed}: it reaches SPIRE by another way than the relay; start it with the relay's \
+                 path as its --spire-socket"
+            );
             return Err(RunError::Unready(why));
         }
         self.missed.push(missed);
@@ -189,6 +215,8 @@ pub async fn run_deployed(
     let mut stage = Deployed {
         relay: Relay::start(&deployment.relay, &deployment.spire)?,
         sheet: Arc::clone(&sheet),
+        socket: deployment.agent.clone(),
+        agent: None,
         has_struck: false,
         missed: Vec::new(),
     };
@@ -196,11 +224,12 @@ pub async fn run_deployed(
     let verified = load::until_verified(&deployment.agent, &callers).await;
     // Who is not verified had his time already; that he never came is why.
     let within = verified.as_ref().map_or(Duration::ZERO, |()| COMES_WITHIN);
-    if verified.is_ok() || stage.relay.traffic().carried == 0 {
-        deployment.comes(&stage.relay, within).await?;
+    stage.agent = listener_of(&deployment.agent).await;
+    if verified.is_ok() || stage.relay.traffic(stage.agent).carried == 0 {
+        deployment.comes(&stage.relay, stage.agent, within).await?;
     }
     verified?;
-    view.is_felt_by(stage.relay.traffic())?;
+    view.is_felt_by(stage.relay.traffic(stage.agent))?;
     sheet.begin();
     let callers = Arc::new(callers);
     let load = load::start(&view.scenario.load, &deployment.agent, &callers, &sheet);

@@ -1,14 +1,17 @@
 //! Between somebody's agent and his SPIRE: carries bytes, and fails as SPIRE's process or socket would.
 //!
-//! It counts who comes and what it cuts: an agent that is not here would pass everything. And it takes
-//! away only what it made itself: the path may be a production socket's by then.
+//! It counts who comes, by process, and what it cuts: an agent that is not here would pass everything,
+//! and somebody else who is here proves nothing of it. And it takes away only what it made itself: the
+//! path may be a production socket's by then.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Pid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
@@ -24,6 +27,8 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// The agent may run as anybody who gets as far: the directory guards the socket.
 const SOCKET_MODE: u32 = 0o666;
 const FLAG: &str = "--relay";
+/// Processes that are told apart; who comes after so many others is not counted.
+const PROCESSES_MAX: usize = 1024;
 
 /// What the bytes of every connection may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +38,15 @@ enum Gate {
     Frozen,
 }
 
-/// Who is here, and was.
+/// Who is here, and was, by process; `None` are those that have no number here.
+type Arrivals = HashMap<Option<Pid>, Traffic>;
+
+/// The process at the other end of a socket. One in another pid namespace has no number here.
+pub(super) fn process_behind(stream: &UnixStream) -> Option<Pid> {
+    Pid::from_raw(stream.peer_cred().ok()?.pid()?)
+}
+
+/// What came from a process, or from several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Traffic {
     /// Connections on which SPIRE has said something.
@@ -42,6 +55,20 @@ pub(super) struct Traffic {
     pub(super) open: u64,
     /// Whether one of them came from root.
     pub(super) by_root: bool,
+}
+
+impl Traffic {
+    /// That of a process, and of those that may be it.
+    fn of(arrivals: &Arrivals, process: Option<Pid>) -> Self {
+        let may_be =
+            |other: &Option<Pid>| process.is_none() || other.is_none() || *other == process;
+        let theirs = arrivals.iter().filter(|(other, _)| may_be(other));
+        theirs.fold(Self::default(), |sum, (_, one)| Self {
+            carried: sum.carried + one.carried,
+            open: sum.open + one.open,
+            by_root: sum.by_root || one.by_root,
+        })
+    }
 }
 
 /// A socket that leads to another one.
@@ -53,7 +80,7 @@ pub(super) struct Relay {
     gate: watch::Sender<Gate>,
     /// Every change ends the connections that are there.
     cuts: watch::Sender<u64>,
-    traffic: Arc<watch::Sender<Traffic>>,
+    arrivals: Arc<watch::Sender<Arrivals>>,
     accepting: Option<JoinHandle<()>>,
 }
 
@@ -67,7 +94,7 @@ impl Relay {
             ours: None,
             gate: watch::Sender::new(Gate::Open),
             cuts: watch::Sender::new(0),
-            traffic: Arc::default(),
+            arrivals: Arc::default(),
             accepting: None,
         };
         relay.listen()?;
@@ -123,14 +150,15 @@ impl Relay {
         Ok(())
     }
 
-    pub(super) fn traffic(&self) -> Traffic {
-        *self.traffic.borrow()
+    /// What came from a process. Where one of two numbers is not known they may be the same process.
+    pub(super) fn traffic(&self, of: Option<Pid>) -> Traffic {
+        Traffic::of(&self.arrivals.borrow(), of)
     }
 
-    /// Whether SPIRE answers somebody through the relay within this time.
-    pub(super) async fn carries(&self, within: Duration) -> bool {
-        let mut traffic = self.traffic.subscribe();
-        let carries = traffic.wait_for(|traffic| traffic.open > 0);
+    /// Whether SPIRE answers that process through the relay within this time.
+    pub(super) async fn carries(&self, whom: Option<Pid>, within: Duration) -> bool {
+        let mut arrivals = self.arrivals.subscribe();
+        let carries = arrivals.wait_for(|arrivals| Traffic::of(arrivals, whom).open > 0);
         matches!(tokio::time::timeout(within, carries).await, Ok(Ok(_)))
     }
 
@@ -148,7 +176,7 @@ impl Relay {
             to: self.to.clone(),
             gate: self.gate.subscribe(),
             cuts: self.cuts.clone(),
-            traffic: Arc::clone(&self.traffic),
+            arrivals: Arc::clone(&self.arrivals),
         };
         self.accepting = Some(tokio::spawn(accept(listener, way)));
         self.mode(SOCKET_MODE)
@@ -238,7 +266,7 @@ struct Way {
     to: PathBuf,
     gate: watch::Receiver<Gate>,
     cuts: watch::Sender<u64>,
-    traffic: Arc<watch::Sender<Traffic>>,
+    arrivals: Arc<watch::Sender<Arrivals>>,
 }
 
 async fn accept(listener: UnixListener, way: Way) {
@@ -258,12 +286,14 @@ async fn accept(listener: UnixListener, way: Way) {
 /// Both ways until one side ends or the connection is cut.
 async fn carry(near: UnixStream, far: UnixStream, way: Way, mut cuts: watch::Receiver<u64>) {
     let is_root = near.peer_cred().is_ok_and(|peer| peer.uid() == 0);
+    let process = process_behind(&near);
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
     let mut open = Open {
+        process,
         is_root,
         is_counted: false,
-        traffic: Arc::clone(&way.traffic),
+        arrivals: Arc::clone(&way.arrivals),
     };
     tokio::select! {
         // A gate that opens after the cut lets nothing through.
@@ -276,28 +306,37 @@ async fn carry(near: UnixStream, far: UnixStream, way: Way, mut cuts: watch::Rec
 
 /// A connection that counts once SPIRE has spoken on it, until it ends.
 struct Open {
+    process: Option<Pid>,
     is_root: bool,
     is_counted: bool,
-    traffic: Arc<watch::Sender<Traffic>>,
+    arrivals: Arc<watch::Sender<Arrivals>>,
 }
 
 impl Open {
     fn count(&mut self) {
-        if !std::mem::replace(&mut self.is_counted, true) {
-            self.traffic.send_modify(|traffic| {
-                traffic.carried += 1;
-                traffic.open += 1;
-                traffic.by_root |= self.is_root;
-            });
+        if self.is_counted {
+            return;
         }
+        self.is_counted = self.arrivals.send_if_modified(|arrivals| {
+            if arrivals.len() >= PROCESSES_MAX && !arrivals.contains_key(&self.process) {
+                return false;
+            }
+            let traffic = arrivals.entry(self.process).or_default();
+            traffic.carried += 1;
+            traffic.open += 1;
+            traffic.by_root |= self.is_root;
+            true
+        });
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         if self.is_counted {
-            let ended = |traffic: &mut Traffic| traffic.open = traffic.open.saturating_sub(1);
-            self.traffic.send_modify(ended);
+            self.arrivals.send_modify(|arrivals| {
+                let traffic = arrivals.entry(self.process).or_default();
+                traffic.open = traffic.open.saturating_sub(1);
+            });
         }
     }
 }

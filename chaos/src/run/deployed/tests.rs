@@ -89,11 +89,14 @@ async fn stage(folder: &Path, is_here: bool) -> (Deployed, Option<UnixStream>) {
     let mut agent = None;
     if is_here {
         agent = Some(UnixStream::connect(&deployment.relay).await.unwrap());
-        deployment.comes(&relay, COMES_WITHIN).await.unwrap();
+        let own = Some(rustix::process::getpid());
+        deployment.comes(&relay, own, COMES_WITHIN).await.unwrap();
     }
     let stage = Deployed {
         relay,
         sheet: Arc::new(Sheet::new()),
+        socket: deployment.agent.clone(),
+        agent: None,
         has_struck: false,
         missed: Vec::new(),
     };
@@ -105,7 +108,7 @@ async fn an_agent_that_is_not_behind_the_relay_is_no_kept_promise() {
     let folder = tempfile::tempdir().unwrap();
     let (mut stage, _) = stage(folder.path(), false).await;
     let deployment = deployment(folder.path());
-    let nobody = deployment.comes(&stage.relay, Duration::ZERO).await;
+    let nobody = deployment.comes(&stage.relay, None, Duration::ZERO).await;
     let said = nobody.unwrap_err().to_string();
     let remedy = format!("--spire-socket {}", deployment.relay.display());
     assert!(
@@ -116,13 +119,46 @@ async fn an_agent_that_is_not_behind_the_relay_is_no_kept_promise() {
     assert!(matches!(struck, Err(RunError::Unready(_))), "{struck:?}");
 }
 
+/// Whoever else is connected to the relay, as a `spire-agent api watch` that was forgotten.
+#[tokio::test]
+async fn somebody_else_at_the_relay_is_not_the_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut stage, _other) = stage(folder.path(), true).await;
+    let deployment = deployment(folder.path());
+    let elsewhere = Some(Pid::INIT);
+    let absent = deployment.comes(&stage.relay, elsewhere, Duration::ZERO);
+    let said = absent.await.unwrap_err().to_string();
+    let remedy = format!("--spire-socket {}", deployment.relay.display());
+    assert!(
+        said.contains("process 1,") && said.contains("does not use the relay"),
+        "{said}"
+    );
+    assert!(said.contains(&remedy), "{said}");
+    stage.agent = elsewhere;
+    let struck = stage.act(0, &Action::Spire(Act::Kill)).await;
+    assert!(matches!(struck, Err(RunError::Unready(_))), "{struck:?}");
+}
+
+#[tokio::test]
+async fn an_agent_that_was_started_again_is_found_by_its_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut stage, _agent) = stage(folder.path(), true).await;
+    let own = Some(rustix::process::getpid());
+    assert_eq!(listener_of(&stage.socket).await, None);
+    let _listener = std::os::unix::net::UnixListener::bind(&stage.socket).unwrap();
+    assert_eq!(listener_of(&stage.socket).await, own);
+    stage.agent = Some(Pid::INIT);
+    stage.act(0, &Action::Spire(Act::Kill)).await.unwrap();
+    assert_eq!(stage.agent, own);
+}
+
 #[tokio::test]
 async fn a_later_step_that_meets_nobody_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let (mut stage, agent) = stage(folder.path(), true).await;
     stage.act(0, &Action::Spire(Act::Kill)).await.unwrap();
     drop(agent);
-    while stage.relay.traffic().open > 0 {
+    while stage.relay.traffic(None).open > 0 {
         tokio::task::yield_now().await;
     }
     stage.act(0, &Action::Spire(Act::Start)).await.unwrap();

@@ -100,23 +100,24 @@ async fn its_own_socket_goes_with_it_and_no_other() {
 async fn it_counts_who_spire_answers_and_until_when() {
     let site = Site::new();
     let mut relay = site.relay();
-    assert!(!relay.carries(Duration::ZERO).await);
+    let own = Some(rustix::process::getpid());
+    assert!(!relay.carries(own, Duration::ZERO).await);
     // Who only connects has not reached SPIRE.
     let _silent = UnixStream::connect(site.path("relay.sock")).await.unwrap();
-    assert_eq!(relay.traffic(), Traffic::default());
+    assert_eq!(relay.traffic(None), Traffic::default());
     let mut agent = site.agent().await;
-    assert!(relay.carries(WITHIN).await);
+    assert!(relay.carries(own, WITHIN).await);
     let is_root = rustix::process::geteuid().is_root();
     let expected = Traffic {
         carried: 1,
         open: 1,
         by_root: is_root,
     };
-    assert_eq!(relay.traffic(), expected);
+    assert_eq!(relay.traffic(own), expected);
     relay.act(Act::Kill).await.unwrap();
     ends(&mut agent).await;
-    let mut traffic = relay.traffic.subscribe();
-    let gone = traffic.wait_for(|traffic| traffic.open == 0);
+    let mut arrivals = relay.arrivals.subscribe();
+    let gone = arrivals.wait_for(|arrivals| Traffic::of(arrivals, own).open == 0);
     tokio::time::timeout(WITHIN, gone).await.unwrap().unwrap();
 }
 
@@ -165,4 +166,33 @@ async fn whoever_the_agent_runs_as_may_connect() {
     assert_eq!(mode(), 0);
     relay.act(Act::SocketAllowed).await.unwrap();
     assert_eq!(mode(), 0o666);
+}
+
+#[tokio::test]
+async fn who_comes_is_told_apart_from_others_where_both_have_a_number() {
+    let site = Site::new();
+    let relay = site.relay();
+    let _agent = site.agent().await;
+    let own = Some(rustix::process::getpid());
+    let open = |of| relay.traffic(of).open;
+    assert_eq!((open(own), open(None), open(Some(Pid::INIT))), (1, 1, 0));
+    assert!(!relay.carries(Some(Pid::INIT), Duration::ZERO).await);
+    // One from another pid namespace may be anybody.
+    let one = *relay.arrivals.borrow().get(&own).unwrap();
+    relay.arrivals.send_replace(HashMap::from([(None, one)]));
+    assert_eq!(open(Some(Pid::INIT)), 1);
+}
+
+#[tokio::test]
+async fn processes_that_are_told_apart_are_bounded() {
+    let site = Site::new();
+    let relay = site.relay();
+    let others = (1..).filter_map(Pid::from_raw).map(Some);
+    let others = others.filter(|pid| *pid != Some(rustix::process::getpid()));
+    let full = others
+        .take(PROCESSES_MAX)
+        .map(|pid| (pid, Traffic::default()));
+    relay.arrivals.send_replace(full.collect());
+    drop(site.agent().await);
+    assert_eq!(relay.arrivals.borrow().len(), PROCESSES_MAX);
 }
