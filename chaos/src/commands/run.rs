@@ -20,7 +20,7 @@ const EXIT_CODES: &str = "Exit codes:
   0    every promise that was judged was kept, and every twin broke as it must
   1    a promise was broken, or a twin did not break as it must
   2    something could not be read, built or set up: no run was judged wrongly for it
-  3    nothing was shown: everything was skipped
+  3    nothing was shown: everything was skipped, or no fault was an outage to the agent
   130, 143, 141   interrupted (SIGINT, SIGTERM, closed output): everything was taken down";
 
 /// What to run.

@@ -23,6 +23,8 @@ pub enum Mark {
     AsPromised,
     /// It was not.
     Broken,
+    /// Nothing was broken, and nothing that was done was a fault to the agent.
+    NothingShown,
     /// It was not run.
     Skipped,
     /// It did not come to its end.
@@ -60,7 +62,7 @@ pub struct Row {
 pub fn page(heading: &Heading, scenario: &Scenario, run: &Run) -> String {
     let recording = &run.recording;
     let body = [
-        head(heading, scenario),
+        head(heading, scenario, run.unshown.as_deref()),
         promises(&run.verdicts),
         section(
             "What was done, and what became of it",
@@ -129,7 +131,7 @@ fn document(title: &str, body: &str) -> String {
     )
 }
 
-fn head(heading: &Heading, scenario: &Scenario) -> String {
+fn head(heading: &Heading, scenario: &Scenario, unshown: Option<&str>) -> String {
     let mut text = format!(
         "<header><h1>{} {}</h1><p class=\"shows\">{}.</p><p class=\"when\">{}; {}</p>",
         escape(&heading.title),
@@ -145,6 +147,13 @@ fn head(heading: &Heading, scenario: &Scenario) -> String {
             escape(breaks)
         );
     }
+    if let Some(why) = unshown {
+        let _ = write!(
+            text,
+            "<p class=\"note\">Nothing was shown: {}.</p>",
+            escape(why)
+        );
+    }
     text + "</header>"
 }
 
@@ -152,6 +161,7 @@ fn badge(mark: Mark) -> String {
     let (class, word) = match mark {
         Mark::AsPromised => ("kept", "as promised"),
         Mark::Broken => ("broken", "broken"),
+        Mark::NothingShown => ("skipped", "nothing shown"),
         Mark::Skipped => ("skipped", "skipped"),
         Mark::Error => ("broken", "error"),
     };

@@ -49,6 +49,7 @@ fn run() -> Run {
     Run {
         recording,
         verdicts,
+        unshown: None,
     }
 }
 
@@ -121,6 +122,16 @@ fn an_error_and_a_skip_are_none_of_both_results() {
 }
 
 #[test]
+fn a_run_that_showed_nothing_says_so_and_why() {
+    let mut run = run();
+    run.unshown = Some("the agent stayed <Live>".to_owned());
+    let mark = Mark::NothingShown;
+    let page = page(&Heading { mark, ..heading() }, &scenario(), &run);
+    assert!(page.contains("<b class=\"badge skipped\">nothing shown</b>"));
+    assert!(page.contains("the agent stayed &lt;Live&gt;"), "{page}");
+}
+
+#[test]
 fn tags_close() {
     let page = page(&heading(), &scenario(), &run());
     for tag in [
@@ -140,6 +151,7 @@ fn a_run_of_nothing_has_a_page_too() {
     let run = Run {
         recording,
         verdicts,
+        unshown: None,
     };
     assert!(page(&heading(), &scenario(), &run).contains("</html>"));
 }

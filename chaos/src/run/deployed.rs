@@ -25,6 +25,7 @@ use crate::scenario::action::{Action, Spire as Act};
 use status::States;
 use view::View;
 
+mod outage;
 mod status;
 mod view;
 
@@ -241,9 +242,11 @@ pub async fn run_deployed(
     recording.transitions = states.clone().unwrap_or_default();
     let judged = judge(&view.scenario, &recording);
     let verdicts = view.told(scenario, &judged, (&recording, &states), &stage.missed);
+    let unshown = outage::unshown(scenario, &recording, &states);
     Ok(Run {
         recording,
         verdicts,
+        unshown,
     })
 }
 

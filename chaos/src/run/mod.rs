@@ -128,6 +128,8 @@ pub struct Run {
     pub recording: Recording,
     /// Each promise.
     pub verdicts: Vec<Verdict>,
+    /// Why it shows nothing, though no promise was broken: what was done was no fault to the agent.
+    pub unshown: Option<String>,
 }
 
 impl Run {
@@ -171,6 +173,7 @@ pub async fn run(
     Ok(Run {
         recording,
         verdicts,
+        unshown: None,
     })
 }
 

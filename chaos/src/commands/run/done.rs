@@ -33,7 +33,10 @@ impl Done {
         match (&self.result, &self.job.breaks) {
             (Err(RunError::Skipped(_)), _) => Mark::Skipped,
             (Err(_), _) => Mark::Error,
-            (Ok(run), None) if run.is_kept() => Mark::AsPromised,
+            (Ok(run), None) if run.is_kept() => match run.unshown {
+                Some(_) => Mark::NothingShown,
+                None => Mark::AsPromised,
+            },
             (Ok(run), Some(breaks)) if run.broken().eq([breaks]) => Mark::AsPromised,
             (Ok(_), _) => Mark::Broken,
         }
@@ -58,6 +61,10 @@ impl Done {
             (Err(error), Mark::Skipped) => return format!("  –  {title}: {error}"),
             (Err(error), _) => return format!("ERROR  {title}: {error}"),
             (Ok(run), Mark::Broken) => (run, format!("BROKEN {title}: {shows}")),
+            (Ok(run), Mark::NothingShown) => {
+                let why = run.unshown.as_deref().unwrap_or_default();
+                (run, format!("NOTHING SHOWN {title}: {why}"))
+            }
             (Ok(run), _) => (run, format!(" ok  {title}: {shows}")),
         };
         let mut lines = vec![head];
@@ -93,6 +100,7 @@ impl Done {
 pub(super) struct Total {
     pub(super) kept: usize,
     pub(super) broken: usize,
+    pub(super) unshown: usize,
     pub(super) errors: usize,
     pub(super) skipped: usize,
 }
@@ -107,6 +115,7 @@ impl Total {
             *match mark {
                 Mark::AsPromised => &mut total.kept,
                 Mark::Broken => &mut total.broken,
+                Mark::NothingShown => &mut total.unshown,
                 Mark::Error => &mut total.errors,
                 Mark::Skipped => &mut total.skipped,
             } += 1;
@@ -129,12 +138,14 @@ impl std::fmt::Display for Total {
         let Self {
             kept,
             broken,
+            unshown,
             errors,
             skipped,
         } = self;
         write!(
             f,
-            "{kept} as promised, {broken} not, {errors} in error, {skipped} skipped"
+            "{kept} as promised, {broken} not, {unshown} showed nothing, {errors} in error, \
+             {skipped} skipped"
         )
     }
 }
@@ -174,6 +185,27 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_that_was_none_is_not_headlined_as_kept() {
+        let run = |finding| {
+            done(Ok(Run {
+                recording: Recording::default(),
+                verdicts: vec![Verdict {
+                    promise: "verified".to_owned(),
+                    finding,
+                }],
+                unshown: Some("the agent stayed Live".to_owned()),
+            }))
+        };
+        let unshown = run(Finding::Kept("9 answers".to_owned()));
+        assert_eq!(unshown.mark(), Mark::NothingShown);
+        let told = unshown.told();
+        assert!(told.starts_with("NOTHING SHOWN spire-killed-cache: the agent stayed Live"));
+        assert!(told.contains("9 answers"), "{told}");
+        let broken = run(Finding::Broken("NOT_ALLOWED".to_owned()));
+        assert_eq!(broken.mark(), Mark::Broken);
+    }
+
+    #[test]
     fn what_was_not_judged_is_said_to_be_so() {
         let verdicts = vec![Verdict {
             promise: "states".to_owned(),
@@ -182,6 +214,7 @@ mod tests {
         let told = done(Ok(Run {
             recording: Recording::default(),
             verdicts,
+            unshown: None,
         }))
         .told();
         assert!(told.contains("not judged: not seen from here"), "{told}");
@@ -193,12 +226,15 @@ mod tests {
 
     #[test]
     fn the_exit_code_says_what_was_shown() {
-        use Mark::{AsPromised, Broken, Error, Skipped};
+        use Mark::{AsPromised, Broken, Error, NothingShown, Skipped};
         let code = |marks: &[Mark]| Total::of(marks.iter().copied()).code();
         assert_eq!(code(&[AsPromised, Skipped]), 0);
         assert_eq!(code(&[AsPromised, Error, Broken]), 1);
         assert_eq!(code(&[AsPromised, Error]), 2);
         assert_eq!(code(&[Skipped, Skipped]), 3);
         assert_eq!(code(&[]), 3);
+        assert_eq!(code(&[NothingShown]), 3);
+        assert_eq!(code(&[NothingShown, AsPromised]), 0);
+        assert_eq!(code(&[NothingShown, Error]), 2);
     }
 }

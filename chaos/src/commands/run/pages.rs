@@ -38,7 +38,10 @@ pub(super) fn write(done: &[Done], on: &str, folder: &Path) -> Result<PathBuf, C
         rows.push(Row {
             page: one.result.is_ok().then_some(name),
             says: match &one.result {
-                Ok(_) => one.job.scenario.shows.clone(),
+                Ok(run) => match &run.unshown {
+                    Some(why) => format!("nothing: {why}"),
+                    None => one.job.scenario.shows.clone(),
+                },
                 Err(error) => error.to_string(),
             },
             heading,

@@ -7,8 +7,9 @@
 
 use super::*;
 use crate::run::judge::{Finding, Verdict};
-use crate::run::recording::{Recording, Transition};
+use crate::run::recording::{Observation, Outcome, Recording, Transition};
 use crate::run::relay::Traffic;
+use crate::scenario::answer::Said;
 use crate::scenario::caller::Caller;
 use crate::scenario::file::ScenarioFile;
 use crate::scenario::promise::{Always, Kind};
@@ -258,4 +259,66 @@ fn a_window_is_judged_in_its_states_and_in_no_others() {
     );
     let unknown = finding(Err("no page".to_owned()));
     assert_eq!(unknown, Finding::NotJudged("no page".to_owned()));
+}
+
+/// Promised are an outage, what is answered in it, and what is answered throughout.
+#[test]
+fn a_fault_that_became_no_outage_shows_nothing() {
+    let scenario = scenario("spire-killed-fail-closed");
+    let at = |at_ms, to| Transition { at_ms, to };
+    let unshown = |states: &States| outage::unshown(&scenario, &Recording::default(), states);
+    let live = Ok(vec![at(0, Phase::Live)]);
+    assert!(unshown(&live).unwrap().contains("stayed Live"));
+    let brief = vec![at(0, Phase::Live), at(1_100, Phase::Interrupted)];
+    let brief = unshown(&Ok(brief)).unwrap();
+    assert!(
+        brief.contains("never in Outage (Live → Interrupted)"),
+        "{brief}"
+    );
+    let met = Ok(vec![at(0, Phase::Live), at(1_700, Phase::Outage)]);
+    assert_eq!(unshown(&met), None);
+    let view = View::of(&scenario, true).unwrap();
+    let finding = |name: &str, states: &States| {
+        let broken = [Verdict {
+            promise: name.to_owned(),
+            finding: Finding::Broken("otherwise".to_owned()),
+        }];
+        let told = view.told(&scenario, &broken, (&Recording::default(), states), &[]);
+        told.into_iter()
+            .find(|one| one.promise == name)
+            .unwrap()
+            .finding
+    };
+    assert!(
+        matches!(finding("the states", &live), Finding::NotJudged(why) if why.contains("Live"))
+    );
+    assert!(finding("the states", &met).is_broken());
+    // Nobody needs an outage for these.
+    for name in ["verified until it is an outage", "no wrong allow"] {
+        assert!(finding(name, &live).is_broken(), "{name}");
+    }
+    let refused = finding("refused while it is one", &live);
+    assert!(matches!(refused, Finding::NotJudged(_)), "{refused:?}");
+}
+
+#[test]
+fn where_nobody_tells_states_answers_do_that_an_outage_changes() {
+    let mut recording = Recording::default();
+    let untold: [States; 2] = [Ok(Vec::new()), Err("no page".to_owned())];
+    let closed = scenario("spire-killed-fail-closed");
+    for states in &untold {
+        let why = outage::unshown(&closed, &recording, states).unwrap();
+        assert!(why.contains("no answer is one of an outage"), "{why}");
+        // No answer would change: nothing is known.
+        let cached = scenario("spire-killed-cache");
+        assert_eq!(outage::unshown(&cached, &recording, states), None);
+    }
+    recording.observations.push(Observation {
+        id: String::new(),
+        caller: Caller::Frontend,
+        sent_ms: 2_000,
+        took_us: 0,
+        outcome: Outcome::Said(Said::Denied("TRUST_UNAVAILABLE")),
+    });
+    assert_eq!(outage::unshown(&closed, &recording, &untold[0]), None);
 }

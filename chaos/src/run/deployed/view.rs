@@ -2,6 +2,7 @@
 
 use verdict::availability::Phase;
 
+use super::outage;
 use super::status::{States, stray};
 use crate::run::RunError;
 use crate::run::judge::{Finding, Verdict};
@@ -143,8 +144,15 @@ impl View {
         let names = Always::ALL.iter().map(|always| always.as_str());
         let names = names.chain(scenario.promises.iter().map(|promise| &*promise.name));
         let mut verdicts = Vec::new();
+        let unmet = outage::unmet(scenario, seen.1);
+        let is_about_one = |promise: &&Promise| outage::is_about_one(&promise.kind, seen.1);
         for name in names {
-            let unjudged = self.unjudged(name);
+            let mut promises = scenario.promises.iter();
+            let promise = promises.find(|promise| promise.name == name);
+            let without = unmet
+                .clone()
+                .filter(|_| promise.as_ref().is_some_and(is_about_one));
+            let unjudged = self.unjudged(name).or(without);
             let finding = match unjudged.or_else(|| self.out_of_state(name, seen)) {
                 Some(why) => Some(Finding::NotJudged(why)),
                 None => {
