@@ -83,7 +83,7 @@ fn finding(kind: &Kind, recording: &Recording) -> Result<String, String> {
             answer,
         } => told::recovery(
             recording,
-            recording.after(*after_ms),
+            (recording.before(*after_ms), recording.after(*after_ms)),
             *within_ms,
             callers,
             *answer,

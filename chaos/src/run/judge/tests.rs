@@ -200,6 +200,43 @@ fn a_recovery_counts_from_when_the_step_was_done_and_for_the_last_caller() {
     assert_eq!(late, ["every answer is recorded once", "back"]);
 }
 
+/// What is said of a promise once the good recording is altered so.
+fn words_of(promise: &str, alter: impl FnOnce(&mut Recording)) -> String {
+    let mut recording = kept();
+    alter(&mut recording);
+    let mut verdicts = judge(&scenario(), &recording).into_iter();
+    let found = verdicts.find(|verdict| verdict.promise == promise).unwrap();
+    found.finding.words().to_owned()
+}
+
+#[test]
+fn a_way_back_is_measured_only_where_something_was_lost() {
+    assert_eq!(words_of("back", |_| {}), "after 245 ms");
+    let once = words_of("each time", |_| {});
+    assert!(
+        once.starts_with("1 times: p50 245 ms") && !once.contains("lost"),
+        "{once}"
+    );
+    let unchanged = |recording: &mut Recording| {
+        for seen in &mut recording.observations {
+            seen.outcome = Outcome::Said(Said::Verified);
+        }
+    };
+    let told = words_of("back", unchanged);
+    assert_eq!(told, "nothing was lost: verified before it and ever since");
+    let each = words_of("each time", unchanged);
+    assert!(each.ends_with("; nothing was lost 1 times"), "{each}");
+    // Lost in the middle of the step, and by one of them alone.
+    let met = words_of("back", |recording| {
+        unchanged(recording);
+        let mut seen = recording.observations.iter_mut().rev();
+        let partner = seen.find(|seen| seen.caller == Caller::Partner && seen.sent_ms <= 4_100);
+        let partner = partner.unwrap();
+        (partner.sent_ms, partner.outcome) = (4_052, Outcome::Lost);
+    });
+    assert_eq!(met, "after 145 ms");
+}
+
 #[test]
 fn a_recovery_that_never_comes_is_broken() {
     let never = after(|recording| {

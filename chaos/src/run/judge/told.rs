@@ -73,19 +73,50 @@ fn in_state(recording: &Recording, seen: &Observation, states: &[Phase]) -> Resu
     }
 }
 
+/// `step` is when what is recovered from began and was done.
 pub(super) fn recovery(
     recording: &Recording,
-    from: u64,
+    step: (u64, u64),
     within_ms: u64,
     callers: &[Caller],
     answer: Said,
 ) -> Found {
+    let from = step.1;
     let took = took_ms(recording, from, u64::MAX, callers, answer);
     match took {
-        Some(took) if took <= within_ms => Ok(format!("after {took} ms")),
-        Some(took) => Err(format!("after {took} ms, not within {within_ms} ms")),
+        Some(took) if took > within_ms => {
+            Err(format!("after {took} ms, not within {within_ms} ms"))
+        }
+        Some(took) if is_unchanged(recording, step, took, callers, answer) => Ok(format!(
+            "nothing was lost: {answer} before it and ever since"
+        )),
+        Some(took) => Ok(format!("after {took} ms")),
         None => Err(format!("nobody was answered {answer} after {from} ms")),
     }
+}
+
+/// Whether all of them had this answer before the step, and no other until they had it again: there was
+/// no way back to be measured.
+fn is_unchanged(
+    recording: &Recording,
+    (began_ms, done_ms): (u64, u64),
+    took_ms: u64,
+    callers: &[Caller],
+    answer: Said,
+) -> bool {
+    let so = |seen: &Observation| seen.outcome == Outcome::Said(answer);
+    callers.iter().all(|caller| {
+        let theirs = || {
+            let all = recording.observations.iter();
+            all.filter(|seen| seen.caller == *caller)
+        };
+        let before = theirs().filter(|seen| seen.ended_ms() <= began_ms);
+        let mut since = theirs().filter(|seen| {
+            seen.ended_ms() > began_ms && seen.sent_ms <= done_ms.saturating_add(took_ms)
+        });
+        let last = before.max_by_key(|seen| seen.ended_ms());
+        last.is_some_and(so) && since.all(so)
+    })
 }
 
 /// From a moment to the first such answer of the last of the callers, if before `end`.
@@ -122,12 +153,18 @@ pub(super) fn recoveries(
 ) -> Found {
     let events = recording.events.iter();
     let wanted = events.filter(|event| event.action == Action::Spire(after));
-    let moments: Vec<u64> = wanted.map(|event| event.done_ms).collect();
-    let mut took = Vec::new();
-    for (at, from) in moments.iter().enumerate() {
-        let end = moments.get(at + 1).copied().unwrap_or(u64::MAX);
+    let steps: Vec<(u64, u64)> = wanted
+        .map(|event| (event.began_ms, event.done_ms))
+        .collect();
+    let (mut took, mut unchanged) = (Vec::new(), 0_usize);
+    for (at, step) in steps.iter().enumerate() {
+        let end = steps.get(at + 1).map_or(u64::MAX, |next| next.1);
+        let back = took_ms(recording, step.1, end, callers, answer);
+        unchanged += usize::from(
+            back.is_some_and(|back| is_unchanged(recording, *step, back, callers, answer)),
+        );
         // Never is later than any limit.
-        took.push(took_ms(recording, *from, end, callers, answer).unwrap_or(u64::MAX));
+        took.push(back.unwrap_or(u64::MAX));
     }
     took.sort_unstable();
     let at = |percent: usize| {
@@ -138,12 +175,16 @@ pub(super) fn recoveries(
         return Err(format!("spire {after} never happened"));
     };
     let figures = format!(
-        "{} times: p50 {p50} ms, p99 {p99} ms, longest {}",
+        "{} times: p50 {p50} ms, p99 {p99} ms, longest {}{}",
         took.len(),
         if longest == u64::MAX {
             "never".to_owned()
         } else {
             format!("{longest} ms")
+        },
+        match unchanged {
+            0 => String::new(),
+            count => format!("; nothing was lost {count} times"),
         }
     );
     match p99 <= within_ms {
