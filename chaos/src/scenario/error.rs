@@ -104,6 +104,24 @@ pub enum Rule {
     /// Records that nobody can look at.
     #[error("states are read in records, and there are none to read with `records` stuck or full")]
     NoRecords,
+    /// An actor that this agent has not.
+    #[error("the scenario's agent has no {actor:?}; it has: {known}")]
+    NoActor {
+        /// Its name.
+        actor: String,
+        /// Those that it has.
+        known: String,
+    },
+    /// A promise about restarts of what is never started again.
+    #[error(
+        "no supervisor of the scenario's agent starts {actor:?} again; those that one does: {known}"
+    )]
+    NeverRestarted {
+        /// Its name.
+        actor: String,
+        /// Those that are.
+        known: String,
+    },
     /// A promise about somebody who never asks.
     #[error("{0:?} is not among the callers of the load")]
     NeverAsks(&'static str),

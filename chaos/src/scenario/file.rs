@@ -192,7 +192,11 @@ fn check(written: &Written<'_>, scenario: &Scenario) -> Read<()> {
                 callers, after_ms, ..
             } => (callers, *after_ms),
             Kind::Recoveries { callers, .. } => (callers, 0),
-            Kind::Transitions { .. } | Kind::Restarts { .. } | Kind::Says(_) => (&[], 0),
+            Kind::Restarts { actor, .. } => {
+                is_restarted(&place, actor, scenario)?;
+                (&[], 0)
+            }
+            Kind::Transitions { .. } | Kind::Says(_) => (&[], 0),
         };
         if at_ms > lasts_ms {
             return Err(place.fail(Rule::TooLate { at_ms, lasts_ms }));
@@ -202,6 +206,20 @@ fn check(written: &Written<'_>, scenario: &Scenario) -> Read<()> {
         }
     }
     Ok(())
+}
+
+/// Whoever is never started again has no restarts to promise, few or many.
+fn is_restarted(place: &Node<'_>, actor: &str, scenario: &Scenario) -> Read<()> {
+    let (all, restarted) = (&scenario.agent.actors, scenario.agent.actors.restarted());
+    if restarted.has(actor) {
+        return Ok(());
+    }
+    let known = restarted.to_string();
+    let actor = actor.to_owned();
+    Err(place.fail(match all.has(&actor) {
+        true => Rule::NeverRestarted { actor, known },
+        false => Rule::NoActor { actor, known },
+    }))
 }
 
 /// What a scenario must show by itself. A twin may leave a step out: that may be how it breaks.

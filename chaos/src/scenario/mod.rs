@@ -19,6 +19,7 @@
 //! | module | reads |
 //! |---|---|
 //! | [`action`] | what a step of the timeline does |
+//! | [`actors`] | which actors the agent has |
 //! | [`caller`], [`answer`] | who asks, and what may be answered |
 //! | [`promise`] | what is promised; what every scenario promises unasked |
 //! | [`file`](mod@file) | the file itself, and its twin |
@@ -26,6 +27,7 @@
 //! Every word is known or refused, with its place and the words that would do.
 
 pub mod action;
+pub mod actors;
 pub mod answer;
 pub mod caller;
 mod error;
@@ -39,6 +41,7 @@ mod timeline;
 pub use error::{Rule, ScenarioError};
 
 use action::Action;
+use actors::Actors;
 use caller::Caller;
 use promise::Promise;
 
@@ -81,6 +84,8 @@ pub struct AgentSetup {
     pub records: Records,
     /// Which clock it reads.
     pub clock: AgentClock,
+    /// Its actors, by that configuration.
+    pub actors: Actors,
 }
 
 /// Where decision records go, and so what can be promised about them.

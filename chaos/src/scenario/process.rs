@@ -51,6 +51,12 @@ pub(super) fn check(root: &Node<'_>, scenario: &Scenario) -> Read<()> {
                 is: place.as_str(),
             })
         })?;
+        if let Action::Actor(_, actor) = action
+            && !scenario.agent.actors.has(actor)
+        {
+            let (actor, known) = (actor.clone(), scenario.agent.actors.to_string());
+            return Err(root.fail(Rule::NoActor { actor, known }));
+        }
         if matches!(action, Action::StateFile(_)) && !scenario.agent.keeps_state {
             return Err(root.fail(Rule::NoState));
         }

@@ -146,7 +146,7 @@ pub(super) const ACTORS: [&str; 14] = [
     "connection",
 ];
 
-/// Whether the tree has such an actor.
+/// Whether the tree can have such an actor; which it has, the agent's configuration says.
 pub(super) fn is_actor(name: &str) -> bool {
     match name.strip_prefix("worker-") {
         Some(number) => number.parse::<u16>().is_ok(),

@@ -2,6 +2,7 @@
 
 use config::{Bound, ConfigErrors, FileConfig, Overrides, Settings};
 
+use super::actors::Actors;
 use super::caller::{Caller, callers};
 use super::error::Rule;
 use super::reader::{Node, Read};
@@ -39,13 +40,7 @@ const EVERY_MS: u64 = 10;
 
 /// The agent, where the later of two blocks of one name (the twin's) holds.
 pub(super) fn agent(root: &Node<'_>, nodes: &[Node<'_>]) -> Read<AgentSetup> {
-    let mut setup = AgentSetup {
-        config: String::new(),
-        deadline_ms: 0,
-        keeps_state: false,
-        records: Records::Kept,
-        clock: AgentClock::Kernel,
-    };
+    let (mut keeps_state, mut kept, mut read) = (false, Records::Kept, AgentClock::Kernel);
     let mut blocks: Vec<(&str, String)> = DEFAULTS
         .iter()
         .map(|(name, text)| (*name, (*text).to_owned()))
@@ -59,9 +54,9 @@ pub(super) fn agent(root: &Node<'_>, nodes: &[Node<'_>]) -> Read<AgentSetup> {
             }
             match child.name() {
                 "audit" => return Err(child.fail(Rule::Audit)),
-                "state-dir" => setup.keeps_state = child.truth()?,
-                "records" => setup.records = records(&child)?,
-                "clock" => setup.clock = clock(&child)?,
+                "state-dir" => keeps_state = child.truth()?,
+                "records" => kept = records(&child)?,
+                "clock" => read = clock(&child)?,
                 name => {
                     blocks.retain(|(known, _)| *known != name);
                     blocks.push((name, format!("{}\n", child.node.to_string().trim())));
@@ -69,17 +64,20 @@ pub(super) fn agent(root: &Node<'_>, nodes: &[Node<'_>]) -> Read<AgentSetup> {
             }
         }
     }
-    setup.config = blocks.into_iter().map(|(_, text)| text).collect();
-    let resolved = FileConfig::parse("agent", &setup.config)
+    let config: String = blocks.into_iter().map(|(_, text)| text).collect();
+    let resolved = FileConfig::parse("agent", &config)
         .and_then(|file| Settings::resolve(Some(file), &Overrides::default()));
-    match resolved {
-        Ok(settings) => {
-            setup.deadline_ms = settings.agent().bounds.value(Bound::DecisionDeadlineMs)
-        }
-        // Said at the block that is written last; our own defaults are right, a test says.
-        Err(errors) => return Err(nodes.last().unwrap_or(root).fail(refused(&errors))),
-    }
-    Ok(setup)
+    // Said at the block that is written last; our own defaults are right, a test says.
+    let settings =
+        resolved.map_err(|errors| nodes.last().unwrap_or(root).fail(refused(&errors)))?;
+    Ok(AgentSetup {
+        config,
+        deadline_ms: settings.agent().bounds.value(Bound::DecisionDeadlineMs),
+        keeps_state,
+        records: kept,
+        clock: read,
+        actors: Actors::of(&settings, keeps_state),
+    })
 }
 
 fn refused(errors: &ConfigErrors) -> Rule {

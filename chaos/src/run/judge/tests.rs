@@ -14,6 +14,7 @@ const AWAY: Said = Said::Denied("TRUST_UNAVAILABLE");
 const FILE: &str = r#"
 scenario "recorded" {
     shows "how promises are judged"
+    agent { state-dir #true }
     load { callers frontend partner }
     timeline lasts-ms=6000 {
         at 1000 { spire kill }

@@ -257,6 +257,61 @@ fn what_can_only_be_kept_is_no_promise() {
     assert_eq!(unread.rule, Rule::NoRecords);
 }
 
+/// An actor, and what is said of a promise and of a step about it, of an agent with two workers.
+#[test]
+fn an_actor_that_the_agent_has_not_is_refused_where_it_is_named() {
+    let window = "window \"verified\" from=0 to=3000 { callers frontend; only verified }";
+    let two = GOOD.replacen(
+        "agent {",
+        "agent { agent { limits { validation-workers 2 } };",
+        1,
+    );
+    let parsed = |old: &str, new: &str| {
+        assert!(two.contains(old), "{old}");
+        ScenarioFile::parse("small.kdl", &two.replacen(old, new, 1))
+    };
+    let promised = |actor: &str| {
+        let promise = format!("{window}\nrestarts \"few\" actor=\"{actor}\" most=0");
+        parsed(window, &promise).map(drop)
+    };
+    for actor in [
+        "worker-0", "worker-1", "doors", "bundles", "sentinel", "admin",
+    ] {
+        promised(actor).unwrap();
+    }
+    let known = "worker-0 to worker-1";
+    for actor in [
+        "worker-2",
+        "worker-99",
+        "worker-00",
+        "grpc",
+        "identity",
+        "cache",
+    ] {
+        let said = promised(actor).unwrap_err().to_string();
+        assert!(said.starts_with("small.kdl:12:1: "), "{said}");
+        assert!(said.contains(&format!("has no {actor:?}")), "{said}");
+        assert!(said.contains(known), "{said}");
+        let step = parsed(
+            "at 1000 { spire kill }",
+            &format!("at 1000 {{ actor kill {actor} }}"),
+        );
+        let said = step.unwrap_err().to_string();
+        assert!(said.contains(&format!("has no {actor:?}")), "{said}");
+    }
+    for actor in ["root", "connection"] {
+        let said = promised(actor).unwrap_err().to_string();
+        assert!(said.contains(&format!("starts {actor:?} again")), "{said}");
+    }
+    let words = "state-dir #true; agent { grpc-address \"127.0.0.1:8443\"; limits {";
+    let with_a_door = two.replacen("agent { limits {", words, 1);
+    for actor in ["grpc", "cache"] {
+        let promise = format!("{window}\nrestarts \"few\" actor=\"{actor}\" most=0");
+        let text = with_a_door.replacen(window, &promise, 1);
+        ScenarioFile::parse("small.kdl", &text).unwrap();
+    }
+}
+
 /// Neither the parser's stack nor its patience is for whoever writes the file.
 #[test]
 fn a_file_is_bounded_before_it_is_read() {
