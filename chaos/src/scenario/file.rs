@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::caller::Caller;
 use super::error::{Rule, ScenarioError};
-use super::promise::{Always, Kind, Promise, promise};
+use super::promise::{A_PROMISE, Always, Kind, Promise, promise};
 use super::reader::{Node, Read, Source};
 use super::{Records, Scenario, Twin, process, setup, timeline};
 
@@ -140,23 +140,22 @@ fn scenario(root: &Node<'_>, twin: Option<&Node<'_>>) -> Read<Scenario> {
 /// The scenario's, each replaced by the twin's of the same name.
 fn promises(root: &Node<'_>, twin: Option<&Node<'_>>) -> Read<Vec<Promise>> {
     let mut promises = Vec::new();
-    if let Some(node) = root.child("promises")? {
-        node.no_arguments()?;
-        node.only_properties(&[])?;
-        for child in node.children() {
-            let new = promise(&child)?;
-            let known = |known: &Promise| known.name == new.name;
-            let always = Always::ALL.iter().any(|always| always.as_str() == new.name);
-            if always || promises.iter().any(known) {
-                return Err(child.fail(Rule::Twice(new.name)));
-            }
-            promises.push(new);
+    let node = root
+        .child("promises")?
+        .ok_or_else(|| root.missing("promises"))?;
+    is_a_list(&node)?;
+    for child in node.children() {
+        let new = promise(&child)?;
+        let known = |known: &Promise| known.name == new.name;
+        let always = Always::ALL.iter().any(|always| always.as_str() == new.name);
+        if always || promises.iter().any(known) {
+            return Err(child.fail(Rule::Twice(new.name)));
         }
+        promises.push(new);
     }
     let altered = twin.map(|twin| twin.child("promises")).transpose()?;
     if let Some(node) = altered.flatten() {
-        node.no_arguments()?;
-        node.only_properties(&[])?;
+        is_a_list(&node)?;
     }
     for child in altered.flatten().iter().flat_map(Node::children) {
         let new = promise(&child)?;
@@ -167,6 +166,16 @@ fn promises(root: &Node<'_>, twin: Option<&Node<'_>>) -> Read<Vec<Promise>> {
         }
     }
     Ok(promises)
+}
+
+/// Promises and nothing else; one at least, or the file says that it promises and does not.
+fn is_a_list(node: &Node<'_>) -> Read<()> {
+    node.no_arguments()?;
+    node.only_properties(&[])?;
+    match node.children().next() {
+        Some(_) => Ok(()),
+        None => Err(node.missing(A_PROMISE)),
+    }
 }
 
 /// What no single node shows: moments within the timeline, callers within the load.

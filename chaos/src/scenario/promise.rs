@@ -128,6 +128,10 @@ const KINDS: [&str; 6] = [
     "log",
 ];
 
+/// One of them, in words.
+pub(super) const A_PROMISE: &str =
+    "a promise in it: window, recovery, recoveries, transitions, restarts or log";
+
 /// Names in the tree, as the agent draws it.
 pub(super) const ACTORS: [&str; 14] = [
     "root",

@@ -251,6 +251,27 @@ fn what_can_only_be_kept_is_no_promise() {
         assert!(said.starts_with("small.kdl:12:"), "{said}");
         assert!(said.contains(words), "{promise}: {said}");
     }
+    for (old, new, words) in [
+        (
+            window,
+            "",
+            "small.kdl:10:5: \"promises\" needs a promise in it: window, ",
+        ),
+        (
+            "{ agent { failure",
+            "{ promises { }; agent { failure",
+            "small.kdl:13:30: \"promises\" needs a promise",
+        ),
+    ] {
+        let said = said_of(old, new);
+        assert!(said.starts_with(words), "{new}: {said}");
+    }
+    let block = format!("promises {{\n        {window}\n    }}");
+    let none = said_of(&block, "");
+    assert!(
+        none.starts_with("small.kdl:2:1: \"scenario\" needs promises"),
+        "{none}"
+    );
     let text = GOOD.replacen("only verified", "only verified; states Live", 1);
     let text = text.replacen("agent { failure", "agent { records \"stuck\"; failure", 1);
     let unread = ScenarioFile::parse("small.kdl", &text).unwrap_err();
