@@ -46,8 +46,5 @@ fn main() -> ExitCode {
         Command::Real(options) => real::run(&options),
         Command::Damage(options) => damage::run(&options),
     };
-    result.unwrap_or_else(|error| {
-        commands::complain(&error);
-        ExitCode::from(2)
-    })
+    result.unwrap_or_else(|error| commands::end(&error))
 }

@@ -133,18 +133,49 @@ fn a_stage_that_cannot_be_set_is_an_error_and_breaks_no_promise() {
     );
 }
 
+/// Each has something to say once its reader has gone.
 #[test]
 fn a_reader_that_goes_away_is_no_panic() {
+    let site = Site::new();
+    let seeds = site.path("seeds");
+    std::fs::write(&seeds, "1\n").unwrap();
+    let seeds = seeds.display().to_string();
+    let reports = site.path("reports").display().to_string();
+    let run = [
+        "run",
+        "flapping",
+        "--agent",
+        "/bin/false",
+        "--report",
+        &reports,
+    ];
+    for words in [
+        &["list"][..],
+        &["config", "flapping"],
+        &["simulate", "--seeds-of", &seeds],
+        &["replay", "1"],
+        &["damage", "--count", "1"],
+        &run,
+    ] {
+        let mut command = Command::new(CHAOS);
+        command.args(words).env("TMPDIR", site.path("tmp"));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut chaos = command.spawn().unwrap();
+        drop(chaos.stdout.take());
+        let output = chaos.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(141), "{words:?}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{words:?}");
+    }
+}
+
+#[test]
+fn an_output_that_takes_nothing_is_said_to_be_so() {
     let mut command = Command::new(CHAOS);
-    command
-        .arg("list")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut chaos = command.spawn().unwrap();
-    drop(chaos.stdout.take());
-    let output = chaos.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
-    assert_ne!(output.status.code(), Some(101));
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let output = command.arg("list").stdout(full.unwrap()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("chaos: standard output: "), "{said}");
 }
 
 #[test]

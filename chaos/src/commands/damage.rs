@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use chaos::simulate::cast::Cast;
 use chaos::simulate::damage::damage;
 
+use super::terminal;
+
 /// How many broken starts are told of.
 const TOLD_MAX: usize = 10;
 
@@ -25,15 +27,15 @@ pub(crate) struct Options {
 /// The cast cannot be made.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, super::CommandError> {
     let told = damage(&Cast::new()?, options.seed, options.count);
-    println!(
+    terminal::say(&format!(
         "{} damaged files read: no panic; {} times a byte was replaced by itself; {} starts \
          believed what they must not",
         told.read,
         told.unharmed,
         told.broken.len()
-    );
+    ))?;
     for number in told.broken.iter().take(TOLD_MAX) {
-        println!("BROKEN: --seed {} number {number}", options.seed);
+        terminal::say(&format!("BROKEN: --seed {} number {number}", options.seed))?;
     }
     Ok(if told.broken.is_empty() {
         ExitCode::SUCCESS

@@ -1,9 +1,4 @@
-//! One file a subcommand. What they print is for a person at a terminal.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the output of the program"
-)]
+//! One file a subcommand. What they print is for a person at a terminal, and goes by `terminal`.
 
 mod agent;
 pub(crate) mod damage;
@@ -17,6 +12,7 @@ mod terminal;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use chaos::real::RealError;
 use chaos::run::RunError;
@@ -90,6 +86,12 @@ pub(crate) enum CommandError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Nobody reads what we say.
+    #[error("nobody reads the output")]
+    Closed,
+    /// The output.
+    #[error("standard output: {0}")]
+    Output(std::io::Error),
     /// The signals that end us.
     #[error("listen for signals: {0}")]
     Signals(std::io::Error),
@@ -128,7 +130,15 @@ fn read(path: &Path) -> Result<String, CommandError> {
     })
 }
 
-/// Says why nothing was done.
-pub(crate) fn complain(error: &CommandError) {
+/// As a shell sees a process that SIGPIPE ended.
+const PIPE: u8 = 141;
+const FAILED: u8 = 2;
+
+/// Says why nothing was done, unless it is that nobody reads any more: a tool ends quietly then.
+pub(crate) fn end(error: &CommandError) -> ExitCode {
+    if matches!(error, CommandError::Closed) {
+        return ExitCode::from(PIPE);
+    }
     terminal::tell(&format!("chaos: {error}"));
+    ExitCode::from(FAILED)
 }

@@ -9,7 +9,7 @@ use chaos::simulate::play::play;
 use chaos::simulate::recipe::Recipe;
 use chaos::simulate::schedule::Schedule;
 
-use super::CommandError;
+use super::{CommandError, terminal};
 
 /// What to replay.
 #[derive(Debug, clap::Args)]
@@ -38,15 +38,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, CommandError> {
         }
     };
     let outcome = play(&Cast::new()?, &schedule, Log::On(Vec::new()));
-    println!("seed {}, {:?}", schedule.seed, schedule.times);
-    print(outcome.log.lines(), options);
+    terminal::say(&format!("seed {}, {:?}", schedule.seed, schedule.times))?;
+    print(outcome.log.lines(), options)?;
     if let Some(log) = log
         && !log.text.lines().skip(1).eq(outcome.log.lines())
     {
-        println!(
+        terminal::say(&format!(
             "this is not what {} says: the code is another by now",
             options.what
-        );
+        ))?;
     }
     Ok(if outcome.violation.is_some() {
         ExitCode::FAILURE
@@ -69,16 +69,17 @@ fn read(path: &Path) -> Result<Left, CommandError> {
     Ok(Left { recipe, text })
 }
 
-fn print(lines: &[String], options: &Options) {
+fn print(lines: &[String], options: &Options) -> Result<(), CommandError> {
     for line in lines {
         if second(line).is_some_and(|second| second < options.from_s) {
             continue;
         }
-        println!("{line}");
+        terminal::say(line)?;
         if options.step && std::io::stdin().read_line(&mut String::new()).is_err() {
-            return;
+            break;
         }
     }
+    Ok(())
 }
 
 fn second(line: &str) -> Option<u64> {

@@ -94,7 +94,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, CommandError> {
     drop(runtime);
     let index = pages::write(&done, &under_test.words(), &options.report)?;
     let total = Total::of(done.iter().map(Done::mark));
-    sum_up(&done, &total, &index);
+    sum_up(&done, &total, &index)?;
     if let Some(interrupted) = interrupted {
         terminal::tell(&format!(
             "interrupted after {} of {planned} runs",
@@ -105,15 +105,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, CommandError> {
     Ok(ExitCode::from(total.code()))
 }
 
-fn sum_up(done: &[Done], total: &Total, index: &Path) {
+fn sum_up(done: &[Done], total: &Total, index: &Path) -> Result<(), CommandError> {
     let unwell = |one: &&Done| matches!(one.mark(), Mark::Broken | Mark::Error);
     if done.len() > 1 && done.iter().any(|one| unwell(&one)) {
-        terminal::say("\nnot as promised, again:");
+        terminal::say("\nnot as promised, again:")?;
         for one in done.iter().filter(unwell) {
-            terminal::say(&one.told());
+            terminal::say(&one.told())?;
         }
     }
-    terminal::say(&format!("{total}; pages: {}", index.display()));
+    terminal::say(&format!("{total}; pages: {}", index.display()))
 }
 
 /// What is tried.

@@ -30,7 +30,7 @@ pub(crate) struct Config {
 pub(crate) fn list() -> Result<ExitCode, CommandError> {
     for (name, text) in EMBEDDED {
         let shows = parse(name, text)?.scenario.shows;
-        terminal::say(&format!("{name:<42} {shows}"));
+        terminal::say(&format!("{name:<42} {shows}"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -41,7 +41,7 @@ pub(crate) fn list() -> Result<ExitCode, CommandError> {
 /// There is no such scenario, or it cannot be read.
 pub(crate) fn config(options: &Config) -> Result<ExitCode, CommandError> {
     let file = find(&options.scenario)?;
-    terminal::say(file.scenario.agent.config.trim_end());
+    terminal::say(file.scenario.agent.config.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

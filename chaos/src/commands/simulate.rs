@@ -15,10 +15,15 @@ use chaos::simulate::log::Log;
 use chaos::simulate::play::play;
 use chaos::simulate::schedule::Schedule;
 
+use super::terminal;
+use seeds::Seeds;
 use total::Total;
 
 /// How many broken seeds are told of; the rest are counted.
 const TOLD_MAX: usize = 5;
+
+/// Threads beyond those of any machine that this is run on.
+const THREADS_MAX: i64 = 1024;
 
 /// What to simulate.
 #[derive(Debug, clap::Args)]
@@ -33,8 +38,8 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seeds_of: Option<PathBuf>,
     /// Threads; 0 is one for each processor.
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=THREADS_MAX))]
+    threads: u16,
     /// Where the logs of broken seeds go.
     #[arg(long, default_value = "target/chaos")]
     logs: PathBuf,
@@ -43,20 +48,19 @@ pub(crate) struct Options {
 /// Runs the command.
 ///
 /// # Errors
-/// The cast cannot be made, or a file not read or written.
+/// The cast cannot be made, a file not read or written, or nobody reads.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, super::CommandError> {
     let begun = Instant::now();
     let cast = Cast::new()?;
     let seeds = options.seeds()?;
-    let mut total = simulate(&cast, &seeds, options.threads);
-    total.broken.sort_by_key(|broken| broken.seed);
-    total.print(begun.elapsed().as_secs());
-    for broken in total.broken.iter().take(TOLD_MAX) {
+    let total = simulate(&cast, &seeds, options.threads);
+    total.print(begun.elapsed().as_secs())?;
+    for broken in total.broken.values() {
         broken::tell(&cast, broken, &options.logs)?;
     }
     let complaints = total.complaints();
     for complaint in &complaints {
-        println!("BROKEN: {complaint}");
+        terminal::say(&format!("BROKEN: {complaint}"))?;
     }
     Ok(if total.broken.is_empty() && complaints.is_empty() {
         ExitCode::SUCCESS
@@ -66,34 +70,31 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, super::CommandError> {
 }
 
 impl Options {
-    fn seeds(&self) -> Result<Vec<u64>, super::CommandError> {
+    fn seeds(&self) -> Result<Seeds, super::CommandError> {
         if let Some(path) = &self.seeds_of {
-            return seeds::of_file(path);
+            return Ok(Seeds::listed(seeds::of_file(path)?));
         }
         let end = self.from.checked_add(self.seeds);
         let range = self.from..end.ok_or(super::CommandError::BeyondSeeds)?;
-        Ok(seeds::kept()?.into_iter().chain(range).collect())
+        Ok(Seeds::then(seeds::kept()?, range))
     }
 }
 
-fn simulate(cast: &Cast, seeds: &[u64], threads: usize) -> Total {
+fn simulate(cast: &Cast, seeds: &Seeds, threads: u16) -> Total {
     let threads = match threads {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        threads => threads,
+        threads => usize::from(threads),
     };
     let (next, total) = (AtomicU64::new(0), Mutex::new(Total::default()));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 // A memory of its own for each seed, so no thread depends on another.
-                while let Some(seed) = usize::try_from(next.fetch_add(1, Ordering::Relaxed))
-                    .ok()
-                    .and_then(|at| seeds.get(at))
-                {
-                    let outcome = play(cast, &Schedule::of(*seed), Log::Off);
+                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = play(cast, &Schedule::of(seed), Log::Off);
                     let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
-                    total.add(*seed, outcome);
-                    progress(total.seeds, seeds.len());
+                    total.add(seed, outcome);
+                    progress(total.seeds, seeds.count());
                 }
             });
         }
@@ -101,8 +102,8 @@ fn simulate(cast: &Cast, seeds: &[u64], threads: usize) -> Total {
     total.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn progress(done: u64, of: usize) {
+fn progress(done: u64, of: u64) {
     if done.is_multiple_of(1_000) {
-        eprintln!("{done} of {of} seeds");
+        terminal::tell(&format!("{done} of {of} seeds"));
     }
 }

@@ -1,11 +1,21 @@
-//! What is said to whoever may have gone: a reader of a pipe that is closed is no reason to panic.
+//! The one place for output: what is said to whoever may have gone. A reader of a pipe that is closed is
+//! no reason to panic, and the end of what there is to do.
 
 use std::io::{self, Write as _};
 
-/// A line of the result. False if nobody reads any more.
-pub(super) fn say(line: &str) -> bool {
+use super::CommandError;
+
+/// A line of the result.
+///
+/// # Errors
+/// Nobody reads any more, or what is written to takes no more.
+pub(super) fn say(line: &str) -> Result<(), CommandError> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
+    let said = writeln!(out, "{line}").and_then(|()| out.flush());
+    said.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => CommandError::Closed,
+        _ => CommandError::Output(error),
+    })
 }
 
 /// A line about the work.

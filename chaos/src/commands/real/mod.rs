@@ -80,7 +80,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, super::CommandError> {
             }
         };
         let seconds = began.elapsed().as_secs();
-        println!("{name:<52} {outcome:<8} {seconds:>5} s  {note}");
+        super::terminal::say(&format!("{name:<52} {outcome:<8} {seconds:>5} s  {note}"))?;
         // Writing to a string cannot fail.
         let _ = writeln!(rows, "outages\t{name}\t{outcome}\t{seconds}\t{note}");
     }

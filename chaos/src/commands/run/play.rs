@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::UnderTest;
 use super::done::{Done, Job};
-use crate::commands::terminal;
+use crate::commands::{PIPE, terminal};
 
 /// Why runs that had begun did not end by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Interrupted {
         match self {
             Self::Int => 130,
             Self::Term => 143,
-            Self::Pipe => 141,
+            Self::Pipe => PIPE,
         }
     }
 }
@@ -76,7 +76,7 @@ pub(super) async fn all(
             done = running.join_next() => match done {
                 None => break,
                 Some(Ok(done)) => {
-                    if !terminal::say(&done.told()) {
+                    if terminal::say(&done.told()).is_err() {
                         interrupted = Some(Interrupted::Pipe);
                     }
                     ended.push(done);

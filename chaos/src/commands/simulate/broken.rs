@@ -10,33 +10,34 @@ use chaos::simulate::schedule::{Schedule, Timed};
 use chaos::simulate::shrink::shrink;
 
 use super::total::Broken;
-use crate::commands::CommandError;
+use crate::commands::{CommandError, terminal};
 
 /// Says what broke, and makes the schedule as small as it goes; leaves the log of that.
 ///
 /// # Errors
-/// The log cannot be written.
+/// The log cannot be written, or nobody reads.
 pub(super) fn tell(cast: &Cast, broken: &Broken, logs: &Path) -> Result<(), CommandError> {
     let Broken {
         seed,
         at_ms,
         violation,
     } = broken;
-    println!(
+    terminal::say(&format!(
         "seed {seed}: {} broken at {} s: {}",
         violation.oracle,
         at_ms / 1_000,
         violation.what
-    );
+    ))?;
     let whole = Schedule::of(*seed);
     let small = shrink(cast, &whole, violation.oracle);
-    println!(
+    terminal::say(&format!(
         "  {} faults, the same with {}:",
         whole.faults.len(),
         small.faults.len()
-    );
+    ))?;
     for Timed { at_ms, fault } in &small.faults {
-        println!("    {:>5}.{:03} {fault:?}", at_ms / 1_000, at_ms % 1_000);
+        let (s, ms) = (at_ms / 1_000, at_ms % 1_000);
+        terminal::say(&format!("    {s:>5}.{ms:03} {fault:?}"))?;
     }
     let path = logs.join(format!("seed-{seed}.log"));
     let outcome = play(cast, &small, Log::On(Vec::new()));
@@ -50,7 +51,11 @@ pub(super) fn tell(cast: &Cast, broken: &Broken, logs: &Path) -> Result<(), Comm
         path: path.clone(),
         source,
     })?;
-    println!("  step through it: chaos replay {} --step", path.display());
-    println!("  once it is repaired, add {seed} to chaos/seeds.txt");
-    Ok(())
+    terminal::say(&format!(
+        "  step through it: chaos replay {} --step",
+        path.display()
+    ))?;
+    terminal::say(&format!(
+        "  once it is repaired, add {seed} to chaos/seeds.txt"
+    ))
 }
