@@ -125,6 +125,14 @@ pub enum Rule {
     /// A promise about somebody who never asks.
     #[error("{0:?} is not among the callers of the load")]
     NeverAsks(&'static str),
+    /// A key that `load` has not, or not there.
+    #[error("{rule}; load has two properties, and callers in its block: {as_in}")]
+    Load {
+        /// What is wrong.
+        rule: String,
+        /// One that has all keys.
+        as_in: &'static str,
+    },
     /// A block that is not the file's to write.
     #[error("where records go is said by `records`, not by the agent's `audit` block")]
     Audit,

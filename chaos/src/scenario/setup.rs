@@ -4,7 +4,7 @@ use config::{Bound, ConfigErrors, FileConfig, Overrides, Settings};
 
 use super::actors::Actors;
 use super::caller::{Caller, callers};
-use super::error::Rule;
+use super::error::{Rule, ScenarioError};
 use super::reader::{Node, Read};
 use super::{AgentClock, AgentSetup, Load, Records};
 
@@ -34,9 +34,12 @@ const RECORDS: [(&str, Records); 4] = [
 ];
 
 /// Connections of a load that names none.
-const CONNECTIONS: u64 = 2;
+const CONNECTIONS: u16 = 2;
 /// Its pace: a hundred requests a second on each connection.
 const EVERY_MS: u64 = 10;
+
+/// A load with all its keys, the numbers as they are if not said.
+pub(super) const LOAD: &str = "load connections=2 every-ms=10 { callers frontend partner forged }";
 
 /// The agent, where the later of two blocks of one name (the twin's) holds.
 pub(super) fn agent(root: &Node<'_>, nodes: &[Node<'_>]) -> Read<AgentSetup> {
@@ -112,14 +115,18 @@ pub(super) fn load(node: Option<Node<'_>>) -> Read<Load> {
     let Some(node) = node else {
         return Ok(Load {
             callers: everybody,
-            connections: 2,
+            connections: CONNECTIONS,
             every_ms: EVERY_MS,
         });
     };
-    node.no_arguments()?;
-    node.only_properties(&["connections", "every-ms"])?;
-    node.only_children(&["callers"])?;
-    let connections = node.count("connections")?.unwrap_or(CONNECTIONS);
+    only_its_keys(&node).map_err(|error| ScenarioError {
+        rule: Rule::Load {
+            rule: error.rule.to_string(),
+            as_in: LOAD,
+        },
+        ..error
+    })?;
+    let connections = node.count("connections")?.unwrap_or(CONNECTIONS.into());
     let connections = u16::try_from(connections)
         .ok()
         .filter(|count| *count > 0)
@@ -138,9 +145,21 @@ pub(super) fn load(node: Option<Node<'_>>) -> Read<Load> {
     })
 }
 
+/// Whoever writes a key where it does not belong hears of all of them, and where they do.
+fn only_its_keys(node: &Node<'_>) -> Read<()> {
+    node.no_arguments()?;
+    node.only(&["connections", "every-ms"], &["callers"])
+}
+
 #[cfg(test)]
 mod tests {
-    use super::DEFAULTS;
+    use super::{DEFAULTS, LOAD};
+
+    #[test]
+    fn a_load_with_all_its_keys_is_in_the_readme() {
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(&format!("\n{LOAD}\n")));
+    }
 
     /// Whoever runs a scenario on an agent of his own sets it up by these.
     #[test]

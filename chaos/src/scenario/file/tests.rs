@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use super::*;
+use crate::scenario::setup::LOAD;
 
 const GOOD: &str = r#"
 scenario "small" {
@@ -276,6 +277,46 @@ fn what_can_only_be_kept_is_no_promise() {
     let text = text.replacen("agent { failure", "agent { records \"stuck\"; failure", 1);
     let unread = ScenarioFile::parse("small.kdl", &text).unwrap_err();
     assert_eq!(unread.rule, Rule::NoRecords);
+}
+
+#[test]
+fn whoever_mistakes_a_key_of_the_load_is_shown_all_of_them() {
+    let load = "load connections=1 every-ms=20 { callers frontend forged }";
+    for (wrong, place, words) in [
+        (
+            "load { connections 1 }",
+            "small.kdl:5:12: ",
+            "\"connections\" is no key here",
+        ),
+        (
+            "load per-second=9",
+            "small.kdl:5:5: ",
+            "\"per-second\" is no property here",
+        ),
+        ("load 9", "small.kdl:5:5: ", "takes no argument 9"),
+        (
+            "load callers=\"frontend\"",
+            "small.kdl:5:5: ",
+            "\"callers\" is no property here",
+        ),
+    ] {
+        let said = said_of(load, wrong);
+        assert!(said.starts_with(place), "{said}");
+        assert!(said.contains(words) && said.ends_with(LOAD), "{said}");
+    }
+    let all = ScenarioFile::parse("small.kdl", &GOOD.replacen(load, LOAD, 1)).unwrap();
+    let load = all.scenario.load;
+    assert_eq!((load.connections, load.every_ms), (2, 10));
+    let none = GOOD.replacen(
+        "load connections=1 every-ms=20 { callers frontend forged }",
+        "",
+        1,
+    );
+    let none = ScenarioFile::parse("small.kdl", &none)
+        .unwrap()
+        .scenario
+        .load;
+    assert_eq!((none.connections, none.every_ms), (2, 10));
 }
 
 /// An actor, and what is said of a promise and of a step about it, of an agent with two workers.
