@@ -51,6 +51,14 @@ pub(crate) enum CommandError {
         /// Which file.
         path: PathBuf,
     },
+    /// Beyond the end of a play.
+    #[error("--from-s {from_s}: the log ends at second {last_s}")]
+    BeyondLog {
+        /// What was asked for.
+        from_s: u64,
+        /// The last second with an event.
+        last_s: u64,
+    },
     /// Beyond the last number.
     #[error("--from and --seeds go beyond the last seed, {}", u64::MAX)]
     BeyondSeeds,

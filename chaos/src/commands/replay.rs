@@ -28,7 +28,7 @@ pub(crate) struct Options {
 /// Runs the command.
 ///
 /// # Errors
-/// The cast cannot be made, or the log not read.
+/// The cast cannot be made, the log not read, or the play ends before what was asked for.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, CommandError> {
     let (schedule, log) = match options.what.parse() {
         Ok(seed) => (Schedule::of(seed), None),
@@ -38,6 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, CommandError> {
         }
     };
     let outcome = play(&Cast::new()?, &schedule, Log::On(Vec::new()));
+    within(outcome.log.lines(), options.from_s)?;
     terminal::say(&format!("seed {}, {:?}", schedule.seed, schedule.times))?;
     print(outcome.log.lines(), options)?;
     if let Some(log) = log
@@ -69,6 +70,16 @@ fn read(path: &Path) -> Result<Left, CommandError> {
     Ok(Left { recipe, text })
 }
 
+/// Nothing would be told of what is after the end.
+fn within(lines: &[String], from_s: u64) -> Result<(), CommandError> {
+    let last_s = lines.iter().filter_map(|line| second(line)).max();
+    let last_s = last_s.unwrap_or_default();
+    match from_s > last_s {
+        true => Err(CommandError::BeyondLog { from_s, last_s }),
+        false => Ok(()),
+    }
+}
+
 fn print(lines: &[String], options: &Options) -> Result<(), CommandError> {
     for line in lines {
         if second(line).is_some_and(|second| second < options.from_s) {
@@ -84,4 +95,20 @@ fn print(lines: &[String], options: &Options) -> Result<(), CommandError> {
 
 fn second(line: &str) -> Option<u64> {
     line.trim_start().split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn what_is_after_the_end_is_refused_with_the_last_second() {
+        let lines = ["    0.000 begins", " 3600.250 ends", "of no second"].map(str::to_owned);
+        within(&lines, 3_600).unwrap();
+        let said = within(&lines, 3_601).unwrap_err().to_string();
+        assert_eq!(said, "--from-s 3601: the log ends at second 3600");
+        within(&[], 0).unwrap();
+    }
 }

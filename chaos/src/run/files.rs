@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::scenario::action::Damage;
 use crate::scenario::{AgentSetup, Records};
 
+use super::RunError;
 use super::recording::Record;
 
 /// A file as such, wherever its name leads by now. A number is given again soon after its file is gone;
@@ -53,25 +54,23 @@ pub(super) struct Home {
 }
 
 impl Home {
-    pub(super) fn new(setup: &AgentSetup) -> io::Result<Self> {
-        let directory = tempfile::Builder::new().prefix("chaos").tempdir()?;
+    pub(super) fn new(setup: &AgentSetup) -> Result<Self, RunError> {
+        let directory = tempfile::Builder::new().prefix("chaos").tempdir();
+        let made = RunError::file("make a directory in it", &std::env::temp_dir());
         let mut home = Self {
-            directory,
+            directory: directory.map_err(made)?,
             _pipe: None,
         };
         if setup.keeps_state {
-            fs::create_dir(home.path("state"))?;
+            let state = home.path("state");
+            fs::create_dir(&state).map_err(RunError::file("make it", &state))?;
         }
         if setup.records == Records::Stuck {
             let path = home.path("audit.jsonl");
-            rustix::fs::mkfifoat(
-                rustix::fs::CWD,
-                &path,
-                rustix::fs::Mode::from_raw_mode(0o600),
-            )?;
-            home._pipe = Some(fs::OpenOptions::new().read(true).write(true).open(path)?);
+            home._pipe = Some(pipe(&path).map_err(RunError::file("make a pipe there", &path))?);
         }
-        fs::write(home.path("agent.kdl"), home.config(setup))?;
+        let config = home.path("agent.kdl");
+        fs::write(&config, home.config(setup)).map_err(RunError::file("write it", &config))?;
         Ok(home)
     }
 
@@ -109,11 +108,14 @@ impl Home {
     }
 
     /// Does this to the bundles on disk.
-    pub(super) fn damage(&self, damage: Damage) -> io::Result<()> {
+    pub(super) fn damage(&self, damage: Damage) -> Result<(), RunError> {
         let path = self.path("state").join("x509-bundles");
-        let mut bytes = fs::read(&path)?;
+        let mut bytes = fs::read(&path).map_err(RunError::file("read the state file", &path))?;
         match damage {
-            Damage::Gone => return fs::remove_file(&path),
+            Damage::Gone => {
+                let removed = fs::remove_file(&path);
+                return removed.map_err(RunError::file("remove the state file", &path));
+            }
             Damage::Torn => bytes.truncate(bytes.len() / 2),
             Damage::Damaged => {
                 let middle = bytes.len() / 2;
@@ -123,16 +125,20 @@ impl Home {
             }
             Damage::Foreign => bytes = b"{\"some\": \"other program's\"}\n".to_vec(),
         }
-        fs::write(path, bytes)
+        fs::write(&path, bytes).map_err(RunError::file("damage the state file", &path))
     }
 
     /// The decision records, by the request's id. What a kill cut off is left out.
-    pub(super) fn records(&self, setup: &AgentSetup) -> io::Result<HashMap<String, Vec<Record>>> {
+    pub(super) fn records(
+        &self,
+        setup: &AgentSetup,
+    ) -> Result<HashMap<String, Vec<Record>>, RunError> {
         let mut records: HashMap<String, Vec<Record>> = HashMap::new();
         if matches!(setup.records, Records::Stuck | Records::Full) {
             return Ok(records);
         }
-        let text = fs::read(self.path("audit.jsonl"))?;
+        let path = self.path("audit.jsonl");
+        let text = fs::read(&path).map_err(RunError::file("read the agent's records", &path))?;
         for line in text.split(|byte| *byte == b'\n') {
             if let Ok(written) = serde_json::from_slice::<Written>(line) {
                 let record = Record {
@@ -151,6 +157,13 @@ impl Home {
     }
 }
 
+/// A pipe that has somebody who could read it.
+fn pipe(path: &Path) -> io::Result<fs::File> {
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, path, mode)?;
+    fs::OpenOptions::new().read(true).write(true).open(path)
+}
+
 /// The fields of a record that are looked at.
 #[derive(Deserialize)]
 struct Written {
@@ -159,4 +172,25 @@ struct Written {
     identity: String,
     state: Option<String>,
     correlation_id: String,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+    use crate::scenario::file::ScenarioFile;
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let text = include_str!("../../scenarios/state-file-torn.kdl");
+        let setup = ScenarioFile::parse("state-file-torn.kdl", text).unwrap();
+        let setup = setup.scenario.agent;
+        let home = Home::new(&setup).unwrap();
+        let state = home.damage(Damage::Torn).unwrap_err().to_string();
+        assert!(state.contains("state/x509-bundles: cannot read"), "{state}");
+        let records = home.records(&setup).unwrap_err().to_string();
+        assert!(records.contains("audit.jsonl: cannot read"), "{records}");
+        assert!(records.contains("No such file"), "{records}");
+    }
 }

@@ -97,7 +97,7 @@ fn unlike_verified(outcome: &Outcome) -> String {
     };
     let remedy = match said {
         Said::Verified => "",
-        Said::FailOpen => ": the agent has no bundles from SPIRE and lets pass; its log says why",
+        Said::FailOpen | Said::Denied("TRUST_UNAVAILABLE") => return no_bundles(*said),
         Said::Denied("MALFORMED" | "NO_CREDENTIAL") => {
             ": the tool sends Envoy's x-forwarded-client-cert and nothing else: give the agent under test \
              client-cert-header \"x-forwarded-client-cert\" and client-cert-format \"xfcc\""
@@ -107,6 +107,17 @@ fn unlike_verified(outcome: &Outcome) -> String {
         Said::Denied(_) => ": its log and its record say why",
     };
     format!("the caller of --caller is answered {said}{remedy}")
+}
+
+/// The agent that is behind the relay gets what SPIRE gives the tool.
+fn no_bundles(said: Said) -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    format!(
+        "the caller of --caller is answered {said}: the agent has no bundles from SPIRE. Whoever comes by \
+         the relay is the tool to SPIRE: SPIRE must attest the tool itself and give it an SVID, so \
+         register an entry whose selectors fit the tool, as unix:uid:{uid}; and see that the SPIRE agent \
+         is well. The agent's log says what it was told"
+    )
 }
 
 struct Connection {
@@ -201,4 +212,24 @@ async fn ask(line: Arc<Line>, sheet: Arc<Sheet>, question: Question, id: String,
         took_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
         outcome,
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_without_bundles_is_told_whom_spire_attests() {
+        for said in [Said::Denied("TRUST_UNAVAILABLE"), Said::FailOpen] {
+            let told = unlike_verified(&Outcome::Said(said));
+            for words in [
+                &said.to_string(),
+                "attest the tool itself",
+                "an SVID",
+                "unix:uid:",
+            ] {
+                assert!(told.contains(words), "{told}");
+            }
+        }
+    }
 }

@@ -87,8 +87,15 @@ pub enum RunError {
     #[error("the deployment is not ready: {0}")]
     Unready(String),
     /// A file or a directory.
-    #[error("a file: {0}")]
-    File(#[from] std::io::Error),
+    #[error("{}: cannot {what}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The simulated SPIRE.
     #[error(transparent)]
     Spire(#[from] SpireError),
@@ -112,6 +119,12 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// What was tried with a file, for whatever comes of it.
+    fn file(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::File { path, what, source }
+    }
+
     fn flag(flag: &'static str, path: &Path, why: impl Into<String>) -> Self {
         Self::Flag {
             flag,

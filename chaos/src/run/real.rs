@@ -108,11 +108,15 @@ impl Real {
                 let renewed = self.spire.server().mint(FRONTEND).await?;
                 callers.renew_with(&renewed, Signer::Real(self.stock().await?));
             }
-            Act::SocketDeleted => std::fs::remove_file(socket)?,
+            Act::SocketDeleted => {
+                let removed = std::fs::remove_file(&socket);
+                removed.map_err(RunError::file("remove SPIRE's socket", &socket))?;
+            }
             Act::SocketReplaced => {
                 // An agent that stopped in order has taken it along.
                 let _ = std::fs::remove_file(&socket);
-                std::fs::write(socket, "no socket")?;
+                let written = std::fs::write(&socket, "no socket");
+                written.map_err(RunError::file("put a file in SPIRE's place", &socket))?;
             }
             Act::SocketForbidden => set_mode(&socket, 0o000)?,
             Act::SocketAllowed => set_mode(&socket, 0o777)?,
@@ -142,6 +146,7 @@ const fn has(act: Act) -> bool {
     )
 }
 
-fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+fn set_mode(path: &Path, mode: u32) -> Result<(), RunError> {
+    let set = std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+    set.map_err(RunError::file("set the mode of SPIRE's socket", path))
 }

@@ -168,7 +168,7 @@ impl Stage {
     }
 
     fn damage(&self, damage: Damage) -> Result<(), RunError> {
-        Ok(self.home.damage(damage)?)
+        self.home.damage(damage)
     }
 
     fn agent(&mut self) -> Result<&mut AgentProcess, RunError> {
