@@ -1,5 +1,8 @@
 //! What an answer is, read as an upstream would: what matters is what it would see.
 
+use verdict::policy::DenyStatus;
+use verdict::reason::Reason;
+
 use crate::client::{Answer, Decision, Headers};
 use crate::run::recording::Outcome;
 use crate::scenario::answer::Said;
@@ -16,8 +19,13 @@ const IDENTITY: [&str; 5] = [
     "x-auth-timestamp",
 ];
 
-/// What this answer to this question is worth.
-pub(super) fn classify(question: &Question, answer: &Answer) -> Outcome {
+/// What this answer to this question is worth. `unavailable` is the status that the agent's policy gives
+/// `TRUST_UNAVAILABLE`, where that is known.
+pub(super) fn classify(
+    question: &Question,
+    answer: &Answer,
+    unavailable: Option<DenyStatus>,
+) -> Outcome {
     let wrong = |what: String| Outcome::Wrong(format!("{what}: {}", answer.json));
     match &answer.decision {
         Decision::Allow => {
@@ -27,17 +35,39 @@ pub(super) fn classify(question: &Question, answer: &Answer) -> Outcome {
                 Err(what) => wrong(what),
             }
         }
-        Decision::Block { .. } => {
-            let reason = answer.reason_codes.first();
-            match reason.and_then(|reason| Said::from_word(reason)) {
-                Some(said @ Said::Denied(_)) => Outcome::Said(said),
-                _ => wrong("was denied without a reason".to_owned()),
+        Decision::Block { status, .. } => {
+            match denied(answer.reason_codes.first(), *status, unavailable) {
+                Ok(said) => Outcome::Said(said),
+                Err(what) => wrong(what),
             }
         }
         // Deployed proxies forward a challenge, and break a redirect.
         Decision::Redirect { .. } | Decision::Challenge { .. } => {
             wrong("was neither allowed nor blocked".to_owned())
         }
+    }
+}
+
+/// A denial is what its status says to whoever asked: a 200 lets nobody pass and looks as if it did, a
+/// 503 in place of a 403 is asked again.
+fn denied(
+    reason: Option<&String>,
+    status: u16,
+    unavailable: Option<DenyStatus>,
+) -> Result<Said, String> {
+    let mut known = Reason::ALL.iter();
+    let reason = known.find(|known| reason.is_some_and(|reason| reason == known.as_str()));
+    let reason = reason.ok_or_else(|| "was denied without a reason".to_owned())?;
+    let name = reason.as_str();
+    let is_right = match (reason, unavailable) {
+        // A policy may set any status that denies.
+        (Reason::TrustUnavailable, None) => DenyStatus::new(status).is_some(),
+        (Reason::TrustUnavailable, Some(set)) => status == set.get(),
+        (other, _) => status == other.class().status(),
+    };
+    match is_right {
+        true => Ok(Said::Denied(name)),
+        false => Err(format!("was denied as {name} with status {status}")),
     }
 }
 
@@ -96,4 +126,41 @@ fn unverified(question: &Question, upstream: &Headers) -> Result<Said, String> {
 fn split(id: &str) -> (&str, &str) {
     let rest = id.strip_prefix("spiffe://").unwrap_or(id);
     rest.split_at(rest.find('/').unwrap_or(rest.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(reason: &str, status: u16, unavailable: Option<u16>) -> Result<Said, String> {
+        let unavailable = unavailable.and_then(DenyStatus::new);
+        denied(Some(&reason.to_owned()), status, unavailable)
+    }
+
+    #[test]
+    fn a_denial_with_another_status_than_its_reasons_is_wrong() {
+        for reason in Reason::ALL {
+            let (name, status) = (reason.as_str(), reason.class().status());
+            assert_eq!(said(name, status, None), Ok(Said::Denied(name)));
+            for other in [200, 302, 418] {
+                let is_free = reason == Reason::TrustUnavailable && other == 418;
+                assert_eq!(said(name, other, None).is_ok(), is_free, "{name} {other}");
+            }
+        }
+        let wrong = said("NOT_ALLOWED", 200, None);
+        assert_eq!(
+            wrong,
+            Err("was denied as NOT_ALLOWED with status 200".to_owned())
+        );
+        assert!(denied(None, 403, None).is_err() && said("verified", 403, None).is_err());
+    }
+
+    #[test]
+    fn the_status_of_an_outage_is_the_policys_where_it_is_known() {
+        let away = "TRUST_UNAVAILABLE";
+        assert!(said(away, 429, Some(429)).is_ok() && said(away, 503, Some(503)).is_ok());
+        assert!(said(away, 503, Some(429)).is_err());
+        // It is set for an outage, and for no other reason.
+        assert!(said("NOT_ALLOWED", 429, Some(429)).is_err());
+    }
 }

@@ -233,7 +233,13 @@ pub async fn run_deployed(
     view.is_felt_by(stage.relay.traffic(stage.agent))?;
     sheet.begin();
     let callers = Arc::new(callers);
-    let load = load::start(&view.scenario.load, &deployment.agent, &callers, &sheet);
+    let load = load::start(
+        &view.scenario.load,
+        &deployment.agent,
+        &callers,
+        &sheet,
+        None,
+    );
     let played = play(&mut stage, &view.scenario, tell).await;
     load.stop().await;
     played?;

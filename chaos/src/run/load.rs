@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
+use verdict::policy::DenyStatus;
 
 use crate::client::{Client, ClientError, Hello};
 use crate::run::recording::{Observation, Outcome};
@@ -35,12 +36,13 @@ pub(super) struct Running {
     connections: JoinSet<()>,
 }
 
-/// Starts asking.
+/// Starts asking. `unavailable` is the status of an outage, if the agent's policy is known.
 pub(super) fn start(
     load: &Load,
     socket: &Path,
     callers: &Arc<Callers>,
     sheet: &Arc<Sheet>,
+    unavailable: Option<DenyStatus>,
 ) -> Running {
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -51,6 +53,7 @@ pub(super) fn start(
             socket: socket.to_owned(),
             callers: Arc::clone(callers),
             sheet: Arc::clone(sheet),
+            unavailable,
         };
         connections.spawn(connection.run(stopping.clone()));
     }
@@ -73,7 +76,7 @@ pub(super) async fn until_verified(socket: &Path, callers: &Callers) -> Result<(
     loop {
         let seen = match Client::connect(socket, Hello::default()).await {
             Ok(client) => match client.ask(&question.request).await {
-                Ok(answer) => match classify(&question, &answer) {
+                Ok(answer) => match classify(&question, &answer, None) {
                     Outcome::Said(Said::Verified) => return Ok(()),
                     other => unlike_verified(&other),
                 },
@@ -126,11 +129,13 @@ struct Connection {
     socket: PathBuf,
     callers: Arc<Callers>,
     sheet: Arc<Sheet>,
+    unavailable: Option<DenyStatus>,
 }
 
 /// A connection to the agent, until it breaks.
 struct Line {
     client: Client,
+    unavailable: Option<DenyStatus>,
     broken: AtomicBool,
 }
 
@@ -188,6 +193,7 @@ impl Connection {
         let client = tokio::time::timeout(CONNECT_WITHIN, connecting).await;
         Some(Arc::new(Line {
             client: client.ok()?.ok()?,
+            unavailable: self.unavailable,
             broken: AtomicBool::new(false),
         }))
     }
@@ -197,7 +203,7 @@ async fn ask(line: Arc<Line>, sheet: Arc<Sheet>, question: Question, id: String,
     let began = Instant::now();
     let request = question.request.clone().with_id(id.clone());
     let outcome = match line.client.ask(&request).await {
-        Ok(answer) => classify(&question, &answer),
+        Ok(answer) => classify(&question, &answer, line.unavailable),
         Err(ClientError::Timeout { .. }) => Outcome::Silent,
         Err(ClientError::Protocol { what }) => Outcome::Wrong(what),
         Err(_) => {

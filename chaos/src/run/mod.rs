@@ -177,6 +177,7 @@ pub async fn run(
         &stage.socket(),
         &stage.callers,
         &stage.sheet,
+        Some(scenario.agent.unavailable_status),
     );
     let played = play(&mut stage, scenario, tell).await;
     load.stop().await;

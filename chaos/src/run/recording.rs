@@ -65,7 +65,8 @@ pub struct Observation {
 pub enum Outcome {
     /// An answer.
     Said(Said),
-    /// An answer that lets somebody be who he is not, or that no proxy could use.
+    /// An answer that lets somebody be who he is not, that no proxy could use, or a denial with another
+    /// status than its reason's.
     Wrong(String),
     /// The connection ended before the answer.
     Lost,

@@ -40,6 +40,8 @@ mod timeline;
 
 pub use error::{Rule, ScenarioError};
 
+use verdict::policy::DenyStatus;
+
 use action::Action;
 use actors::Actors;
 use caller::Caller;
@@ -78,6 +80,8 @@ pub struct AgentSetup {
     pub config: String,
     /// How long it may take over an answer, by that configuration, ms.
     pub deadline_ms: u64,
+    /// The status of `TRUST_UNAVAILABLE`, by that configuration.
+    pub unavailable_status: DenyStatus,
     /// Whether it has a state directory.
     pub keeps_state: bool,
     /// Where its records go.

@@ -2,6 +2,8 @@
 
 use config::{Bound, ConfigErrors, FileConfig, Overrides, Settings};
 
+use verdict::policy::DenyStatus;
+
 use super::actors::Actors;
 use super::caller::{Caller, callers};
 use super::error::{Rule, ScenarioError};
@@ -76,6 +78,11 @@ pub(super) fn agent(root: &Node<'_>, nodes: &[Node<'_>]) -> Read<AgentSetup> {
     Ok(AgentSetup {
         config,
         deadline_ms: settings.agent().bounds.value(Bound::DecisionDeadlineMs),
+        unavailable_status: settings
+            .policy()
+            .map_or_else(DenyStatus::default, |policy| {
+                policy.failure.unavailable_status
+            }),
         keeps_state,
         records: kept,
         clock: read,

@@ -398,6 +398,20 @@ fn the_deadline_is_the_configurations() {
 }
 
 #[test]
+fn the_status_of_an_outage_is_the_configurations() {
+    let status = |text: &str| {
+        let file = ScenarioFile::parse("small.kdl", text).unwrap();
+        file.scenario.agent.unavailable_status.get()
+    };
+    assert_eq!(status(GOOD), 503);
+    let set = "spire-unavailable \"cache\"; unavailable-status 429";
+    assert_eq!(
+        status(&GOOD.replacen("spire-unavailable \"cache\"", set, 1)),
+        429
+    );
+}
+
+#[test]
 fn a_promise_has_one_name_and_a_twin_alters_something() {
     let window = "window \"verified\" from=0 to=3000 { callers frontend; only verified }";
     let twice = said_of(window, &format!("{window}\n{window}"));
