@@ -1,0 +1,98 @@
+//! A run on somebody's own deployment: a real agent behind the relay, in front of a simulated SPIRE.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actors::agent::Agent;
+use actors::clock::Clock;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chaos::run::{Deployment, Run, run_deployed};
+use chaos::scenario::file::ScenarioFile;
+use chaos::world::World;
+use config::{FileConfig, Override, Overrides, Settings};
+
+const ID: &str = "spiffe://example.org/frontend";
+
+/// Short for an agent that calls an absence an outage after a minute, as it is by default.
+const SCENARIO: &str = r#"
+scenario "brief" {
+    shows "that a fault which is none to the agent shows nothing"
+    timeline lasts-ms=1200 { at 200 { spire kill }; at 600 { spire start } }
+    promises {
+        window "refused" from=400 to=600 { callers frontend; only TRUST_UNAVAILABLE; states Outage }
+        recovery "back" after=600 within-ms=5000 { callers frontend; answer verified }
+        transitions "the outage" { in-order Outage Live; never Withdrawn }
+    }
+    twin breaks="refused" { agent { failure { spire-unavailable "cache" } } }
+}
+"#;
+
+fn settings(home: &Path) -> Settings {
+    let audit = home.join("audit.jsonl");
+    let text =
+        format!("allowlist {{ exact {ID:?} }}\naudit {{\n    sink \"file\" path={audit:?}\n}}\n");
+    let path = |name: &str| home.join(name).display().to_string();
+    let overrides = Overrides::default()
+        .with_flag(Override::Socket, path("agent.sock"))
+        .with_flag(Override::SpireSocket, path("relay.sock"))
+        .with_flag(Override::AdminAddress, "127.0.0.1:0");
+    let file = FileConfig::parse("agent.kdl", &text).unwrap();
+    Settings::resolve(Some(file), &overrides).unwrap()
+}
+
+fn pem(world: &World) -> String {
+    let chain = world.svid(ID).unwrap().chain_der;
+    let encoded = chain.iter().map(|der| STANDARD.encode(der));
+    encoded
+        .map(|text| format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n"))
+        .collect()
+}
+
+/// The run, where its promises are told the agent's states and where not.
+async fn run(tells_states: bool) -> Run {
+    let home = tempfile::tempdir().unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let world = World::start(home.path().join("spire.sock"), now.as_secs()).unwrap();
+    let agent = Agent::start(settings(home.path()), Clock::system());
+    let agent = agent.await.unwrap();
+    let admin = agent.admin().map(|admin| admin.address());
+    let deployment = Deployment {
+        agent: home.path().join("agent.sock"),
+        spire: home.path().join("spire.sock"),
+        relay: home.path().join("relay.sock"),
+        caller_id: ID.to_owned(),
+        caller_pem: pem(&world),
+        admin: admin.filter(|_| tells_states),
+    };
+    let scenario = ScenarioFile::parse("brief.kdl", SCENARIO).unwrap().scenario;
+    let run = run_deployed(&scenario, &deployment, &|_| {}).await.unwrap();
+    agent.shutdown().await;
+    run
+}
+
+fn words<'r>(run: &'r Run, promise: &str) -> &'r str {
+    let mut verdicts = run.verdicts.iter();
+    let found = verdicts.find(|verdict| verdict.promise == promise);
+    found.expect("every promise is told").finding.words()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_that_is_none_to_the_agent_shows_nothing() {
+    let told = run(true).await;
+    let why = told.unshown.clone().unwrap();
+    assert!(why.contains("never in Outage (Live → Interrupted"), "{why}");
+    assert!(told.is_kept(), "{:?}", told.verdicts);
+    assert_eq!(words(&told, "the outage"), why);
+    assert!(
+        words(&told, "back").contains("nothing was lost"),
+        "{:?}",
+        told.verdicts
+    );
+    let untold = run(false).await;
+    let why = untold.unshown.clone().unwrap();
+    assert!(why.contains("no answer is one of an outage"), "{why}");
+    assert!(untold.is_kept(), "{:?}", untold.verdicts);
+}
