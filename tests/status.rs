@@ -325,6 +325,30 @@ async fn an_agent_that_is_stopped_answers_nobody() {
     agent.stop().await;
 }
 
+/// In a pod it listens everywhere: it is looked at from within, and scraped by the name of its service.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_listens_everywhere_is_seen_here_and_scraped_by_any_name() {
+    let site = Site::new();
+    let mut command = site.configured(LOAD_POLICY);
+    command.env("AGENT_ADMIN_ADDRESS", "0.0.0.0:0");
+    let agent = site.serve(command).await;
+    let at = agent.admin_address().to_string();
+    assert!(at.starts_with("0.0.0.0:"), "{at}");
+    until_shown(&at, "health   healthy, ready").await;
+    for (path, host, status) in [
+        ("/metrics", "agent.svc:9902", "200"),
+        ("/healthz?verbose", "agent.svc:9902", "200"),
+        ("/status", "agent.svc:9902", "421"),
+    ] {
+        let answer = asked_as(&agent, path, host);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+    }
+    agent.stop().await;
+}
+
 /// What took the agent's admin address is not taken for the agent.
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_else_at_the_admin_address_is_no_agent() {
@@ -358,8 +382,13 @@ fn authority(domain: &str, ends_in_s: i64) -> Authority {
 }
 
 fn asked(agent: &Agent, path: &str) -> String {
+    asked_as(agent, path, "localhost")
+}
+
+/// The answer to whoever knows the agent by this name.
+fn asked_as(agent: &Agent, path: &str, host: &str) -> String {
     let mut stream = std::net::TcpStream::connect(agent.admin_address()).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();

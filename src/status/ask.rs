@@ -32,8 +32,13 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> anyhow::Result<(u16,
 
 async fn exchange(address: SocketAddr, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {
     let mut stream = TcpStream::connect(address).await?;
-    // HTTP/1.0: the answer has no chunks, and ends with the connection.
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    // HTTP/1.0: the answer has no chunks, and ends with the connection. An agent that listens everywhere
+    // is asked here, and knows itself by no name of everywhere.
+    let host = match address.ip().is_unspecified() {
+        true => format!("localhost:{}", address.port()),
+        false => address.to_string(),
+    };
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(MAX_BYTES).read_to_end(&mut answer).await?;

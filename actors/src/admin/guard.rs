@@ -188,7 +188,9 @@ fn is_here(host: &str) -> bool {
             None => host,
         },
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    // By 0.0.0.0, which leads here, too, a browser says nothing of who sent it.
+    let address = name.parse::<IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|one| !one.is_unspecified())
 }
 
 fn is_port(text: &str) -> bool {
@@ -284,6 +286,8 @@ mod tests {
             "evil.example:9902",
             "127.0.0.1.evil.example",
             "localhost.evil.example",
+            "0.0.0.0:9902",
+            "[::]:9902",
             "localhost:80:80",
             "[::1",
             "[::1]x",

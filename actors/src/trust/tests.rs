@@ -115,8 +115,13 @@ fn under(mode: Mode, cache_ttl_s: u64) -> Failure {
 
 /// A policy that allows the workloads of `example.org`.
 fn policy(failure: Failure) -> Arc<Policy> {
-    let text = "allowlist { trust-domains \"example.org\" }";
-    let file = config::FileConfig::parse("test.kdl", text).unwrap();
+    allowing("trust-domains \"example.org\"", failure)
+}
+
+/// A policy with this allowlist.
+fn allowing(entries: &str, failure: Failure) -> Arc<Policy> {
+    let text = format!("allowlist {{ {entries} }}");
+    let file = config::FileConfig::parse("test.kdl", &text).unwrap();
     let settings = config::Settings::resolve(Some(file), &config::Overrides::default());
     let mut spec = settings.unwrap().policy().cloned().unwrap();
     spec.failure = failure;
@@ -155,6 +160,53 @@ async fn pass(store: &TrustStore, total: Duration) {
     for _ in 0..total.as_secs() {
         advance(TICK).await;
         store.tick();
+    }
+}
+
+/// Another SPIRE's bundles are told of once, with what to do; of a policy that names no domain there is
+/// nothing to tell.
+#[tokio::test(start_paused = true)]
+async fn bundles_of_no_domain_that_the_policy_names_are_told_of() {
+    let five = "trust-domains \"a.test\" \"b.test\" \"c.test\" \"d.test\" \"e.test\"";
+    for (entries, named) in [
+        (
+            "exact \"spiffe://a.test/x\"",
+            Some("names (a.test), but of example.org"),
+        ),
+        (
+            five,
+            Some("names (a.test, b.test, c.test, d.test and 1 more)"),
+        ),
+        (
+            "patterns \"spiffe://[a-c]+\\\\.test/.*\"",
+            Some("names (those that its patterns fit)"),
+        ),
+        (
+            "prefix \"spiffe://example.org/x\" \"spiffe://a.test\"",
+            None,
+        ),
+        ("any #true", None),
+    ] {
+        let (log, _guard) = Overheard::listen();
+        let store = store(Found::Nothing);
+        let policy = allowing(entries, Failure::default());
+        store.judge_by(Arc::new(move || vec![Arc::clone(&policy)]));
+        store.tick();
+        assert_eq!(store.foreign(), None, "without bundles: {entries}");
+        deliver(&store);
+        pass(&store, Duration::from_secs(3)).await;
+        let told = log.lines();
+        let told = told
+            .iter()
+            .filter(|line| line.contains("nobody whom the policy"));
+        assert_eq!(told.count(), usize::from(named.is_some()), "{entries}");
+        let foreign = store.foreign().map(|why| why.to_string());
+        let says = foreign.as_deref().unwrap_or_default();
+        assert!(
+            says.contains(named.unwrap_or_default()),
+            "{entries}: {says}"
+        );
+        assert_eq!(foreign.is_some(), named.is_some(), "{entries}");
     }
 }
 
