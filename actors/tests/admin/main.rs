@@ -362,8 +362,9 @@ async fn the_status_says_what_happened() {
         !text.contains("BEGIN") && !text.contains("MII"),
         "a certificate"
     );
-    // Decisions per second, once a second has passed.
+    // Decisions per second, once a second has passed: what came before the first reading is in no second.
     eventually("a rate", async || {
+        assert!(proxy.ask(&good).await.unwrap().is_allow());
         let status = stage.status().await;
         let rate = status.decisions.per_second.get("verified");
         rate.is_some_and(|rate| rate.iter().sum::<u64>() >= 1)
