@@ -1,6 +1,7 @@
 //! Signals: two that end the process, and those whose default would end it without a drain.
 
 use anyhow::Context as _;
+use rustix::process::Signal as RawSignal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that are waited for; none of them kills while this is alive, nor after.
@@ -10,6 +11,7 @@ pub(crate) struct Signals {
     hangup: Signal,
     user_1: Signal,
     user_2: Signal,
+    file_size: Signal,
 }
 
 impl Signals {
@@ -22,6 +24,7 @@ impl Signals {
             hangup: on(SignalKind::hangup(), "SIGHUP")?,
             user_1: on(SignalKind::user_defined1(), "SIGUSR1")?,
             user_2: on(SignalKind::user_defined2(), "SIGUSR2")?,
+            file_size: on(SignalKind::from_raw(RawSignal::XFSZ.as_raw()), "SIGXFSZ")?,
         })
     }
 
@@ -34,6 +37,8 @@ impl Signals {
                 _ = self.hangup.recv() => "SIGHUP",
                 _ = self.user_1.recv() => "SIGUSR1",
                 _ = self.user_2.recv() => "SIGUSR2",
+                // A file has reached a limit (`ulimit -f`): who writes it gets an error, as of a full disk.
+                _ = self.file_size.recv() => continue,
             };
             // Audit files that somebody moved away are opened anew without being asked to.
             tracing::info!("{other}: nothing to reload: restart to read the file again");

@@ -20,6 +20,7 @@ use std::time::Instant;
 
 use chaos::client::{Answer, Client, Hello, Request};
 use common::{Agent, FRONTEND, Heard, LOAD_POLICY, PARTNER, PATIENCE, Site, eventually};
+use rustix::process::{Resource, Rlimit, prlimit};
 use serde_json::Value;
 
 /// Rounds of a kill under load; `AUDIT_KILLS` asks for more.
@@ -322,6 +323,47 @@ async fn a_disk_goes_and_comes(on_full: &str, deadline_ms: u64) -> (Answered, Ve
     all_recorded(&answered, &records);
     drop(site);
     (answered, files)
+}
+
+/// `ulimit -f`, `LimitFSIZE=`: a file that reaches it is a full disk, and no end of the agent.
+#[tokio::test]
+async fn a_limit_of_file_size_costs_records_and_not_the_agent() {
+    let site = Site::new();
+    let file = site.path("audit.jsonl");
+    let agent = spawn(&site, &format!("sink \"file\" path={file:?}"), 20_000);
+    let client = live(&site).await;
+    let limit = Rlimit {
+        current: Some(8_000),
+        maximum: Some(8_000),
+    };
+    prlimit(Some(agent.pid()), Resource::Fsize, limit).unwrap();
+    let request = site.asks(FRONTEND);
+    let answered = Answered::default();
+    let size = || std::fs::metadata(&file).unwrap().len();
+    let mut n = 0;
+    eventually("the limit", async || {
+        n += 1;
+        assert!(
+            ask(&client, &request, &format!("n-{n}"), &answered)
+                .await
+                .allow
+        );
+        size() > 6_000
+    })
+    .await;
+    for n in 0..20 {
+        assert!(
+            ask(&client, &request, &format!("beyond-{n}"), &answered)
+                .await
+                .allow
+        );
+    }
+    drop(client);
+    let ended = agent.stop().await;
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    let said = "audit records are not written";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    assert_eq!(verified(&[file])["whole"], true);
 }
 
 #[tokio::test]

@@ -21,6 +21,9 @@ pub(super) fn text(verified: &Verified, expect: Option<LineHash>) -> Vec<String>
     for note in &report.notes {
         lines.push(format!("note: {}", note_text(verified, *note)));
     }
+    if report.more_notes > 0 {
+        lines.push(format!("and {} further notes", report.more_notes));
+    }
     if let Some(hash) = expect {
         lines.push(match report.expected {
             Some(anchor) => format!("the expected record is there: seq {}", anchor.seq),
@@ -96,6 +99,12 @@ const fn why_word(why: Why) -> &'static str {
 fn note_text(verified: &Verified, note: Note) -> String {
     match note {
         Note::Torn(place) => format!("{}: a line that a crash tore", at(verified, place)),
+        Note::TornOften(place, count) => {
+            format!(
+                "{}: {count} lines that crashes tore, from here on",
+                at(verified, place)
+            )
+        }
         Note::Unchained(lines) => format!("{lines} lines before the first chained record"),
         Note::Continues => "the first record continues a file that was not given".to_owned(),
         Note::Anew(place) => format!(
@@ -127,6 +136,7 @@ pub(super) fn json(verified: &Verified, expect: Option<LineHash>) -> String {
         "broken": broken,
         "more_broken": report.more_broken,
         "notes": notes,
+        "more_notes": report.more_notes,
         "expected": expect.map(|hash| json!({
             "sha256": hash.to_string(),
             "seq": report.expected.map(|anchor| anchor.seq),

@@ -32,10 +32,12 @@ impl LineHash {
         hasher.finish()
     }
 
-    /// Of a torn line behind others, of which `self` is the hash.
+    /// Of a torn line behind others, of which `self` is the hash. No line holds a line end, so none
+    /// has the hash of several.
     #[must_use]
     pub(super) fn then(self, line: Self) -> Self {
         let mut hasher = LineHasher::default();
+        hasher.take(b"\n");
         hasher.take(&self.0);
         hasher.take(&line.0);
         hasher.finish()

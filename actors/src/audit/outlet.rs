@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::chain::{self, Chain};
 use super::logfile::{LogFile, Meddling, write_all};
 use super::standing::{self, Trouble};
-use super::stream;
+use super::stream::{self, Patient};
 use super::{Carrier, OnFull, Sink};
 use crate::sparse;
 
@@ -168,11 +168,11 @@ impl Outlet {
         Ok(match &self.sink {
             Sink::Stdout => {
                 self.appends_to(stream::tail(io::stdout(), stream::STDOUT));
-                Target::Stream(Box::new(io::stdout()))
+                Target::Stream(Box::new(Patient::of(io::stdout())?))
             }
             Sink::Stderr => {
                 self.appends_to(stream::tail(io::stderr(), stream::STDERR));
-                Target::Stream(Box::new(io::stderr()))
+                Target::Stream(Box::new(Patient::of(io::stderr())?))
             }
             Sink::Otlp(carrier) => Target::Collector(Arc::clone(carrier)),
             Sink::File(sink) => {

@@ -6,7 +6,7 @@
 
 use super::chain::{LineHash, Link};
 
-/// Breaks that are told one by one; the rest are counted.
+/// Breaks and notes that are told one by one; the rest are counted.
 const TOLD_MAX: usize = 100;
 
 /// Which line of which file.
@@ -68,6 +68,8 @@ pub struct Broken {
 pub enum Note {
     /// A line that a crash tore; the next record covers it, unless it is the last line.
     Torn(Place),
+    /// Lines that crashes tore one after the other: the first, and how many.
+    TornOften(Place, u64),
     /// So many lines before the first record are not of a chain.
     Unchained(u64),
     /// The first record continues a file that was not given.
@@ -100,6 +102,8 @@ pub struct Report {
     pub more_broken: u64,
     /// What else is worth knowing.
     pub notes: Vec<Note>,
+    /// Further notes.
+    pub more_notes: u64,
     /// The record that was looked for, if it is there.
     pub expected: Option<Anchor>,
 }
@@ -202,20 +206,12 @@ impl Verifier {
             self.began_anew(before, base);
         }
         match (self.strays.take(), self.base) {
-            (Some(strays), Some(_)) => self.uncovered(strays),
+            (Some(strays), Some(_)) => self.torn(strays),
             (Some(strays), None) => self.note(Note::Unchained(strays.count)),
             (None, _) => {}
         }
         self.report.last = self.base.map(|base| base.anchor);
         self.report
-    }
-
-    /// Only the last line of all, or of a chain, can be torn without a record after it that covers it.
-    fn uncovered(&mut self, strays: Strays) {
-        if strays.count > 1 {
-            self.broken(strays.first, None, Why::Foreign);
-        }
-        self.note(Note::Torn(strays.last));
     }
 
     fn stray(&mut self, place: Place, hash: LineHash) {
@@ -236,14 +232,16 @@ impl Verifier {
     fn begin(&mut self, mut line: Line, link: Link) {
         self.report.first = Some(line.anchor);
         if let Some(strays) = self.strays.take() {
-            self.note(Note::Unchained(strays.count));
-            if link.prev != Some(strays.hash) {
-                // The line that a first record covers is the one before it.
-                let place = match link.seq {
-                    1 => strays.last,
-                    _ => strays.first,
-                };
-                self.broken(place, None, Why::Foreign);
+            match link.over {
+                None => self.behind_unchained(strays, link),
+                // There was a record before them.
+                Some(_) => {
+                    self.note(Note::Continues);
+                    self.torn(strays);
+                    if link.prev != Some(strays.folded) {
+                        self.broken(strays.first, None, Why::Foreign);
+                    }
+                }
             }
         } else if link.prev.is_some() {
             self.note(Note::Continues);
@@ -254,6 +252,18 @@ impl Verifier {
             line.anchor.seq = 1;
         }
         self.base = Some(line);
+    }
+
+    /// Lines from before there was a chain: its first record covers the one before it.
+    fn behind_unchained(&mut self, strays: Strays, link: Link) {
+        self.note(Note::Unchained(strays.count));
+        if link.prev != Some(strays.hash) || link.seq != 1 {
+            let place = match link.seq {
+                1 => strays.last,
+                _ => strays.first,
+            };
+            self.broken(place, None, Why::Foreign);
+        }
     }
 
     fn follow(&mut self, base: Line, line: Line, link: Link) {
@@ -293,7 +303,7 @@ impl Verifier {
     fn anew(&mut self, strays: Option<Strays>, base: Line, line: Line) {
         self.settle_suspect(Why::Changed);
         if let Some(strays) = strays {
-            self.uncovered(strays);
+            self.torn(strays);
         }
         self.begun = Some(base);
         self.base = Some(line);
@@ -400,12 +410,13 @@ impl Verifier {
         self.base = Some(line);
     }
 
-    /// Lines that crashes tore, each before a record behind it was whole.
+    /// Lines that crashes tore, each before a record behind it was whole. At the end nothing covers them,
+    /// nor what was cut off there.
     fn torn(&mut self, strays: Strays) {
-        if strays.count > 1 {
-            self.note(Note::Torn(strays.first));
-        }
-        self.note(Note::Torn(strays.last));
+        self.note(match strays.count {
+            1 => Note::Torn(strays.first),
+            count => Note::TornOften(strays.first, count),
+        });
     }
 
     fn settle_suspect(&mut self, why: Why) {
@@ -429,6 +440,8 @@ impl Verifier {
     fn note(&mut self, note: Note) {
         if self.report.notes.len() < TOLD_MAX {
             self.report.notes.push(note);
+        } else {
+            self.report.more_notes = self.report.more_notes.saturating_add(1);
         }
     }
 }

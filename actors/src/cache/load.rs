@@ -109,6 +109,12 @@ fn earlier(kept: &Kept, clock: &Clock) -> Earlier {
                 "SPIRE had refused this agent when it last ran, nobody knows since when: it counts as withdrawn until SPIRE delivers"
             );
         }
+        (Kept::Barred(why), _) => {
+            tracing::warn!(
+                why,
+                "whether SPIRE had refused this agent cannot be seen: it counts as withdrawn until SPIRE delivers"
+            );
+        }
         (_, Earlier::Refused(first)) => {
             let since = age_text(first.age(clock.now()));
             tracing::warn!(

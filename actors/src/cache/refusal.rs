@@ -34,6 +34,8 @@ pub(super) enum Kept {
     Nothing,
     /// Something, and why it cannot be read.
     Unreadable(String),
+    /// Nobody knows, for the directory cannot be looked into, and why.
+    Barred(String),
     Noted(Note),
 }
 
@@ -85,7 +87,7 @@ impl Kept {
                 Earlier::Refused(note.first.contact(same_boot))
             }
             Self::Nothing => Earlier::Nothing,
-            Self::Unreadable(_) => Earlier::RefusedLongAgo,
+            Self::Unreadable(_) | Self::Barred(_) => Earlier::RefusedLongAgo,
         }
     }
 }

@@ -82,6 +82,15 @@ pub(super) enum Removal {
     Alone,
 }
 
+/// What a look at a name shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    There,
+    NotThere,
+    /// The directory is there, and cannot be looked into.
+    Barred,
+}
+
 /// One state directory, and the file of one source in it.
 pub(super) struct Shelf {
     pub(super) dir: PathBuf,
@@ -119,11 +128,14 @@ impl Shelf {
 
     /// Since when SPIRE says no to this agent, as far as anybody has noted.
     pub(super) fn note(&self) -> Kept {
-        match self.bytes(REFUSED, NOTE_MAX_BYTES) {
-            Ok(bytes) => Kept::read(&bytes),
-            Err(why) if self.is_there(REFUSED) => Kept::Unreadable(why.to_string()),
-            // Nor is a directory believed that is not safe.
-            Err(_) => Kept::Nothing,
+        let why = match self.bytes(REFUSED, NOTE_MAX_BYTES) {
+            Ok(bytes) => return Kept::read(&bytes),
+            Err(why) => why,
+        };
+        match self.sight(REFUSED) {
+            Sight::There => Kept::Unreadable(why.to_string()),
+            Sight::NotThere => Kept::Nothing,
+            Sight::Barred => Kept::Barred(why.to_string()),
         }
     }
 
@@ -146,15 +158,24 @@ impl Shelf {
 
     /// Whether the mark of a withdrawal is there.
     pub(super) fn mark(&self) -> Mark {
-        match self.is_there(MARK) {
-            true => Mark::Withdrawn,
-            false => Mark::None,
+        match self.sight(MARK) {
+            Sight::There => Mark::Withdrawn,
+            // Where nothing can be seen the note says so.
+            Sight::NotThere | Sight::Barred => Mark::None,
         }
     }
 
-    fn is_there(&self, name: &CStr) -> bool {
-        let dir = self.open_directory().ok();
-        dir.is_some_and(|dir| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok())
+    /// Whether something of this name is there. A directory that is not safe is looked into, too:
+    /// bundles are not believed there, but a "no" that was said is not forgotten for a `chmod`.
+    fn sight(&self, name: &CStr) -> Sight {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let found = rustix::fs::open(&self.dir, flags, Mode::empty())
+            .and_then(|dir| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW));
+        match found {
+            Ok(_) => Sight::There,
+            Err(Errno::NOENT) => Sight::NotThere,
+            Err(_) => Sight::Barred,
+        }
     }
 
     /// Gives the file another name; returns it.

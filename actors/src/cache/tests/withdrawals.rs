@@ -333,3 +333,44 @@ async fn a_refusal_counts_at_every_socket() {
         (Found::Nothing, Earlier::Nothing)
     );
 }
+
+/// Bundles are not believed in such a directory; a "no" is, which can only restrict.
+#[tokio::test]
+async fn a_directory_that_is_not_safe_forgets_no_refusal() {
+    let clock = clock_at(NOW, "boot");
+    let open = |dir: &TempDir| {
+        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o770)).unwrap();
+    };
+    let starts_as = |dir: &TempDir| {
+        let loaded = load_from(dir, &clock);
+        loaded.world(Timing::default(), NOW).state().phase()
+    };
+    let marked = TempDir::new().unwrap();
+    write_to(&marked, &tombstone());
+    open(&marked);
+    assert_eq!(starts_as(&marked), Phase::Withdrawn);
+    let noted = TempDir::new().unwrap();
+    let writer = process(&noted, shelf(&noted), &clock);
+    writer.trust.lost(Loss::Refused);
+    writer.write(None).unwrap();
+    open(&noted);
+    assert_eq!(starts_as(&noted), Phase::Withdrawn);
+    let neither = TempDir::new().unwrap();
+    write_to(&neither, &material());
+    open(&neither);
+    assert_eq!(starts_as(&neither), Phase::Starting);
+}
+
+/// What stands in the directory's place hides whatever was there; a directory that was never made
+/// hides nothing.
+#[tokio::test]
+async fn a_directory_that_cannot_be_looked_into_counts_as_a_refusal() {
+    let dir = TempDir::new().unwrap();
+    let clock = clock_at(NOW, "boot");
+    let earlier = |name: &str| load(&dir.path().join(name), Path::new(SOCKET), &clock).earlier;
+    assert_eq!(earlier("missing"), Earlier::Nothing);
+    std::fs::write(dir.path().join("file"), b"").unwrap();
+    assert_eq!(earlier("file"), Earlier::RefusedLongAgo);
+    symlink("round", dir.path().join("round")).unwrap();
+    assert_eq!(earlier("round"), Earlier::RefusedLongAgo);
+}
