@@ -11,11 +11,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Subject;
-use super::status::Status;
+use super::status::{Status, TrustView};
 
 const HTML: &str = include_str!("index.html");
 const CSS: &str = include_str!("page.css");
 const JS: &str = include_str!("page.js");
+
+/// Said while the agent's socket is gone.
+const SOCKET_GONE: &str = "the agent's socket is gone from its path: no proxy can connect anew, those connected are \
+                           served; restart the agent";
 
 /// Where the server's own rendering goes.
 const SNAPSHOT: &str = "<!--snapshot-->";
@@ -65,13 +69,7 @@ fn snapshot(subject: &Subject) -> String {
         status.trust.state,
         status.trust.domains_total
     );
-    let trust = [&status.trust.error, &status.trust.remedy];
-    let audit = status.audit.as_ref().map(|audit| &audit.complaint);
-    let disk = status.state_dir.as_ref().map(|dir| &dir.complaint);
-    let foreign = status.trust.foreign.iter();
-    let foreign = foreign.flat_map(|why| [&why.error, &why.remedy]);
-    let said = trust.into_iter().chain(audit).chain(disk).flatten();
-    for said in said.chain(foreign) {
+    for said in troubles(&status) {
         let _ = writeln!(text, "{said}");
     }
     for denial in &status.denials {
@@ -83,6 +81,40 @@ fn snapshot(subject: &Subject) -> String {
         );
     }
     escaped(&text)
+}
+
+/// What is wrong, and what to do about it.
+fn troubles(status: &Status) -> Vec<String> {
+    let stuck = (!status.health.live).then(|| "stuck: no sign of life".to_owned());
+    let gone = status.process.socket_gone.then(|| SOCKET_GONE.to_owned());
+    let audit = status.audit.as_ref().map(|audit| &audit.complaint);
+    let disk = status.state_dir.as_ref().map(|dir| &dir.complaint);
+    let kept = audit.into_iter().chain(disk).flatten().cloned();
+    let said = stuck.into_iter().chain(of_trust(&status.trust)).chain(gone);
+    let said = said.chain(unusable(&status.trust)).chain(kept);
+    said.chain(status.telemetry.iter().cloned()).collect()
+}
+
+/// Why somebody cannot be verified, or nobody.
+fn of_trust(trust: &TrustView) -> impl Iterator<Item = String> {
+    let away = [&trust.error, &trust.remedy].into_iter().flatten().cloned();
+    let barren = trust.barren.iter().map(|one| {
+        let (domain, error, remedy) = (&one.trust_domain, &one.error, &one.remedy);
+        format!("nobody of {domain} is verified: {error}; {remedy}")
+    });
+    let foreign = trust.foreign.iter();
+    let foreign = foreign.flat_map(|why| [why.error.clone(), why.remedy.clone()]);
+    away.chain(barren).chain(foreign)
+}
+
+/// What of SPIRE's updates cannot be used.
+fn unusable(trust: &TrustView) -> impl Iterator<Item = String> {
+    let discarded = trust.discarded.iter();
+    let discarded = discarded.map(|fault| format!("updates are discarded: {}", fault.error));
+    discarded.chain(trust.unreadable.iter().map(|one| {
+        let (key, error) = (&one.key, &one.fault.error);
+        format!("bundle of {key} cannot be read: {error}")
+    }))
 }
 
 /// As text of an HTML document.

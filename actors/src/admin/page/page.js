@@ -30,13 +30,17 @@ function make(tag, className, text) {
   return node;
 }
 
-/** One child of `parent` for each item, kept from update to update by its key. */
+/** One child of `parent` for each item, kept from update to update by its key; equal keys are numbered. */
 function keep(parent, items, keyOf, create, update) {
   const known = new Map();
+  const equals = new Map();
   for (const child of parent.children) known.set(child.dataset.key, child);
   let place = parent.firstElementChild;
   items.forEach((item, at) => {
-    const key = keyOf(item, at);
+    const bare = keyOf(item, at);
+    const before = equals.get(bare) ?? 0;
+    equals.set(bare, before + 1);
+    const key = `${before} ${bare}`;
     let child = known.get(key);
     known.delete(key);
     if (!child) {
@@ -120,7 +124,7 @@ function now(status) {
     ...(status.requests ? [["Requests", status.requests]] : []),
     ["SPIRE", `${trust.state} for ${span(trust.for_ms)}`, LEVELS[trust.state]],
     ["Bundles confirmed", confirmed(trust)],
-    ["Fault", trust.fault === "ours" ? "SPIRE says that we call it wrongly" : "none of ours"],
+    ["Fault", ...(trust.fault === "ours" ? ["SPIRE says that we call it wrongly", "bad"] : ["none of ours", "good"])],
     ...(trust.error ? [["Away because", trust.error, "warn"]] : []),
     ...(trust.remedy ? [["To do", trust.remedy]] : []),
     ...(trust.barren ?? []).flatMap((one) => [[`Nobody of ${one.trust_domain}`, `is verified: ${one.error}`, "bad"], [`To do for ${one.trust_domain}`, one.remedy]]),
