@@ -23,6 +23,44 @@ def split_der(blob):
     return parts
 
 
+def contents(element):
+    """The value of one element of DER."""
+    return element[2 + (element[1] & 0x7F if element[1] >= 0x80 else 0):]
+
+
+def first(blob):
+    """The first of elements that need not be alike: (element, the rest)."""
+    length, size = 2, blob[1]
+    if size >= 0x80:
+        length += size & 0x7F
+        size = int.from_bytes(blob[2:length], "big")
+    return blob[:length + size], blob[length + size:]
+
+
+def remade(der, change):
+    """A certificate whose signed part is changed, and its signature is not: fit to be an authority only."""
+    signed, rest = first(contents(der))
+    return sequence(sequence(change(contents(signed))) + rest)
+
+
+def sequence(value):
+    return b"\x30\x82" + len(value).to_bytes(2, "big") + value
+
+
+def unreadable(der):
+    """With one more field after the last: Go overlooks it, X.690 has no place for it."""
+    return remade(der, lambda fields: fields + b"\x05\x00")
+
+
+def variant(der, number):
+    """One of many that differ: this number is the end of its serial number."""
+    def change(fields):
+        version, rest = first(fields)
+        serial, rest = first(rest)
+        return version + serial[:-1] + bytes([number]) + rest
+    return remade(der, change)
+
+
 def pem(der, label="CERTIFICATE"):
     body = "\n".join(textwrap.wrap(base64.b64encode(der).decode(), 64))
     return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n"

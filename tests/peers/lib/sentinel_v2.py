@@ -82,7 +82,11 @@ class Client:
 
     def ask(self, headers, method="GET", uri="/orders?id=7", traceparent=None, request_id=None):
         """Sends RequestHeaders and returns the Reply. `headers`: name to list of values."""
-        correlation_id = f"peer-{next(self.ids)}"
+        return self._reply(self.send(headers, method, uri, traceparent, request_id))
+
+    def send(self, headers, method="GET", uri="/orders?id=7", traceparent=None, request_id=None, correlation_id=None):
+        """Sends RequestHeaders and does not wait; returns the correlation id."""
+        correlation_id = correlation_id or f"peer-{next(self.ids)}"
         metadata = {
             "correlation_id": correlation_id, "request_id": request_id or correlation_id,
             "client_ip": "127.0.0.1", "client_port": 40000, "server_name": None,
@@ -95,7 +99,7 @@ class Client:
             "metadata": metadata, "method": method, "uri": uri,
             "headers": headers, "correlation_id": correlation_id,
         })
-        return self._reply(correlation_id)
+        return correlation_id
 
     def configure(self, config):
         """Pushes a configuration as Zentinel does; anything but allow is an error."""

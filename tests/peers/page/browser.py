@@ -59,7 +59,7 @@ class Browser:
         """A new tab."""
         target = self.call("Target.createTarget", {"url": "about:blank"})["targetId"]
         session = self.call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
-        return Page(self, session)
+        return Page(self, session, target)
 
     def call(self, method, params=None, session=None):
         """One command and its result."""
@@ -92,13 +92,16 @@ class Browser:
 class Page:
     """One tab."""
 
-    def __init__(self, browser, session):
-        self.browser, self.session = browser, session
+    def __init__(self, browser, session, target):
+        self.browser, self.session, self.target = browser, session, target
         for domain in ("Page", "Runtime", "Log", "Accessibility"):
             self.call(f"{domain}.enable")
 
     def call(self, method, params=None):
         return self.browser.call(method, params, self.session)
+
+    def close(self):
+        self.browser.call("Target.closeTarget", {"targetId": self.target})
 
     def open(self, url, scripts=True):
         self.call("Emulation.setScriptExecutionDisabled", {"value": not scripts})

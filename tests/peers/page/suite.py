@@ -8,12 +8,15 @@ HOOKED_AGENT_BIN is an agent built with its chaos hooks.
 """
 
 import contextlib
+import datetime
+import html
 import json
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "lib")]
@@ -21,13 +24,14 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "lib")]
 # pylint: disable=wrong-import-position
 import places
 from browser import Browser
-from processes import free_port, wait_for
+from processes import Late, free_port, wait_for
 from rows import Suite, check, same
 from sentinel_v2 import Client, ProtocolError
 from spire import Agent, Server
 
 FRONTEND = "spiffe://example.org/frontend"
 STRANGER = "spiffe://example.org/stranger"
+OURS = "spiffe://example.org/spiffe-agent"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 POLICY = f"""
 spire {{ unavailable-after-ms 2000 }}
@@ -41,16 +45,19 @@ A_DAY_MS = 24 * 3600 * 1000
 class Hooked:
     """A running agent that obeys orders on standard input."""
 
-    def __init__(self, directory, spire_socket):
+    def __init__(self, directory, spire_socket, policy=POLICY, flags=(), environment=None, answers=True):
         binary = os.environ.get("HOOKED_AGENT_BIN")
         if not binary:
             raise places.Absent("HOOKED_AGENT_BIN names no agent with chaos hooks")
         self.directory = pathlib.Path(directory)
         self.directory.mkdir()
         self.socket, self.port = self.directory / "agent.sock", free_port()
-        (self.directory / "agent.kdl").write_text(POLICY)
-        self.command = [binary, "--socket", self.socket, "--spire-socket", spire_socket, "--config",
-                        self.directory / "agent.kdl", "--admin-address", f"127.0.0.1:{self.port}"]
+        self.command = [binary, "--socket", self.socket, "--spire-socket", spire_socket,
+                        "--admin-address", f"127.0.0.1:{self.port}", *flags]
+        if policy is not None:
+            (self.directory / "agent.kdl").write_text(policy)
+            self.command += ["--config", self.directory / "agent.kdl"]
+        self.environment, self.answers = environment or {}, answers
         self.child = None
 
     @property
@@ -67,14 +74,17 @@ class Hooked:
     def start(self):
         log = (self.directory / "agent.log").open("ab")
         self.child = subprocess.Popen(  # pylint: disable=consider-using-with
-            self.command, stdin=subprocess.PIPE, stdout=log, stderr=log, env={**os.environ, "CHAOS_CLOCK": "driven"})
+            self.command, stdin=subprocess.PIPE, stdout=log, stderr=log,
+            env={**os.environ, "CHAOS_CLOCK": "driven", **self.environment})
         wait_for("the agent listens", self._listens)
 
     def _listens(self):
         check(self.child.poll() is None, f"the agent ended with {self.child.poll()}")
         try:
-            Client(self.socket).close()
-            return True
+            if self.answers:
+                Client(self.socket).close()
+            with urllib.request.urlopen(self.url, timeout=10):
+                return True
         except (OSError, ProtocolError):
             return False
 
@@ -92,20 +102,13 @@ class Hooked:
             return client.ask(svid.header() if svid else {}, request_id=request_id)
 
 
-class World:
-    """SPIRE, the agent, and somebody who looks at its page."""
+class Sight:
+    """An agent, and somebody who looks at its page."""
 
-    def __init__(self, stack, root):
-        root = pathlib.Path(root)
-        self.server = stack.enter_context(Server(root / "server", ca_ttl="72h"))
-        self.node = stack.enter_context(Agent(root / "node", self.server, allow_unauthenticated=True))
-        self.agent = stack.enter_context(Hooked(root / "agent", self.node.socket))
-        self.browser = stack.enter_context(Browser(root))
-        self.page = self.browser.page()
-        self.frontend = self.server.mint(FRONTEND, "2h")
-        self.stranger = self.server.mint(STRANGER, "2h")
-        self.page.size(1100, 900)
-        self.page.open(self.agent.url)
+    def __init__(self, agent, page):
+        self.agent, self.page = agent, page
+        page.size(1100, 900)
+        page.open(agent.url)
 
     def cell(self, body, row, column):
         """The text of a cell, its row known by its header."""
@@ -115,15 +118,75 @@ class World:
             return row ? row.children[{column}].textContent : '';
         }})()""")
 
-    def term(self, name):
+    def term(self, name, within="now-list", what="textContent"):
         """The value beside a term."""
         return self.page.run(f"""(() => {{
-            const dt = [...document.querySelectorAll('dt')].find((dt) => dt.textContent === {json.dumps(name)});
-            return dt ? dt.nextElementSibling.textContent : '';
+            const dt = [...document.querySelectorAll('#{within} dt')].find((dt) => dt.textContent === {json.dumps(name)});
+            return dt ? dt.nextElementSibling.{what} ?? '' : '';
         }})()""")
+
+    def level(self, name, within="now-list"):
+        return self.term(name, within, "dataset.level")
+
+    def appears(self, name, text, level=None):
+        """Waits for a term of the first list whose value holds the text, at this level; returns the value."""
+        def probe():
+            said = self.term(name)
+            return said if said and text in said else None
+        try:
+            said = self.until(f"{name}: {text}", probe)
+        except Late as late:
+            raise Late(f"{late}; it says {self.term(name)!r}") from late
+        if level:
+            same(self.level(name), level, name)
+        return said
+
+    def vanishes(self, name):
+        self.until(f"no {name}", lambda: self.term(name) == "")
+
+    def summary(self, text):
+        self.page.until(text, f"document.querySelector('#summary').textContent === {json.dumps(text)}")
+
+    def snapshot(self):
+        """What somebody without scripts is told now."""
+        with urllib.request.urlopen(self.agent.url, timeout=10) as answer:
+            document = answer.read().decode()
+        return html.unescape(document.split("<pre>", 1)[1].split("</pre>", 1)[0])
 
     def until(self, what, probe):
         return wait_for(what, probe, every_s=0.05)
+
+
+class World(Sight):
+    """SPIRE, the agent, a browser; and more agents, each for one thing that is broken."""
+
+    def __init__(self, stack, root):
+        self.root = root = pathlib.Path(root)
+        self.server = stack.enter_context(Server(root / "server", ca_ttl="72h"))
+        self.node = stack.enter_context(Agent(root / "node", self.server, allow_unauthenticated=True))
+        # Asks who wants its bundles: only who has an entry gets some.
+        self.strict = stack.enter_context(Agent(root / "strict", self.server))
+        agent = stack.enter_context(Hooked(root / "agent", self.node.socket))
+        self.browser = stack.enter_context(Browser(root))
+        self.frontend = self.server.mint(FRONTEND, "2h")
+        self.stranger = self.server.mint(STRANGER, "2h")
+        super().__init__(agent, self.browser.page())
+
+    @contextlib.contextmanager
+    def beside(self, name, spire_socket=None, **options):
+        """One more agent and its page."""
+        with Hooked(self.root / name, spire_socket or self.node.socket, **options) as agent:
+            seen = Sight(agent, self.browser.page())
+            try:
+                yield seen
+                same(real(seen), [], "the browser's complaints")
+            finally:
+                seen.page.close()
+
+    def register(self, federates_with=None):
+        """An entry for the agents at `strict`; returns its id."""
+        selector = f"unix:path:{pathlib.Path(self.agent.command[0]).resolve()}"
+        return self.server.register(OURS, self.strict.id, selector, federates_with=federates_with)
 
 
 def it_loads(world):
@@ -132,7 +195,13 @@ def it_loads(world):
     same(page.text("#link"), "following", "the stream")
     loaded = page.run("performance.getEntriesByType('resource').map((r) => r.name)")
     same([name for name in loaded if name != f"{world.agent.url}events"], [], "what was loaded besides the page")
-    same(world.term("Health"), "healthy", "health")
+    for name, value in (("Health", "healthy"), ("Ready", "ready"), ("Alive", "yes")):
+        same((world.term(name), world.level(name)), (value, "good"), name)
+    check(world.term("SPIRE").startswith("Live for "), world.term("SPIRE"))
+    check(world.term("Bundles confirmed").endswith(" ago"), world.term("Bundles confirmed"))
+    same(world.term("Fault"), "none of ours", "fault")
+    up = world.term("Up for")
+    world.until("time", lambda: world.term("Up for") != up)
     same(page.complaints(), [], "the browser's complaints")
 
 
@@ -144,7 +213,7 @@ def decisions_are_counted(world):
     world.until("the peak", lambda: int(world.cell("answers", "verified", 3)) >= 1)
     curve = "document.querySelector('#answers polyline').getAttribute('points').split(' ')"
     world.page.until("the curve", f"{curve}.some((point) => Number(point.split(',')[1]) < 22)")
-    check(world.term("Remembered").endswith("credentials"), world.term("Remembered"))
+    check(world.term("Remembered", "counters").endswith("credentials"), world.term("Remembered", "counters"))
 
 
 def denials_are_explained(world):
@@ -187,6 +256,12 @@ def an_outage_is_followed(world):
         page.until(state, f"document.querySelector('#bars rect[data-state={state}]') !== null")
     page.until("the summary", "document.querySelector('#summary').textContent.startsWith('unhealthy; SPIRE Outage')")
     same(world.term("Ready"), "ready", "readiness in an outage")
+    same(world.level("Health"), "bad", "an outage's level")
+    world.appears("Away because", "", "warn")
+    world.appears("To do", "SPIRE")
+    check("refused" in world.term("Requests"), world.term("Requests"))
+    same(page.run("document.querySelectorAll('#lanes div').length"), 5, "lanes")
+    check(page.text("#axis-from").endswith(" ago"), page.text("#axis-from"))
     rows = page.run("[...document.querySelectorAll('#changes tr')].slice(0, 2).map((row) => row.children[1].textContent).join()")
     same(rows, "Outage,Interrupted", "the newest changes")
     same(page.run("document.querySelector('#changes tr').children[3].textContent"), "time", "the cause of the outage")
@@ -197,6 +272,8 @@ def an_outage_is_followed(world):
     world.node.start()
     page.until("Live again", "document.querySelector('#summary').textContent === 'healthy; SPIRE Live; ready'")
     check("SPIRE is Live" in page.text("#news"), page.text("#news"))
+    world.vanishes("Away because")
+    world.vanishes("To do")
 
 
 def authorities_count_down(world):
@@ -205,7 +282,8 @@ def authorities_count_down(world):
     same(page.text("#domain-list h3"), "example.org", "the trust domain")
     same(page.run(f"{left}.dataset.level"), "good", "an authority of three days")
     check(world.page.text("#domain-list caption").startswith("Generation 1, confirmed"), page.text("#domain-list caption"))
-    world.agent.order(f"wall {2 * A_DAY_MS + 12 * 3600 * 1000}")
+    left_ms = ends_in_ms(world)
+    world.agent.order(f"wall {left_ms - A_DAY_MS // 2}")
     page.until("less than a day left", f"{left}.dataset.level === 'warn'")
     world.agent.order(f"wall {A_DAY_MS // 2 - 60_000}")
     page.until("less than an hour left", f"{left}.dataset.level === 'bad' && {left}.textContent.startsWith('ends in')")
@@ -214,7 +292,18 @@ def authorities_count_down(world):
     world.agent.order(f"wall {A_DAY_MS}")
     page.until("ended", f"{left}.textContent.startsWith('ended')")
     check(not world.agent.ask(world.frontend).allowed, "an authority that has ended verifies")
-    world.agent.order(f"wall {-4 * A_DAY_MS + 60_000}")
+    world.appears("Nobody of example.org", "is verified: ", "bad")
+    world.appears("To do for example.org", "")
+    world.agent.order(f"wall {-left_ms - A_DAY_MS + 60_000}")
+    world.vanishes("Nobody of example.org")
+
+
+def ends_in_ms(world):
+    """Until the end of the first authority, by the agent's clock."""
+    with urllib.request.urlopen(f"{world.agent.url}status", timeout=10) as answer:
+        status = json.load(answer)
+    now = datetime.datetime.fromisoformat(status["time"].replace("Z", "+00:00"))
+    return int(1000 * (status["trust"]["domains"][0]["authorities"][0]["not_after"] - now.timestamp()))
 
 
 def policies_are_shown(world):
@@ -225,10 +314,16 @@ def policies_are_shown(world):
         client.configure({"allowlist": {"prefix": "spiffe://example.org/pushed/"}, "failure": {"enforce": False}})
         page.until("the pushed one", "document.querySelectorAll('#policy-list dl').length === 2")
         check("no: decided and recorded only" in page.text("#policy-list"), "a roll-out is not told")
+        check(client.ask(world.stranger.header()).allowed, "a roll-out refuses")
+        first = "document.querySelector('#denial-list li h3')"
+        page.until("let pass", f"{first}.textContent === 'NOT_ALLOWED let pass' && {first}.dataset.level === 'warn'")
+        world.until("counted", lambda: world.cell("answers", "unverified-not-enforced", 1) == "1")
     page.until("gone with its connection", "document.querySelectorAll('#policy-list dl').length === 1")
     same(world.cell("settings", "agent.admin-address", 2), "--admin-address", "the source of a setting")
     same(world.cell("settings", "spire.unavailable-after-ms", 1), "2000", "a setting")
-    same(world.term("Process"), str(world.agent.child.pid), "process id")
+    build = {"Process": str(world.agent.child.pid), "Build": "debug", "Socket": str(world.agent.socket),
+             "File": str(world.agent.directory / "agent.kdl"), "SPIRE's socket": str(world.node.socket)}
+    same({name: world.term(name, "build") for name in build}, build, "the process")
 
 
 def updates_can_be_paused(world):
@@ -270,7 +365,9 @@ def main():
     if sys.argv[1:2] == ["picture"]:
         pictures(pathlib.Path(sys.argv[2]))
         return
-    import looks  # pylint: disable=import-outside-toplevel
+    # pylint: disable=import-outside-toplevel
+    import looks
+    import troubles
     suite, worlds = Suite("page"), []
     with tempfile.TemporaryDirectory(prefix="peers-") as root, contextlib.ExitStack() as stack:
         if suite.must("SPIRE, agent and browser start", lambda: worlds.append(World(stack, root))):
@@ -284,6 +381,7 @@ def main():
                 ("updates can be paused", updates_can_be_paused),
                 *looks.CASES,
                 ("without scripts", without_scripts),
+                *troubles.CASES,
                 ("authorities count down to their end", authorities_count_down),
                 ("the agent's end is shown", its_end_is_shown),
                 ("the browser complained of nothing", lambda world: same(real(world), [], "complaints")),
