@@ -17,12 +17,15 @@ from spire import Agent, Server
 
 WELL = "healthy; SPIRE Live; ready"
 NOBODY = "spiffe://elsewhere.test/nobody"
+NOBODY_YET = "spiffe://example.org/yet-unseen"
 QUIET = "audit { log-success #false; log-failure #false }"
 ELSEWHERE = f'allowlist {{ exact "{NOBODY}" }}\n{QUIET}\n'
 # A name that SPIRE takes, and that the standard does not: 255 bytes are the most.
 TOO_LONG = "a" * 256
 # From this age on, what lies on disk makes a start; younger it makes an interruption.
 OLD_MS = 2000
+# What a part may be restarted within a minute.
+RESTARTS_MAX = 10
 A_DAY_MS = 24 * 3600 * 1000
 
 
@@ -351,6 +354,41 @@ def halted(pid, name):
             trace(detach, thread, None, None)
 
 
+def given_up(world):
+    """What fails time and again is given up, and the agent with it: it answers what it has before it ends."""
+    limits = "limits { validation-workers 2; decision-deadline-ms 20000 }"
+    policy = f"allowlist {{ any #true }}\n{QUIET}\nagent {{ {limits} }}\n"
+    with world.beside("giving-up", policy=policy) as seen, Client(seen.agent.socket, timeout_s=1) as client:
+        seen.summary(WELL)
+        for restarts in range(1, RESTARTS_MAX + 1):
+            strike(seen, restarts)
+        unanswered(world, seen.agent, client)
+        seen.agent.order("kill audit")
+        bad = "[...document.querySelectorAll('#places td[data-level=bad]')].map((cell) => cell.textContent).join()"
+        seen.page.until("given up", f"{bad} === 'given up'")
+        seen.page.until("draining", "document.querySelector('#summary').textContent.startsWith('draining; ')")
+        same(seen.agent.child.wait(60), 70, "the exit code of giving up")
+
+
+def strike(seen, restarts):
+    """One more restart, seen; the later ones are waited for, and that is seen, too."""
+    seen.agent.order("kill audit")
+    if restarts > RESTARTS_MAX - 2:
+        seen.until("restarting", lambda: seen.cell("places", "audit", 1) == "restarting")
+    seen.until("a restart", lambda: seen.cell("places", "audit", 3) == str(restarts))
+    seen.until("running", lambda: seen.cell("places", "audit", 1) == "running")
+
+
+def unanswered(world, agent, client):
+    """Leaves a request that waits for a checker of certificates."""
+    for worker in ("worker-0", "worker-1"):
+        agent.order(f"wedge {worker}")
+    with contextlib.suppress(TimeoutError):
+        # A certificate seen before needs no checker, and a wedge takes a moment.
+        while True:
+            client.ask(world.server.mint(NOBODY_YET, "1h").header())
+
+
 def clock_set_back(world):
     with world.beside("clock") as seen:
         seen.summary(WELL)
@@ -405,6 +443,7 @@ CASES = [
     ("a bundle that is kept", bundle_kept),
     ("updates that are discarded", updates_discarded),
     ("no sign of life", stuck),
+    ("a part is given up", given_up),
     ("the clock is set back", clock_set_back),
     ("silence", silence),
     ("equal denials are as many rows", equal_denials),
