@@ -6,7 +6,7 @@ use std::io::Write as _;
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use serde::Serialize;
-use verdict::unseen::is_unseen;
+use verdict::unseen::{is_unseen, seen_json};
 
 /// Headings.
 pub(crate) const STRONG: Style = Style::new().bold();
@@ -73,24 +73,7 @@ pub(crate) fn say_json(json: &str) {
 
 /// The same, for what goes on only while somebody reads.
 pub(crate) fn try_say_json(json: &str) -> std::io::Result<()> {
-    try_say_styled(&format!("{}\n", visible(json)))
-}
-
-/// The same document, written so that a terminal shows all of it: what is unseen becomes `\uXXXX` (RFC
-/// 8259, 7). Such a character stands in strings alone, but for blanks between tokens.
-fn visible(json: &str) -> String {
-    let mut shown = String::with_capacity(json.len());
-    for c in json.chars() {
-        if !is_unseen(c) || matches!(c, '\n' | '\r' | '\t') {
-            shown.push(c);
-            continue;
-        }
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            // Writing to a string does not fail.
-            let _ = write!(shown, "\\u{unit:04x}");
-        }
-    }
-    shown
+    try_say_styled(&format!("{}\n", seen_json(json)))
 }
 
 /// Prints, with colours where somebody sees them: on a terminal, without `NO_COLOR`.
@@ -132,14 +115,14 @@ pub(crate) fn clean(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-    use super::{clean, is_unseen, visible};
+    use super::{clean, is_unseen, seen_json};
 
     #[test]
     fn json_says_the_same_and_hides_nothing() {
         let hostile = "a\u{9b}2J\u{7f}b\u{202e}c\u{feff}d\u{e0041}e\n\u{1b}\"\\é😀";
         let json = serde_json::to_string(&[hostile]).unwrap();
         assert!(json.contains(is_unseen));
-        let shown = visible(&json);
+        let shown = seen_json(&json);
         assert!(!shown.contains(is_unseen), "{shown}");
         for part in ["\\u009b", "\\u007f", "\\u202e", "\\udb40\\udc41", "é😀"] {
             assert!(shown.contains(part), "no {part} in {shown}");
@@ -147,7 +130,7 @@ mod tests {
         let read: Vec<String> = serde_json::from_str(&shown).unwrap();
         assert_eq!(read, [hostile]);
         // Another program's own layout stays.
-        assert_eq!(visible("{\n\t\"a\": 1\r\n}"), "{\n\t\"a\": 1\r\n}");
+        assert_eq!(seen_json("{\n\t\"a\": 1\r\n}"), "{\n\t\"a\": 1\r\n}");
     }
 
     #[test]

@@ -797,8 +797,8 @@ async fn json_of_what_peers_wrote_commands_no_terminal() {
     let at = agent.admin_address().to_string();
     let client = agent.connect().await;
     let hostile = "id\u{9b}2J\u{202e}";
-    let asked = chaos::client::Request::get("/").with_id(hostile);
-    client.ask(&asked).await.unwrap();
+    let request = chaos::client::Request::get("/").with_id(hostile);
+    client.ask(&request).await.unwrap();
     let json = || {
         text(&run(&[
             "status",
@@ -813,6 +813,9 @@ async fn json_of_what_peers_wrote_commands_no_terminal() {
     assert_eq!(told["denials"][0]["correlation_id"], hostile);
     let unseen = |c: char| c != '\n' && verdict::unseen::is_unseen(c);
     assert!(!json().contains(unseen));
+    // Nor from who asks without us.
+    let status = asked(&agent, "/status");
+    assert!(status.contains("id\\u009b2J\\u202e"), "{status}");
     agent.stop().await;
 }
 

@@ -165,20 +165,25 @@ fn at_the_end_of_the_grace(
     put(at_ms, Fault::EntryDeleted);
     put(due_ms, Fault::WedgeActor(Actor::Health, 4_096));
     let later_ms = due_ms + rng.stretch_ms(8_192, 131_072);
-    if rng.chance(50) {
-        put(at_ms + 1, Fault::BadBundle);
-        put(due_ms + 1, Fault::EntryCreated);
-        put(later_ms, Fault::SayWell);
-    } else {
+    match rng.below(3) {
+        0 => {
+            put(at_ms + 1, Fault::BadBundle);
+            put(due_ms + 1, Fault::EntryCreated);
+            put(later_ms, Fault::SayWell);
+        }
         // Past what the refusal takes to arrive.
-        let pushed_ms = due_ms + rng.between(16, 64);
-        let longer_ms = times.withdrawal_grace_ms + 60_000;
-        put(
-            pushed_ms,
-            Fault::Push(times.unavailable_after_ms, longer_ms),
-        );
-        put(later_ms, Fault::EntryCreated);
+        1 => {
+            let longer_ms = times.withdrawal_grace_ms + 60_000;
+            let push = Fault::Push(times.unavailable_after_ms, longer_ms);
+            put(due_ms + rng.between(16, 64), push);
+        }
+        // Nobody is there at that moment; its successor finds bundles, and a refusal that is too old.
+        _ => put(
+            due_ms.saturating_sub(rng.below(1_000)).max(at_ms + 1),
+            Fault::Sigkill,
+        ),
     }
+    put(later_ms, Fault::EntryCreated);
 }
 
 /// One fault, and its undoing if it has one.

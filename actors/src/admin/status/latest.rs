@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use verdict::unseen::seen_json;
 
 use super::Status;
 use crate::admin::Subject;
@@ -22,7 +23,8 @@ impl Latest {
         if let Some((_, json)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
             return Ok(json.clone());
         }
-        let json = Bytes::from(serde_json::to_vec(&Status::of(subject))?);
+        let json = serde_json::to_string(&Status::of(subject))?;
+        let json = Bytes::from(seen_json(&json));
         *last = Some((Instant::now(), json.clone()));
         Ok(json)
     }
