@@ -11,6 +11,8 @@
 
 mod common;
 
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Command;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -249,6 +251,116 @@ async fn a_sink_that_cannot_be_opened_is_said_at_once_and_may_be_tried_again() {
     let agent = spawn(&site, &sink, Heard::Both);
     agent.said(0, "serving").await;
     agent.stop().await;
+}
+
+/// A pipe whose reader is there and reads only when it is told to.
+struct Sleeper(std::fs::File);
+
+impl Sleeper {
+    fn at(path: &std::path::Path) -> Self {
+        let fifo = rustix::fs::FileType::Fifo;
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, path, fifo, mode, 0).unwrap();
+        let unhurried = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let mut options = std::fs::OpenOptions::new();
+        Self(
+            options
+                .read(true)
+                .custom_flags(unhurried)
+                .open(path)
+                .unwrap(),
+        )
+    }
+
+    /// How many whole lines there are.
+    fn lines(&mut self) -> usize {
+        let mut text = Vec::new();
+        // It ends with `WouldBlock` while somebody may still write.
+        let _ = self.0.read_to_end(&mut text);
+        text.iter().filter(|byte| **byte == b'\n').count()
+    }
+}
+
+fn field(line: &str, name: &str) -> usize {
+    let (_, rest) = line.split_once(&format!("{name}=")).expect("the field");
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().expect("a number")
+}
+
+/// A sink that takes no more gives no error: the log says so all the same, and which, what to do and what
+/// requests meet.
+#[tokio::test]
+async fn a_sink_that_is_stuck_is_said_and_so_is_that_it_goes_on() {
+    let site = Site::new();
+    let path = site.path("pipe");
+    let mut reader = Sleeper::at(&path);
+    let config = site.path("stuck.kdl");
+    let limits = "agent { limits { decision-deadline-ms 300 } }";
+    let audit = format!("audit {{ on-full \"block\"; sink \"file\" path={path:?} }}");
+    std::fs::write(&config, format!("{LOAD_POLICY}{limits}\n{audit}\n")).unwrap();
+    let mut command = site.command();
+    command.arg("--config").arg(config);
+    let agent = Agent::spawn_heard(command, Heard::Both, site.socket(), path.clone());
+    let client = live(&site).await;
+    let request = site.asks(FRONTEND);
+    eventually("refusals", async || {
+        !client.ask(&request).await.unwrap().is_allow()
+    })
+    .await;
+    let stuck = "audit records are not written until this sink can be";
+    agent.said(0, stuck).await;
+    agent
+        .said(0, "requests are refused until their records can be kept")
+        .await;
+    let log = agent.log();
+    let line = log.lines().find(|line| line.contains(stuck)).unwrap();
+    for part in [
+        path.to_str().unwrap(),
+        "a write has been stuck for",
+        "does the reader of this pipe still read",
+        "503 OVERLOADED at their deadline",
+    ] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    let mark = agent.mark();
+    eventually("answers", async || {
+        reader.lines();
+        client.ask(&request).await.unwrap().is_allow()
+    })
+    .await;
+    agent.said(mark, "audit records are written again").await;
+    agent.said(mark, "requests are no longer refused").await;
+    let said = agent.log().matches(stuck).count();
+    assert_eq!(said, 1, "{}", agent.log());
+    drop(client);
+    agent.stop().await;
+}
+
+/// Under `drop` they wait while there is room; what waits at the end is lost, and counted.
+#[tokio::test]
+async fn what_a_stuck_sink_leaves_at_the_end_is_said() {
+    let site = Site::new();
+    let path = site.path("pipe");
+    let mut reader = Sleeper::at(&path);
+    let sink = format!("sink \"file\" path={path:?}");
+    let agent = spawn(&site, &sink, Heard::Both);
+    let client = live(&site).await;
+    let before = reader.lines();
+    serves(&site, 300).await;
+    agent.said(0, "audit records are not written until").await;
+    assert!(
+        agent.log().contains("their records wait"),
+        "{}",
+        agent.log()
+    );
+    drop(client);
+    let ended = agent.stop().await;
+    let left = "audit records were not written: a sink is stuck";
+    let line = ended.stderr.lines().find(|line| line.contains(left));
+    let line = line.unwrap_or_else(|| panic!("{}", ended.stderr));
+    let (left, arrived) = (field(line, "records"), reader.lines());
+    assert!(before + left + arrived >= 300, "{left} {arrived}: {line}");
+    assert!(left >= 100, "a pipe holds few: {line}");
 }
 
 /// It says so at once, and does not wait for a reader.

@@ -278,13 +278,12 @@ impl Owned {
         trust: &Arc<TrustStore>,
         (clock, metrics, observer): (&Clock, &Arc<Metrics>, &Arc<dyn Observer>),
     ) -> Result<Self, AgentError> {
-        let bounds = settings.agent().bounds.clone();
-        let (audit, records) = AuditQueue::new(
-            bounds.count(Bound::AuditQueue),
-            settings.agent().on_full,
-            Arc::clone(metrics),
-        );
-        let desk = Desk::shared(records, sinks, Arc::clone(metrics));
+        let (bounds, on_full) = (settings.agent().bounds.clone(), settings.agent().on_full);
+        let places = bounds.count(Bound::AuditQueue);
+        let (audit, records) = AuditQueue::new(places, on_full, Arc::clone(metrics));
+        let deadline_ms = bounds.value(Bound::DecisionDeadlineMs);
+        let within = Duration::from_millis(deadline_ms);
+        let desk = Desk::shared(records, sinks, Arc::clone(metrics)).within(within);
         let memory = Arc::new(Memory::new(memory::Bounds {
             identities_bytes: bounds.value(Bound::RememberedIdentitiesBytes),
             failures: bounds.value(Bound::RememberedFailures),
@@ -296,7 +295,6 @@ impl Owned {
             Arc::clone(&memory),
             Arc::clone(metrics),
         ));
-        let deadline_ms = bounds.value(Bound::DecisionDeadlineMs);
         let doors = Doors {
             judge: Judge {
                 trust: Arc::clone(trust),
@@ -358,7 +356,7 @@ impl Owned {
 
     fn audit(&self) -> ChildSpec {
         let args = AuditArgs {
-            desk: Arc::clone(&self.desk),
+            desk: self.desk.clone(),
         };
         ChildSpec::actor("audit", Restart::STANDARD, &Address::new(), move |_| {
             (AuditActor, args.clone())

@@ -44,6 +44,10 @@ pub(crate) fn of_writing(error: &io::Error, path: &Path) -> String {
         io::ErrorKind::QuotaExceeded => {
             format!("raise the quota of {directory}, or free space there; it goes on by itself")
         }
+        io::ErrorKind::BrokenPipe => {
+            let path = path.display();
+            format!("the reader of the pipe {path} is gone: start it again; it goes on by itself")
+        }
         io::ErrorKind::FileTooLarge => {
             "raise LimitFSIZE= of the unit or ulimit -f, or have the sink rotate-bytes".to_owned()
         }
@@ -54,6 +58,21 @@ pub(crate) fn of_writing(error: &io::Error, path: &Path) -> String {
 /// For a standard stream that cannot be written to: nobody can open it again.
 pub(crate) const OF_STREAM: &str =
     "whoever read this stream is gone: restart the agent under a log that reads on, or name a file";
+
+/// For a pipe that takes no more.
+pub(crate) const OF_STUCK_PIPE: &str = "does the reader of this pipe still read? wake it, or end it and start another; it goes on by itself";
+
+/// For a file that takes no more.
+pub(crate) const OF_STUCK_FILE: &str =
+    "is its disk or mount alive (df, dmesg)? it goes on by itself";
+
+/// For a path of which nothing is known yet.
+pub(crate) const OF_STUCK_PATH: &str =
+    "is its disk or mount alive (df, dmesg), or the reader if it is a pipe? it goes on by itself";
+
+/// For a standard stream that takes no more.
+pub(crate) const OF_STUCK_STREAM: &str =
+    "does whoever reads this stream still read? wake it, or name a file; it goes on by itself";
 
 /// For a collector.
 pub(crate) const OF_COLLECTOR: &str = "is the collector up, and where OTEL_EXPORTER_OTLP_LOGS_ENDPOINT \
@@ -111,6 +130,8 @@ mod tests {
             let said = of_path(&kind.into(), Path::new("/run/agent/agent.sock"));
             assert!(said.contains(says), "{said}");
         }
+        let said = of_writing(&io::ErrorKind::BrokenPipe.into(), Path::new("/run/pipe"));
+        assert!(said.contains("reader of the pipe /run/pipe"), "{said}");
         let kinds = [
             (io::ErrorKind::AddrInUse, "stop what listens there"),
             (io::ErrorKind::AddrNotAvailable, "that this machine has"),

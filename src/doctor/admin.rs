@@ -207,6 +207,7 @@ fn records(audit: &AuditView, examination: &mut Examination) {
         return examination.well("the agent's records reach every sink");
     };
     let remedies = audit.failing.iter().map(|sink| sink.remedy.as_str());
+    let remedies = remedies.chain(audit.stuck_remedy.as_deref());
     let mut remedies: Vec<&str> = remedies.filter(|remedy| !remedy.is_empty()).collect();
     remedies.dedup();
     if audit.refuses {

@@ -13,7 +13,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot, watch};
 
 use super::outlet::{Outlet, RETRY_AFTER};
 use super::queue::AuditRecords;
-use super::standing::{MEANWHILE, Standing};
+use super::standing::Standing;
+use super::watch::Watch;
 use super::{Entry, Sink};
 use crate::metrics::Metrics;
 
@@ -21,7 +22,20 @@ use crate::metrics::Metrics;
 const BATCH_RECORDS: usize = 256;
 
 /// The desk, as it is handed from one actor to the next: the lock is held while one of them writes.
-pub type SharedDesk = Arc<Mutex<Desk>>;
+#[derive(Clone)]
+pub struct SharedDesk {
+    desk: Arc<Mutex<Desk>>,
+    pub(super) watch: Watch,
+}
+
+impl SharedDesk {
+    /// The same, of an agent whose requests wait for so long for their records.
+    #[must_use]
+    pub const fn within(mut self, patience: Duration) -> Self {
+        self.watch.patience = patience;
+        self
+    }
+}
 
 /// What the writer works with.
 pub struct Desk {
@@ -63,17 +77,27 @@ impl Desk {
     /// A desk with nothing on it.
     #[must_use]
     pub fn shared(records: AuditRecords, sinks: Vec<Sink>, metrics: Arc<Metrics>) -> SharedDesk {
-        Arc::new(Mutex::new(Self {
+        let watch = Watch {
+            standing: records.standing.clone(),
+            queue: records.queue,
+            on_full: records.on_full,
+            metrics: Arc::clone(&metrics),
+            sinks: sinks.len(),
+            patience: Duration::ZERO,
+        };
+        let outlets = sinks
+            .into_iter()
+            .map(|sink| (Outlet::new(sink, records.on_full), 0));
+        let desk = Self {
             entries: records.entries,
             on_full: records.on_full,
             standing: records.standing,
             metrics,
-            outlets: sinks
-                .into_iter()
-                .map(|sink| (Outlet::new(sink, records.on_full), 0))
-                .collect(),
+            outlets: outlets.collect(),
             batch: Batch::default(),
-        }))
+        };
+        let desk = Arc::new(Mutex::new(desk));
+        SharedDesk { desk, watch }
     }
 
     /// Waits for something to do.
@@ -118,9 +142,13 @@ impl Desk {
     /// Blocks for as long as the sinks do.
     fn write(&mut self) {
         let mut failed = false;
-        self.standing.begins();
+        let mut unwritten = self.unwritten();
+        // Who died in a write left its turn behind.
+        self.standing.rests();
         // Every sink has its turn, whatever became of the one before.
         for (outlet, done) in &mut self.outlets {
+            self.standing.turn(outlet.turn(unwritten));
+            let before = *done;
             *done = match outlet.write(&self.batch.lines, *done) {
                 Ok(()) => self.batch.lines.len(),
                 Err(stopped) => {
@@ -128,6 +156,7 @@ impl Desk {
                     stopped.from
                 }
             };
+            unwritten = unwritten.saturating_sub(done.saturating_sub(before));
         }
         self.tell(failed);
         match (failed, self.on_full) {
@@ -137,24 +166,22 @@ impl Desk {
         }
     }
 
-    /// Tells how that went; what a change of it means for requests is said once.
+    /// Tells how that went.
     fn tell(&self, failed: bool) {
-        let failed_before = self.standing.is_failing();
         let troubles = self.outlets.iter().filter_map(|(to, _)| to.trouble());
-        self.standing.ended(failed, troubles.cloned().collect());
-        let on_full = self.on_full.as_str();
-        match (failed_before, failed) {
-            _ if self.on_full == OnFull::Drop => {}
-            (false, true) => tracing::error!(
-                on_full,
-                remedy = MEANWHILE,
-                "requests are refused until their records can be kept"
-            ),
-            (true, false) => {
-                tracing::info!(on_full, "requests are no longer refused for their records")
-            }
-            (true, true) | (false, false) => {}
+        let was_stuck = self.standing.ended(failed, troubles.cloned().collect());
+        if was_stuck {
+            tracing::info!("audit records are written again");
         }
+    }
+
+    /// Of the batch, summed over the sinks.
+    fn unwritten(&self) -> usize {
+        let records = self.batch.lines.len();
+        let unwritten = self.outlets.iter();
+        unwritten
+            .map(|(_, done)| records.saturating_sub(*done))
+            .sum()
     }
 
     fn acknowledge(&mut self) {
@@ -166,12 +193,7 @@ impl Desk {
     }
 
     fn lose(&mut self) {
-        let records = self.batch.lines.len();
-        let lost = self
-            .outlets
-            .iter()
-            .map(|(_, done)| records.saturating_sub(*done));
-        let lost = u64::try_from(lost.sum::<usize>()).unwrap_or(u64::MAX);
+        let lost = u64::try_from(self.unwritten()).unwrap_or(u64::MAX);
         self.metrics
             .audit_dropped
             .fetch_add(lost, Ordering::Relaxed);
@@ -190,8 +212,10 @@ impl Desk {
 
     fn sync(&mut self, at_end: bool) {
         for (outlet, _) in &mut self.outlets {
+            self.standing.turn(outlet.turn(0));
             outlet.sync(at_end);
         }
+        self.standing.rests();
     }
 }
 
@@ -219,21 +243,23 @@ async fn until(due: Option<Instant>) {
 
 /// Writes what comes until it is told to finish.
 pub(super) async fn pump(
-    desk: SharedDesk,
+    shared: SharedDesk,
     mut finishing: watch::Receiver<bool>,
 ) -> Result<(), tokio::task::JoinError> {
+    let SharedDesk { desk, watch } = shared;
     // A predecessor may still be in a system call; it gives the desk up when that returns.
-    let mut desk = desk.lock_owned().await;
+    let mut desk = watch.beside(desk.lock_owned()).await;
     loop {
         let work: fn(&mut Desk) = match desk.next(&mut finishing).await {
             Next::Write => Desk::write,
             Next::Sync => |desk| desk.sync(false),
             Next::Finish => {
-                blocking(desk, |desk| desk.sync(true)).await?;
+                watch.beside(blocking(desk, |desk| desk.sync(true))).await?;
                 return Ok(());
             }
         };
-        desk = blocking(desk, work).await?;
+        desk = watch.beside(blocking(desk, work)).await?;
+        watch.tell_refusal();
     }
 }
 

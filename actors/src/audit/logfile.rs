@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ pub(super) struct LogFile {
     file: File,
     identity: Identity,
     size_bytes: u64,
+    is_pipe: bool,
     /// Since when something is written and not known to be on the disk.
     unsynced: Option<Instant>,
 }
@@ -119,6 +120,7 @@ impl LogFile {
             file,
             identity: Identity::of(&about),
             size_bytes: about.len(),
+            is_pipe: about.file_type().is_fifo(),
             unsynced: None,
         })
     }
@@ -144,6 +146,11 @@ impl LogFile {
     pub(super) fn is_torn(&self) -> io::Result<bool> {
         let tail = tail(&self.sink.path, Chain::default())?;
         Ok(tail.is_some_and(|tail| !tail.whole))
+    }
+
+    /// Whether somebody has to read it.
+    pub(super) const fn is_pipe(&self) -> bool {
+        self.is_pipe
     }
 
     /// Whether nothing was written to it yet.

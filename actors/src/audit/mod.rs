@@ -20,6 +20,7 @@ mod sink;
 mod standing;
 mod stream;
 pub mod verify;
+mod watch;
 
 pub use config::OnFull;
 
@@ -33,5 +34,5 @@ pub(crate) use self::record::hex;
 pub use self::record::{Corrects, Grounds, Request, render, rfc3339};
 pub use self::recorded::{Recorded, RecordedCert, RecordedChecks, RecordedError, RecordedPolicy};
 pub use self::sink::{AuditActor, AuditArgs, AuditMessage, Sink, SinkError};
-pub use self::standing::{MEANWHILE, Recording, STUCK_AFTER, Trouble};
+pub use self::standing::{MEANWHILE, Recording, STUCK_AFTER, Stuck, Trouble};
 pub use self::verify::Origin;

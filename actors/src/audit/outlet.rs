@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::chain::{self, Chain};
 use super::logfile::{LogFile, Meddling, write_all};
-use super::standing::{self, Trouble};
+use super::standing::{self, Trouble, Turn};
 use super::stream::{self, Patient};
 use super::{Carrier, OnFull, Sink};
 use crate::sparse;
@@ -16,11 +16,13 @@ use crate::sparse;
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// That a sink fails is said again so often: as often as that SPIRE is away.
-const SAID_EVERY: Duration = Duration::from_mins(10);
+pub(super) const SAID_EVERY: Duration = Duration::from_mins(10);
 
 /// A sink, and how it fares.
 pub(super) struct Outlet {
     sink: Sink,
+    /// The sink's, as the log and the status have it.
+    name: Arc<str>,
     on_full: OnFull,
     state: State,
     chain: Chain,
@@ -74,6 +76,7 @@ struct Prepared {
 impl Outlet {
     pub(super) fn new(sink: Sink, on_full: OnFull) -> Self {
         Self {
+            name: sink.to_string().into(),
             sink,
             on_full,
             state: State::Closed,
@@ -105,6 +108,21 @@ impl Outlet {
                 self.fail(&error, failed_before);
                 Err(Failed { from: from + whole })
             }
+        }
+    }
+
+    /// Its turn at a batch.
+    pub(super) fn turn(&self, unwritten: usize) -> Turn {
+        let is_pipe = match &self.state {
+            State::Open(Target::File(file)) => Some(file.is_pipe()),
+            State::Open(Target::Stream(_) | Target::Collector(_))
+            | State::Closed
+            | State::Failed(_) => None,
+        };
+        Turn {
+            sink: Arc::clone(&self.name),
+            remedy: self.sink.remedy_if_stuck(is_pipe),
+            unwritten,
         }
     }
 

@@ -30,6 +30,8 @@ pub struct AuditRecords {
     pub(super) entries: mpsc::Receiver<Entry>,
     pub(super) on_full: OnFull,
     pub(super) standing: Standing,
+    /// The queue from outside; it keeps no queue open that everybody else has given up.
+    pub(super) queue: mpsc::WeakSender<Entry>,
 }
 
 /// A record in the queue.
@@ -102,6 +104,7 @@ impl AuditQueue {
     pub fn new(capacity: usize, on_full: OnFull, metrics: Arc<Metrics>) -> (Self, AuditRecords) {
         let (records, entries) = mpsc::channel(capacity);
         let standing = Standing::default();
+        let weak = records.downgrade();
         let queue = Self {
             records,
             on_full,
@@ -112,6 +115,7 @@ impl AuditQueue {
             entries,
             on_full,
             standing,
+            queue: weak,
         };
         (queue, records)
     }

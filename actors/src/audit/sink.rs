@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Carrier;
 use super::desk::{SharedDesk, pump};
 use super::logfile;
+use super::watch::Watch;
 use crate::remedy;
 use crate::supervision::{Ping, Pings, attentive};
 
@@ -99,6 +100,18 @@ impl Sink {
         }
     }
 
+    /// What to do about one that takes no more and says no error; of a file, whether it is a pipe, if that
+    /// is known.
+    pub(super) const fn remedy_if_stuck(&self, is_pipe: Option<bool>) -> &'static str {
+        match (self, is_pipe) {
+            (Self::File(_), Some(true)) => remedy::OF_STUCK_PIPE,
+            (Self::File(_), Some(false)) => remedy::OF_STUCK_FILE,
+            (Self::File(_), None) => remedy::OF_STUCK_PATH,
+            (Self::Stdout | Self::Stderr, _) => remedy::OF_STUCK_STREAM,
+            (Self::Otlp(_), _) => remedy::OF_COLLECTOR,
+        }
+    }
+
     /// Whether it can be opened: a wrong path is told at the start.
     fn check(&self) -> Result<(), SinkError> {
         match self {
@@ -142,6 +155,7 @@ impl From<Ping> for AuditMessage {
 /// The actor's state: its task, and how it is told to come to an end.
 pub struct Pumping {
     task: AbortOnDropHandle<()>,
+    watch: Watch,
     finish: watch::Sender<bool>,
     pings: Pings,
 }
@@ -160,6 +174,7 @@ impl Actor for AuditActor {
         args: AuditArgs,
     ) -> Result<Self::State, ActorProcessingErr> {
         let (finish, finishing) = watch::channel(false);
+        let watch = args.desk.watch.clone();
         let (pings, passed) = Pings::new();
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
             let pumping = tokio::spawn(attentive(passed, pump(args.desk, finishing)));
@@ -174,19 +189,23 @@ impl Actor for AuditActor {
         }));
         Ok(Pumping {
             task,
+            watch,
             finish,
             pings,
         })
     }
 
-    /// Every decision has its record, unless a sink is stuck.
+    /// Every decision has its record, unless a sink is stuck: then it is said how many have none.
     async fn post_stop(
         &self,
         _myself: ActorRef<AuditMessage>,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         state.finish.send_replace(true);
-        let _ = tokio::time::timeout(FINISH_WITHIN, &mut state.task).await;
+        let finished = tokio::time::timeout(FINISH_WITHIN, &mut state.task).await;
+        if finished.is_err() {
+            state.watch.give_up();
+        }
         Ok(())
     }
 

@@ -28,9 +28,34 @@ struct Shared {
 
 #[derive(Default)]
 struct Told {
-    /// Since when a write is under way.
-    writing: Option<Instant>,
+    /// The write that is under way, and since when.
+    writing: Option<(Instant, Turn)>,
     troubles: Vec<Trouble>,
+    /// When the log last said that it is stuck.
+    said: Option<Instant>,
+    /// Whether the log says that requests are refused.
+    refusing: bool,
+}
+
+/// Which sink has its turn at a batch.
+#[derive(Clone, Debug)]
+pub(super) struct Turn {
+    pub(super) sink: Arc<str>,
+    /// What to do if it takes no more.
+    pub(super) remedy: &'static str,
+    /// Records of the batch that do not stand in this sink yet, nor in those whose turn comes after.
+    pub(super) unwritten: usize,
+}
+
+/// A write that goes on for too long.
+#[derive(Clone, Debug)]
+pub struct Stuck {
+    /// To which sink.
+    pub sink: Arc<str>,
+    /// For how long.
+    pub lasts: Duration,
+    /// What to do.
+    pub remedy: &'static str,
 }
 
 /// A sink that cannot be written to.
@@ -66,8 +91,10 @@ pub struct Recording {
     pub refuses: bool,
     /// Sinks that failed when they were last tried: no more than there are sinks.
     pub troubles: Vec<Trouble>,
-    /// For how long a write is stuck.
-    pub stuck: Option<Duration>,
+    /// Whether records are lost while requests are answered.
+    pub loses: bool,
+    /// The write that is stuck.
+    pub stuck: Option<Stuck>,
 }
 
 /// What answers without records; said where requests are refused for the want of one.
@@ -82,15 +109,37 @@ pub(super) const fn costs(on_full: OnFull) -> &'static str {
     }
 }
 
+/// What requests meet while a write is stuck: records wait for as long as there is room.
+pub(super) const fn costs_stuck(on_full: OnFull) -> &'static str {
+    match on_full {
+        OnFull::Drop => {
+            "answered; their records wait, and are lost once audit-queue is full (on-full \"drop\")"
+        }
+        OnFull::Deny => {
+            "answered while their records can wait; refused once audit-queue is full: 503 OVERLOADED (on-full \"deny\")"
+        }
+        OnFull::Block => costs(OnFull::Block),
+    }
+}
+
+impl Stuck {
+    /// What is in the way.
+    pub(super) fn error(&self) -> String {
+        format!("a write has been stuck for {} s", self.lasts.as_secs())
+    }
+}
+
 impl Recording {
     /// In a line: what is in the way, since when, and what to do. Nothing while all is well.
     #[must_use]
     pub fn complaint(&self) -> Option<String> {
         let mut parts: Vec<String> = self.troubles.iter().map(Trouble::told).collect();
-        if let Some(stuck) = self.stuck {
-            let s = stuck.as_secs();
+        if let Some(stuck) = &self.stuck {
             parts.push(format!(
-                "a write has been stuck for {s} s: is the disk, the pipe's reader or the collector alive?"
+                "{}: {}; {}",
+                stuck.sink,
+                stuck.error(),
+                stuck.remedy
             ));
         }
         let costs = match (self.refuses, parts.is_empty()) {
@@ -98,8 +147,9 @@ impl Recording {
                 "requests are refused, for their records cannot be kept (on-full \"{}\")",
                 self.on_full.as_str()
             ),
+            (false, false) if self.loses => "records are lost (on-full \"drop\")".to_owned(),
             (false, false) if self.on_full == OnFull::Drop => {
-                "records are lost (on-full \"drop\")".to_owned()
+                "records wait, and are lost once audit-queue is full (on-full \"drop\")".to_owned()
             }
             (false, false) => "records wait".to_owned(),
             (false, true) => return None,
@@ -121,17 +171,54 @@ impl Trouble {
 }
 
 impl Standing {
-    /// A write begins; whoever stays in it is stuck.
-    pub(super) fn begins(&self) {
-        self.told().writing = Some(Instant::now());
+    /// A sink has its turn at a batch; whoever stays in it is stuck.
+    pub(super) fn turn(&self, turn: Turn) {
+        let mut told = self.told();
+        let since = told
+            .writing
+            .take()
+            .map_or_else(Instant::now, |(since, _)| since);
+        told.writing = Some((since, turn));
     }
 
-    /// It ended; these sinks are in trouble.
-    pub(super) fn ended(&self, failing: bool, troubles: Vec<Trouble>) {
+    /// Nothing is written now.
+    pub(super) fn rests(&self) {
+        self.told().writing = None;
+    }
+
+    /// A batch was written; these sinks are in trouble. Gives whether a write that the log called stuck
+    /// came to a good end.
+    pub(super) fn ended(&self, failing: bool, troubles: Vec<Trouble>) -> bool {
         let mut told = self.told();
         told.writing = None;
+        let was_stuck = told.said.take().is_some() && told.troubles.is_empty();
         told.troubles = troubles;
         self.0.failing.store(failing, Ordering::Relaxed);
+        was_stuck && !failing
+    }
+
+    /// The write that is stuck, if the log is to say so: once, and again when it has lasted. A sink that
+    /// fails has been said.
+    pub(super) fn stuck_to_say(&self, again_after: Duration) -> Option<Stuck> {
+        let mut told = self.told();
+        let stuck = told.stuck(STUCK_AFTER)?;
+        let failed = told.troubles.iter().any(|one| *one.sink == *stuck.sink);
+        if failed || told.said.is_some_and(|said| said.elapsed() < again_after) {
+            return None;
+        }
+        told.said = Some(Instant::now());
+        Some(stuck)
+    }
+
+    /// Takes down whether requests are refused; gives it if that is new.
+    pub(super) fn refusing(&self, refuses: bool) -> Option<bool> {
+        let before = std::mem::replace(&mut self.told().refusing, refuses);
+        (before != refuses).then_some(refuses)
+    }
+
+    /// Records of the batch that is being written which stand in no file yet, and what is in the way.
+    pub(super) fn under_way(&self) -> Option<Turn> {
+        self.told().writing.as_ref().map(|(_, turn)| turn.clone())
     }
 
     pub(super) fn is_failing(&self) -> bool {
@@ -147,11 +234,12 @@ impl Standing {
         patience: Duration,
     ) -> Recording {
         let told = self.told();
-        let under_way = told.writing.map(|since| since.elapsed());
-        let stuck = under_way.filter(|taken| *taken > patience.max(STUCK_AFTER));
+        let stuck = told.stuck(patience.max(STUCK_AFTER));
+        let (failing, is_stuck) = (self.is_failing(), stuck.is_some());
         Recording {
             on_full,
-            refuses: refuses(on_full, self.is_failing(), stuck.is_some(), is_full),
+            refuses: refuses(on_full, failing, is_stuck, is_full),
+            loses: on_full == OnFull::Drop && (failing || is_stuck && is_full),
             troubles: told.troubles.clone(),
             stuck,
         }
@@ -160,6 +248,18 @@ impl Standing {
     /// A poisoned lock guards plain values, each whole.
     fn told(&self) -> MutexGuard<'_, Told> {
         self.0.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Told {
+    fn stuck(&self, after: Duration) -> Option<Stuck> {
+        let (since, turn) = self.writing.as_ref()?;
+        let lasts = since.elapsed();
+        (lasts > after).then(|| Stuck {
+            sink: Arc::clone(&turn.sink),
+            lasts,
+            remedy: turn.remedy,
+        })
     }
 }
 
@@ -194,6 +294,56 @@ mod tests {
             let found = refuses(on_full, failing, stuck, is_full);
             assert_eq!(found, expected, "{on_full:?} {failing} {stuck} {is_full}");
         }
+    }
+
+    fn stuck(standing: &Standing) {
+        let long_ago = Instant::now().checked_sub(STUCK_AFTER * 2).unwrap();
+        let turn = Turn {
+            sink: "/var/pipe".into(),
+            remedy: "wake its reader",
+            unwritten: 3,
+        };
+        standing.told().writing = Some((long_ago, turn));
+    }
+
+    /// Under `drop` no record is lost while there is room.
+    #[test]
+    fn a_stuck_write_names_its_sink_and_loses_nothing_while_records_wait() {
+        let standing = Standing::default();
+        stuck(&standing);
+        let look = |on_full, is_full| standing.recording(on_full, is_full, Duration::ZERO);
+        for (on_full, is_full, begins) in [
+            (OnFull::Drop, false, "records wait, and are lost once"),
+            (OnFull::Drop, true, "records are lost"),
+            (OnFull::Deny, false, "records wait; "),
+            (OnFull::Block, false, "requests are refused"),
+        ] {
+            let recording = look(on_full, is_full);
+            assert_eq!(recording.loses, begins == "records are lost");
+            let said = recording.complaint().unwrap();
+            assert!(said.starts_with(begins), "{said}");
+            let names = "/var/pipe: a write has been stuck for 2 s; wake its reader";
+            assert!(said.contains(names), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_stuck_write_is_to_be_said_once_until_it_has_lasted_or_is_over() {
+        let standing = Standing::default();
+        let hour = Duration::from_secs(3_600);
+        stuck(&standing);
+        assert!(standing.stuck_to_say(hour).is_some());
+        assert!(standing.stuck_to_say(hour).is_none());
+        assert!(standing.stuck_to_say(Duration::ZERO).is_some());
+        assert!(standing.ended(false, Vec::new()), "it goes on");
+        assert!(standing.stuck_to_say(hour).is_none());
+        assert!(!standing.ended(false, Vec::new()), "nothing was said");
+        // Whoever failed has said so.
+        let gone = io::Error::from(io::ErrorKind::BrokenPipe);
+        let trouble = Trouble::new("/var/pipe".to_owned(), &gone, String::new());
+        standing.ended(true, vec![trouble]);
+        stuck(&standing);
+        assert!(standing.stuck_to_say(hour).is_none());
     }
 
     #[test]

@@ -40,7 +40,7 @@ fn desk_of(sink: Sink, on_full: OnFull, capacity: usize) -> (AuditQueue, SharedD
 }
 
 async fn start(desk: &SharedDesk) -> ractor::ActorRef<actors::audit::AuditMessage> {
-    let desk = Arc::clone(desk);
+    let desk = desk.clone();
     let (actor, _) = AuditActor::spawn(None, AuditActor, AuditArgs { desk })
         .await
         .unwrap();
@@ -147,6 +147,28 @@ async fn a_late_record_is_replaced_while_it_waits_and_corrected_once_it_is_taken
     let on_time = on_time.acknowledged(Instant::now() + PATIENCE).await;
     assert!(on_time.is_ok());
     actor.stop_and_wait(None, None).await.unwrap();
+}
+
+/// The end does not wait for a sink that is stuck: what it leaves is counted.
+#[tokio::test]
+async fn what_a_stuck_sink_leaves_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pipe");
+    let mut pipe = Pipe::new(&path);
+    let sink = Sink::File(FileSink::at(path));
+    let (queue, desk, metrics) = desk_of(sink, OnFull::Drop, 16);
+    queue.put(record(&"x".repeat(200_000)));
+    let actor = start(&desk).await;
+    eventually("the first bytes", || pipe.take(1) > 0).await;
+    queue.put(record("waits"));
+    queue.put(record("waits, too"));
+    actor.stop_and_wait(None, None).await.unwrap();
+    let lost = metrics
+        .audit_dropped
+        .load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(lost, 3);
+    // So that the writer's thread ends.
+    eventually("the record", || pipe.names().len() == 1).await;
 }
 
 #[tokio::test]

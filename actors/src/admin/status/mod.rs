@@ -126,6 +126,12 @@ pub struct AuditView {
     pub refuses: bool,
     /// For how long a write is stuck; absent while none is.
     pub stuck_ms: Option<u64>,
+    /// Which sink it is stuck in.
+    #[serde(default)]
+    pub stuck_sink: Option<String>,
+    /// What to do about that.
+    #[serde(default)]
+    pub stuck_remedy: Option<String>,
     /// Sinks that failed when they were last tried.
     pub failing: Vec<FailingSink>,
     /// All of that in one line; absent while all is well.

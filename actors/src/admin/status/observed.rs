@@ -102,10 +102,13 @@ fn audit(recording: &Recording) -> AuditView {
         remedy: trouble.remedy.clone(),
         for_ms: millis(trouble.since.elapsed()),
     });
+    let stuck = recording.stuck.as_ref();
     AuditView {
         on_full: recording.on_full.as_str().to_owned(),
         refuses: recording.refuses,
-        stuck_ms: recording.stuck.map(millis),
+        stuck_ms: stuck.map(|stuck| millis(stuck.lasts)),
+        stuck_sink: stuck.map(|stuck| stuck.sink.to_string()),
+        stuck_remedy: stuck.map(|stuck| stuck.remedy.to_owned()),
         failing: failing.collect(),
         complaint: recording.complaint(),
     }
