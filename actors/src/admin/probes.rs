@@ -2,10 +2,15 @@
 
 use std::fmt::Write as _;
 
-use verdict::trust::{Coverage, Foreign};
+use verdict::trust::Coverage;
 
+use crate::audit::Recording;
 use crate::doors::Doors;
-use crate::health::{Health, SILENCE_MAX};
+use crate::health::{Health, ProcessHealth, SILENCE_MAX};
+use crate::words::and_to_do;
+
+/// Trust domains of which nobody can be verified, told by name; each more is counted.
+const BARREN_MAX: usize = 3;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,54 +28,27 @@ pub(super) enum Probe {
 pub(super) struct Report {
     pub(super) passed: bool,
     name: &'static str,
-    checks: Vec<(bool, &'static str, String)>,
+    checks: Vec<Check>,
 }
 
 impl Report {
     pub(super) fn of(doors: &Doors, probe: Probe) -> Self {
         let board = doors.health.process();
-        let (alive, readiness, health) = (
-            board.heartbeat().is_alive(),
-            board.readiness(),
-            board.health(),
-        );
-        let recording = doors.health.recording();
-        let (refuses, complaint) = (recording.refuses, recording.complaint());
-        let phase = doors.judge.trust.phase().as_str();
-        let healthy = matches!(health, Health::Healthy | Health::Degraded);
-        let silence_ms = board.heartbeat().silence().as_millis();
+        let (alive, ready) = (board.heartbeat().is_alive(), board.readiness().is_ready());
         let checks = vec![
-            (
-                alive,
-                "live",
-                format!(
-                    "last sign of life {silence_ms} ms ago, at most {} ms",
-                    SILENCE_MAX.as_millis()
-                ),
-            ),
-            (readiness.is_ready(), "ready", readiness.as_str().to_owned()),
-            (
-                healthy,
-                "health",
-                format!("{}, SPIRE {phase}", health.as_str()),
-            ),
-            bundles(doors.judge.trust.coverage()),
-            policy(doors.judge.trust.foreign()),
+            live(board),
+            (ready, "ready", board.readiness().as_str().to_owned()),
+            health(doors),
+            bundles(doors),
+            policy(doors),
             socket(doors.health.socket_is_gone()),
             state_dir(doors),
-            (
-                !refuses,
-                "audit",
-                complaint.unwrap_or_else(|| "no sink is in trouble".to_owned()),
-            ),
+            audit(&doors.health.recording()),
         ];
         let (passed, name) = match probe {
             Probe::Live => (alive, "livez"),
-            Probe::Ready => (readiness.is_ready(), "readyz"),
-            Probe::Health => (
-                alive && readiness.is_ready() && healthy && !refuses,
-                "healthz",
-            ),
+            Probe::Ready => (ready, "readyz"),
+            Probe::Health => (alive && ready && is_well(doors), "healthz"),
         };
         Self {
             passed,
@@ -98,31 +76,100 @@ impl Report {
     }
 }
 
-/// Whether somebody of each trust domain can be verified.
-fn bundles(coverage: Coverage) -> (bool, &'static str, String) {
-    let said = match coverage {
-        Coverage::Every => "each trust domain at hand has a usable authority",
-        Coverage::Some => "a trust domain has no usable authority: /status says which, and why",
-        Coverage::Nobody => "no trust domain has a usable authority: nobody can be verified",
-    };
-    (coverage == Coverage::Every, "bundles", said.to_owned())
+/// A check: whether it passed, its name, and what is said of it.
+type Check = (bool, &'static str, String);
+
+fn live(board: &ProcessHealth) -> Check {
+    let silence_ms = board.heartbeat().silence().as_millis();
+    let most_ms = SILENCE_MAX.as_millis();
+    let said = format!("last sign of life {silence_ms} ms ago, at most {most_ms} ms");
+    (board.heartbeat().is_alive(), "live", said)
 }
 
-/// Whether the bundles are of trust domains that the policy names.
-fn policy(foreign: Option<Foreign>) -> (bool, &'static str, String) {
-    let said = foreign
-        .as_ref()
-        .map(|why| format!("{why}: {}", why.remedy()));
-    let well = "bundles are there for the policy, or it names no trust domain";
-    (
-        foreign.is_none(),
-        "policy",
-        said.unwrap_or_else(|| well.to_owned()),
+/// Whether anybody is served as the policy has it.
+fn is_well(doors: &Doors) -> bool {
+    is_healthy(doors) && !doors.health.recording().refuses
+}
+
+fn is_healthy(doors: &Doors) -> bool {
+    matches!(
+        doors.health.process().health(),
+        Health::Healthy | Health::Degraded
     )
 }
 
+/// How the agent is; while SPIRE is away, why, and what to do.
+fn health(doors: &Doors) -> Check {
+    let trust = &doors.judge.trust;
+    let (health, phase) = (doors.health.process().health(), trust.phase());
+    let mut said = format!("{}, SPIRE {}", health.as_str(), phase.as_str());
+    if let Some(why) = trust.why() {
+        let socket = &doors.configured.settings().spire_socket().value;
+        let (error, remedy) = (one_line(&why.error), and_to_do(&one_line(&why.remedy)));
+        // A string takes whatever is written.
+        let _ = write!(said, ": {socket}: {error}{remedy}");
+    }
+    (is_healthy(doors), "health", said)
+}
+
+/// SPIRE's own words may be among them.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+/// Whether somebody of each trust domain can be verified; else of whom not, why, and what to do.
+fn bundles(doors: &Doors) -> Check {
+    let world = doors.judge.trust.load();
+    let barren: Vec<_> = match doors.judge.trust.coverage() {
+        // Looked at a second ago at most: nobody who asks often has them all looked at again.
+        Coverage::Every => Vec::new(),
+        Coverage::Some | Coverage::Nobody => world.snapshot().barren(doors.clock.now()).collect(),
+    };
+    let told = barren.iter().take(BARREN_MAX);
+    let told = told.map(|(domain, why)| format!("{domain}: {why}; {}", why.remedy()));
+    let mut told: Vec<String> = told.collect();
+    if barren.len() > told.len() {
+        told.push(format!("and {} more", barren.len() - told.len()));
+    }
+    let told = told.join("; ");
+    let said = match Coverage::of(barren.len(), world.snapshot().len()) {
+        _ if world.snapshot().is_empty() => {
+            "there are none: nobody can be verified before SPIRE gives some".to_owned()
+        }
+        Coverage::Every => "each trust domain at hand has a usable authority".to_owned(),
+        Coverage::Some => format!("a trust domain has no usable authority: {told}"),
+        Coverage::Nobody => {
+            format!("no trust domain has a usable authority: nobody can be verified: {told}")
+        }
+    };
+    let well = barren.is_empty() && !world.snapshot().is_empty();
+    (well, "bundles", said)
+}
+
+/// Whether the bundles are of trust domains that the policy names.
+fn policy(doors: &Doors) -> Check {
+    let trust = &doors.judge.trust;
+    let foreign = trust.foreign();
+    let said = match &foreign {
+        Some(why) => format!("{why}: {}", why.remedy()),
+        None if trust.load().snapshot().is_empty() => {
+            "not held against bundles: there are none".to_owned()
+        }
+        None => "bundles are there for the policy, or it names no trust domain".to_owned(),
+    };
+    (foreign.is_none(), "policy", said)
+}
+
+/// Whether decisions are recorded.
+fn audit(recording: &Recording) -> Check {
+    let complaint = recording.complaint();
+    let well = complaint.is_none();
+    let said = complaint.unwrap_or_else(|| "no sink is in trouble".to_owned());
+    (well, "audit", said)
+}
+
 /// Whether a proxy that starts finds us.
-fn socket(gone: bool) -> (bool, &'static str, String) {
+fn socket(gone: bool) -> Check {
     let said = match gone {
         false => "the agent's socket is where proxies find it",
         true => "the agent's socket is gone from its path: restart the agent",
@@ -131,10 +178,11 @@ fn socket(gone: bool) -> (bool, &'static str, String) {
 }
 
 /// Whether who starts next finds what we know.
-fn state_dir(doors: &Doors) -> (bool, &'static str, String) {
-    let trouble = doors.health.keeping().trouble();
+fn state_dir(doors: &Doors) -> Check {
+    let keeping = doors.health.keeping();
+    let trouble = keeping.trouble();
     let kept = match doors.configured.settings().agent().state_dir {
-        Some(_) => "bundles are kept on disk",
+        Some(_) => keeping.holds().as_str(),
         None => "no state-dir: a restart while SPIRE is away begins with nothing",
     };
     let said = trouble

@@ -9,7 +9,46 @@ use crate::words::and_to_do;
 
 /// Whether the disk is as the world is; owned above the actor.
 #[derive(Clone, Debug, Default)]
-pub struct Keeping(Arc<Mutex<Option<Unkept>>>);
+pub struct Keeping(Arc<Mutex<Kept>>);
+
+#[derive(Debug)]
+enum Kept {
+    /// The last write succeeded, or there was none yet.
+    Well(Holds),
+    /// It did not.
+    Trouble(Unkept),
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self::Well(Holds::Nothing)
+    }
+}
+
+/// What this process has brought to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Nothing, for want of bundles.
+    Nothing,
+    /// The bundles at hand.
+    Bundles,
+    /// That SPIRE refuses us, and no bundles.
+    Withdrawal,
+}
+
+impl Holds {
+    /// In words.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing to keep yet: SPIRE has given no bundles",
+            Self::Bundles => "bundles are kept on disk",
+            Self::Withdrawal => {
+                "SPIRE refuses this agent: the bundles on disk are removed, and a mark says so"
+            }
+        }
+    }
+}
 
 /// What the disk does not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +80,28 @@ impl Keeping {
     /// What is in the way; nothing while writes succeed.
     #[must_use]
     pub fn trouble(&self) -> Option<Unkept> {
-        self.shared().clone()
+        match &*self.shared() {
+            Kept::Well(_) => None,
+            Kept::Trouble(unkept) => Some(unkept.clone()),
+        }
+    }
+
+    /// What was written last; nothing while writes fail.
+    #[must_use]
+    pub fn holds(&self) -> Holds {
+        match &*self.shared() {
+            Kept::Well(holds) => *holds,
+            Kept::Trouble(_) => Holds::Nothing,
+        }
     }
 
     pub(super) fn failed(&self, dir: &Path, missing: Missing, failures: u32, error: &WriteError) {
         let mut shared = self.shared();
-        let since = shared.as_ref().map_or_else(Instant::now, |one| one.since);
-        *shared = Some(Unkept {
+        let since = match &*shared {
+            Kept::Well(_) => Instant::now(),
+            Kept::Trouble(before) => before.since,
+        };
+        *shared = Kept::Trouble(Unkept {
             dir: dir.to_owned(),
             missing,
             error: error.to_string(),
@@ -57,12 +111,12 @@ impl Keeping {
         });
     }
 
-    pub(super) fn succeeded(&self) {
-        *self.shared() = None;
+    pub(super) fn succeeded(&self, holds: Holds) {
+        *self.shared() = Kept::Well(holds);
     }
 
     /// A poisoned lock guards a value that is replaced whole.
-    fn shared(&self) -> MutexGuard<'_, Option<Unkept>> {
+    fn shared(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -98,6 +152,7 @@ mod tests {
     fn a_trouble_lasts_from_its_first_failure_to_the_next_write() {
         let keeping = Keeping::default();
         assert!(keeping.trouble().is_none());
+        assert_eq!(keeping.holds(), Holds::Nothing);
         keeping.failed(Path::new("/d"), Missing::Bundles, 1, &WriteError::Busy);
         let first = keeping.trouble().unwrap();
         assert!(
@@ -114,7 +169,8 @@ mod tests {
         for part in ["SPIRE refuses", "do not restart", "; give each agent"] {
             assert!(said.contains(part), "{said}");
         }
-        keeping.succeeded();
+        keeping.succeeded(Holds::Bundles);
+        assert_eq!(keeping.holds(), Holds::Bundles);
         assert!(keeping.trouble().is_none());
     }
 }

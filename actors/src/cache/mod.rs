@@ -32,7 +32,7 @@ use crate::trust::TrustStore;
 use error::WriteError;
 use faults::NoFaults;
 pub use image::{Image, image, load_image};
-pub use keeping::{Keeping, Missing, Unkept};
+pub use keeping::{Holds, Keeping, Missing, Unkept};
 pub use load::{Loaded, load, look};
 pub use shelf::Mark;
 use shelf::Shelf;
@@ -248,7 +248,7 @@ impl Caching {
                     );
                 }
                 self.failures = 0;
-                self.keeping.succeeded();
+                self.keeping.succeeded(truth.holds());
                 self.on_disk = Some(truth);
                 PAUSE_MS
             }

@@ -8,6 +8,7 @@ use verdict::trust::Snapshot;
 
 use super::content::Content;
 use super::error::WriteError;
+use super::keeping::Holds;
 use super::refusal::{Kept, Note};
 use super::shelf::{Locked, Mark, Removal, Shelf};
 use crate::clock::Clock;
@@ -54,6 +55,15 @@ impl Truth {
         match self {
             Self::Unknown(refusal) | Self::Material(_, refusal) => *refusal,
             Self::Tombstone => Refusal::Never,
+        }
+    }
+
+    /// What the disk holds when this was written.
+    pub(super) const fn holds(&self) -> Holds {
+        match self {
+            Self::Unknown(_) => Holds::Nothing,
+            Self::Tombstone => Holds::Withdrawal,
+            Self::Material(..) => Holds::Bundles,
         }
     }
 

@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod probes;
 mod stage;
 
 use std::sync::Arc;
