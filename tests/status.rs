@@ -425,7 +425,8 @@ async fn bundles_without_a_usable_authority_are_told_everywhere() {
     let probe = asked(&agent, "/healthz?verbose");
     assert!(probe.starts_with("HTTP/1.1 200"), "{probe}");
     assert!(
-        probe.contains("[-]bundles a trust domain has no usable authority"),
+        probe.contains("[-]bundles a trust domain has no usable authority: example.org: every authority of its bundle has expired, the last one ")
+            && probe.contains("; rotate or renew the authority"),
         "{probe}"
     );
     // The other one ends by itself.
@@ -706,6 +707,43 @@ async fn what_requests_meet_is_told_and_found() {
         }
         agent.stop().await;
     }
+}
+
+/// A roll-out refuses nobody: what would be is told as that, and who passes unverified is seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_enforced_is_told_as_that() {
+    let spire = "spire {\n api-timeout-ms 100\n unavailable-after-ms 300\n}\n";
+    let site = Site::new();
+    let failure = "failure { enforce #false }\n";
+    let mut command = site.configured(&format!("{LOAD_POLICY}{failure}{spire}"));
+    command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
+    let agent = site.serve(command).await;
+    agent.said(0, "to=\"Live\"").await;
+    let at = agent.admin_address().to_string();
+    let off = "requests enforce is off: who would be denied passes unverified; with it: ";
+    until_shown(&at, &format!("{off}verified by the bundles of SPIRE")).await;
+    let client = agent.connect().await;
+    let forged = carrying(&site.world.forged(FRONTEND).unwrap());
+    assert!(client.ask(&forged).await.unwrap().is_allow());
+    until_shown(&at, "allowed  unverified-not-enforced 1").await;
+    site.world.spire().stop(SocketFile::Left).await.unwrap();
+    until_shown(&at, &format!("{off}fail_closed: every request")).await;
+    assert!(client.ask(&site.asks(FRONTEND)).await.unwrap().is_allow());
+    common::eventually("the finding", async || {
+        doctor_finds(&site, &at, "requests-unverified")
+    })
+    .await;
+    assert!(!doctor_finds(&site, &at, "requests-refused"));
+    let probe = asked(&agent, "/healthz");
+    let health = probe
+        .lines()
+        .find(|line| line.starts_with("[-]health"))
+        .unwrap();
+    assert!(
+        health.ends_with("enforce is off: who would be refused passes unverified"),
+        "{probe}"
+    );
+    agent.stop().await;
 }
 
 /// Whoever has the admin address is not thereby the agent that was asked about.

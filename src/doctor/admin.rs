@@ -114,6 +114,11 @@ fn meets(status: &Status, examination: &mut Examination) {
         return;
     }
     let (severity, code, what) = match status.health.state.as_str() {
+        "unhealthy" if is_unenforced(status) => (
+            Severity::Warning,
+            "requests-unverified",
+            "the agent is ready, and would refuse requests now; as enforce is off, they pass unverified",
+        ),
         "unhealthy" => (
             Severity::Problem,
             "requests-refused",
@@ -159,6 +164,13 @@ fn meets(status: &Status, examination: &mut Examination) {
         remedies.push("look at `status`, and at the agent's log");
     }
     examination.add(severity, code, what, &seen.join("; "), &remedies.join("; "));
+}
+
+/// Whether each policy in force lets pass whom it denies.
+fn is_unenforced(status: &Status) -> bool {
+    let policies = &status.policies;
+    let told = policies.shown.len() == policies.total && policies.total > 0;
+    told && policies.shown.iter().all(|policy| !policy.enforce)
 }
 
 /// Whether somebody was closed unheard: if that is the proxy, nobody is served. Our own knock at the

@@ -32,7 +32,12 @@ impl Alike<'_> {
                 // Who has no policy is told of by name.
                 Reason::NotConfigured => true,
                 // One trouble is told of once.
-                Reason::TrustUnavailable => found(&["not-ready", "requests-refused", "no-bundles"]),
+                Reason::TrustUnavailable => found(&[
+                    "not-ready",
+                    "requests-refused",
+                    "requests-unverified",
+                    "no-bundles",
+                ]),
                 Reason::Overloaded => found(&["audit-refuses"]),
                 _ => false,
             };

@@ -1,5 +1,7 @@
 //! A status on one screen.
 
+use std::collections::BTreeMap;
+
 use actors::admin::status::{Decisions, Denial, Domain, Place, Process, Status, TrustView};
 use serde::Serialize;
 
@@ -232,15 +234,15 @@ fn decisions(decisions: &Decisions, page: &mut Page) {
     page.line(format_args!(
         "asked    {allowed} allowed, {denied} denied, {rate}/s over the last {RATE_SECONDS} s"
     ));
-    let mut reasons: Vec<(&String, &u64)> =
-        decisions.denied.iter().filter(|(_, n)| **n > 0).collect();
-    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-    if !reasons.is_empty() {
-        let told: Vec<String> = reasons
-            .iter()
-            .map(|(reason, n)| format!("{} {n}", clean(reason)))
-            .collect();
-        page.line(format_args!("denied   {}", told.join(", ")));
+    if decisions
+        .allowed
+        .keys()
+        .any(|how| is_unverified(decisions, how))
+    {
+        page.line(format_args!("allowed  {}", most_first(&decisions.allowed)));
+    }
+    if denied > 0 {
+        page.line(format_args!("denied   {}", most_first(&decisions.denied)));
     }
     for (count, what) in [
         (decisions.audit_dropped, "audit records lost"),
@@ -253,6 +255,20 @@ fn decisions(decisions: &Decisions, page: &mut Page) {
             page.line(format_args!("{BAD}{count} {what}{BAD:#}"));
         }
     }
+}
+
+/// Whether anybody passed in this way, and without an identity that is worth something.
+fn is_unverified(decisions: &Decisions, how: &str) -> bool {
+    let passed = decisions.allowed.get(how).is_some_and(|count| *count > 0);
+    passed && how.starts_with("unverified")
+}
+
+/// Each count but zero, by its name.
+fn most_first(counts: &BTreeMap<String, u64>) -> String {
+    let mut told: Vec<_> = counts.iter().filter(|(_, count)| **count > 0).collect();
+    told.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let told = told.iter().map(|(name, n)| format!("{} {n}", clean(name)));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 fn write_domain(domain: &Domain, time: &str, page: &mut Page) {

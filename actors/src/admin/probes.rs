@@ -109,7 +109,17 @@ fn health(doors: &Doors) -> Check {
         // A string takes whatever is written.
         let _ = write!(said, ": {socket}: {error}{remedy}");
     }
+    if health == Health::Unhealthy && is_unenforced(doors) {
+        said.push_str("; enforce is off: who would be refused passes unverified");
+    }
     (is_healthy(doors), "health", said)
+}
+
+/// Whether every policy in force lets pass whom it denies. How the agent is, is said as if they did not:
+/// a roll-out is there to show it.
+fn is_unenforced(doors: &Doors) -> bool {
+    let policies = doors.policies();
+    !policies.is_empty() && policies.iter().all(|policy| !policy.failure().enforce)
 }
 
 /// SPIRE's own words may be among them.

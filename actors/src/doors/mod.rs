@@ -103,7 +103,7 @@ impl Doors {
         doors
     }
 
-    fn policies(&self) -> Vec<Arc<Policy>> {
+    pub(crate) fn policies(&self) -> Vec<Arc<Policy>> {
         let policies = self.configured.policies().in_force().into_iter();
         policies.map(|(one, _)| Arc::clone(&one.policy)).collect()
     }

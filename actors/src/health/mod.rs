@@ -40,7 +40,7 @@ pub enum Health {
     /// nobody whom a policy allows, or no proxy can connect anew.
     Degraded,
     /// Requests with a credential are refused: by the mode, or as nobody of any trust domain can be
-    /// verified; or all for the want of a record (`audit.on-full`).
+    /// verified; or all for the want of a record (`audit.on-full`). The first two with `enforce #false`, too.
     Unhealthy,
     /// Finishing what is in flight.
     Draining,

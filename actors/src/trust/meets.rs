@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use verdict::availability::{Blame, Phase, Refusal, Stance, State, Timing, Trouble};
-use verdict::policy::{Failure, Mode};
+use verdict::policy::{Failure, Mode, ValidationFailure};
 use verdict::reason::Reason;
 use verdict::time::{Age, Now};
 use verdict::trust::{Basis, World};
@@ -57,11 +57,26 @@ pub(super) fn change_in_ms(world: &World, in_force: &[Failure], now: Now) -> Opt
 }
 
 fn under(world: &World, failure: &Failure, now: Now) -> String {
+    let decided = decided(world, failure, now);
+    let refuses = world.basis(failure, now).stance == Stance::Refuse;
+    match (failure.enforce, failure.validation_failure) {
+        (false, _) => {
+            format!("enforce is off: who would be denied passes unverified; with it: {decided}")
+        }
+        (true, ValidationFailure::LogAndAllow) if !refuses => format!(
+            "{decided}; whose credential does not stand passes unverified (validation-failure \"log_and_allow\")"
+        ),
+        (true, ValidationFailure::LogAndAllow | ValidationFailure::Reject) => decided,
+    }
+}
+
+/// What is decided, enforced or not.
+fn decided(world: &World, failure: &Failure, now: Now) -> String {
     let timing = world.timing();
     let state = world.state().settled(timing, now);
     let withdrawn_in = withdrawn_in(state, timing, now);
-    let said = match state {
-        State::Live { .. } => return "verified by the bundles of SPIRE".to_owned(),
+    match state {
+        State::Live { .. } => "verified by the bundles of SPIRE".to_owned(),
         State::Starting { .. } => {
             overruled(starting(failure, world.basis(failure, now)), withdrawn_in)
         }
@@ -88,10 +103,6 @@ fn under(world: &World, failure: &Failure, now: Now) -> String {
             let refused = refused(failure);
             format!("{refused}, in every mode, until SPIRE gives this agent bundles again")
         }
-    };
-    match failure.enforce {
-        true => said,
-        false => format!("{said}; enforce is off: who would be refused passes unverified"),
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use chaos::ca::{Authority, AuthorityOptions};
 use tokio::time::advance;
 use verdict::availability::{Found, State};
-use verdict::policy::{Failure, Mode, Policy};
+use verdict::policy::{Failure, Mode, Policy, ValidationFailure};
 use verdict::time::Contact;
 
 use super::absence::REMIND_EVERY_MS;
@@ -332,9 +332,45 @@ async fn policies_are_told_apart_and_none_is_told() {
         ..modes[0]
     };
     let line = meets::requests(&store.load(), &[off], at(2_500));
+    let begins = "enforce is off: who would be denied passes unverified; with it: fail_closed: every request";
+    assert!(line.starts_with(begins), "{line}");
+}
+
+/// Who passes without being verified is told while SPIRE is there, too.
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_lets_pass_is_told_while_all_is_well() {
+    let (_log, _guard) = Overheard::listen();
+    let strict = under(Mode::FailClosed, 3_600);
+    let tolerant = Failure {
+        validation_failure: ValidationFailure::LogAndAllow,
+        ..strict
+    };
+    let off = Failure {
+        enforce: false,
+        ..tolerant
+    };
+    let store = live(strict);
+    let (now, verified) = (store.clock.now(), "verified by the bundles of SPIRE");
+    let meet = |failure, at| meets::requests(&store.load(), &[failure], at);
+    assert_eq!(meet(strict, now), verified);
+    let passes =
+        "whose credential does not stand passes unverified (validation-failure \"log_and_allow\")";
+    assert_eq!(meet(tolerant, now), format!("{verified}; {passes}"));
+    let off_line = meet(off, now);
     assert!(
-        line.ends_with("enforce is off: who would be refused passes unverified"),
-        "{line}"
+        off_line.starts_with("enforce is off: who would be denied passes unverified"),
+        "{off_line}"
+    );
+    // It has no effect where nobody can be verified.
+    store.lost(Loss::Ended);
+    let later = Now {
+        wall_ms: now.wall_ms + 120_000,
+        boot_ms: now.boot_ms + 120_000,
+    };
+    let refused = meet(tolerant, later);
+    assert!(
+        refused.contains("is refused") && !refused.contains(passes),
+        "{refused}"
     );
 }
 
