@@ -371,6 +371,58 @@ async fn somebody_else_at_the_admin_address_is_no_agent() {
     assert_eq!(once.status.code(), Some(1));
 }
 
+/// An agent that refuses everybody, and whose pages others ask for all the time: probes answer.
+fn a_busy_agent() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut asked = String::new();
+            while !asked.ends_with("\r\n\r\n") {
+                stream.read_line(&mut asked).unwrap();
+            }
+            let (status, field, body) = match asked.split(' ').nth(1).unwrap() {
+                "/readyz" => ("200 OK", "a: b", "readyz check passed\n"),
+                "/healthz" => ("503 No", "a: b", "[-]audit requests are refused\nfailed\n"),
+                _ => ("503 Busy", "retry-after: 0", "more than your share\n"),
+            };
+            let answer = format!("HTTP/1.0 {status}\r\n{field}\r\n\r\n{body}");
+            stream.get_mut().write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    at
+}
+
+/// What could not be looked at is no good news.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_could_not_be_read_is_told() {
+    let site = Site::new();
+    std::fs::write(site.path("full.kdl"), LOAD_POLICY).unwrap();
+    let at = a_busy_agent();
+    let found = doctor_says(&site, &at);
+    for part in [
+        "\"code\":\"status-unread\",\"severity\":\"problem\"",
+        "503: more than your share",
+        "[-]audit requests are refused",
+    ] {
+        assert!(found.contains(part), "no {part:?} in {found}");
+    }
+    let explained = explained(&site, &at);
+    let line = explained.lines().find(|line| line.starts_with("but now"));
+    let line = line.unwrap();
+    assert!(
+        line.contains("not known") && line.contains("[-]audit"),
+        "{line}"
+    );
+    let status = run(&["status", "--admin-address", &at]);
+    let said = String::from_utf8(status.stderr).unwrap();
+    assert!(
+        said.contains("busy") && said.contains("ask again"),
+        "{said}"
+    );
+}
+
 /// An authority of this domain that ends in so many seconds, or ended as long ago.
 fn authority(domain: &str, ends_in_s: i64) -> Authority {
     let now = common::unix_now();

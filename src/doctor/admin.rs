@@ -10,23 +10,21 @@ use verdict::reason::Reason;
 use super::alike::Alike;
 use super::finding::{Examination, Severity};
 use super::sockets::AGENT_SILENT;
-use super::{identity, proxies};
+use super::{identity, proxies, unread};
 use crate::status::ask;
 
 pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
     let AdminAddress::At(address) = settings.agent().admin.value else {
         return;
     };
-    // An agent of another version may say less, or something else.
-    let status = match ask::get(address, "/status").await {
-        Ok((200, json)) => serde_json::from_slice::<Status>(&json).ok(),
-        _ => None,
-    };
-    let status = status.as_ref();
+    let read = unread::read(ask::get(address, "/status").await);
+    let status = read.as_ref().ok();
     if status.is_some_and(|status| identity::is_other(status, settings, address, examination)) {
         return;
     }
-    match ask::get(address, "/readyz").await {
+    let readiness = ask::get(address, "/readyz").await;
+    let is_agent = matches!(&readiness, Ok((status, body)) if *status == 200 || is_probe(body));
+    match readiness {
         Ok((200, _)) => ready(address, status, examination),
         Ok((_, body)) if !is_probe(&body) => examination.warn(
             "admin-foreign",
@@ -36,12 +34,10 @@ pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
              another --admin-address",
         ),
         Ok((status, body)) => {
-            let said = String::from_utf8_lossy(&body);
-            let said: Vec<&str> = said.lines().collect();
             examination.problem(
                 "not-ready",
                 "the agent says that it is not ready",
-                &format!("{status} of http://{address}/readyz: {}", said.join("; ")),
+                &format!("{status} of http://{address}/readyz: {}", ask::one_line(&body)),
                 "it waits for a policy (--config gives it one) or for SPIRE: `status` says which",
             );
         }
@@ -54,8 +50,10 @@ pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
             "is the agent up, and was its address free when it started? its log says where it listens",
         ),
     }
-    if let Some(status) = status {
-        running(status, settings, examination);
+    match &read {
+        Ok(status) => running(status, settings, examination),
+        Err(why) if is_agent => unread::tell(why, address, examination).await,
+        Err(_) => {}
     }
 }
 

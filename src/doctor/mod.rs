@@ -15,6 +15,7 @@ mod records;
 mod settings;
 mod sockets;
 mod spire;
+mod unread;
 
 use std::path::PathBuf;
 

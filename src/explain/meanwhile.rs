@@ -1,6 +1,7 @@
 //! What a request meets now, whatever is decided about its credential: a running agent that cannot record
 //! may refuse everybody.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use actors::admin::status::Status;
@@ -8,13 +9,15 @@ use config::{AdminAddress, Settings};
 
 use crate::status::ask;
 
-/// `None` where no agent of this SPIRE says that it refuses.
+/// `None` where no agent of this SPIRE says that it refuses, nor one that it cannot say.
 pub(super) async fn of(settings: &Settings) -> Option<String> {
     let AdminAddress::At(address) = settings.agent().admin.value else {
         return None;
     };
-    let (200, json) = ask::get(address, "/status").await.ok()? else {
-        return None;
+    let json = match ask::get(address, "/status").await.ok()? {
+        (200, json) => json,
+        (503, body) => return Some(unasked(address, &body).await),
+        (_, _) => return None,
     };
     let status: Status = serde_json::from_slice(&json).ok()?;
     let spire = settings.spire_socket().value.as_path();
@@ -26,4 +29,16 @@ pub(super) async fn of(settings: &Settings) -> Option<String> {
     }
     let requests = status.requests.as_deref().unwrap_or("requests are refused");
     Some(format!("the agent at {address} says: {requests}"))
+}
+
+/// Its status is asked for by others all the time: nobody may take that for no objection.
+async fn unasked(address: SocketAddr, body: &[u8]) -> String {
+    let said = ask::one_line(body);
+    let probes = match ask::failing(address).await {
+        Some(failing) => format!("its /healthz says: {failing}"),
+        None => "its /healthz names no trouble".to_owned(),
+    };
+    format!(
+        "it is not known what requests meet: the agent at {address} answers 503 to /status ({said}); {probes}"
+    )
 }

@@ -54,7 +54,10 @@ pub(crate) fn top(args: &Top) -> anyhow::Result<Exit> {
             false => Keys::Nobody,
         };
         loop {
-            let asked = ask::status(address).await;
+            let asked = match args.once {
+                true => ask::status(address).await,
+                false => ask::status_now(address).await,
+            };
             let line = (args.output == Output::Json).then(|| line(&asked));
             let told = told(asked);
             let is_read = match line {
