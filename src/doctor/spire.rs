@@ -10,6 +10,7 @@ use actors::bundles::obstacle::Obstacle;
 use actors::cache;
 use actors::clock::{Clock, ToldClock};
 use config::{NamedTimings, Settings};
+use verdict::anchors::Barren;
 use verdict::availability::Loss;
 use verdict::id::SpiffeId;
 use verdict::policy::PolicySpec;
@@ -114,7 +115,13 @@ fn authorities(bundle: &BundleShown, at: i64, examination: &mut Examination) {
             .iter()
             .filter_map(|one| one.error.as_deref());
         let evidence = errors.collect::<Vec<_>>().join("; ");
-        let fix = "rotate that domain's authority (spire-server localauthority x509), or mend the federation";
+        // Of one that begins later the clock is doubted: a new one would begin later still.
+        let fix = match bundle.authorities.iter().any(|one| one.not_before > at) {
+            true => Barren::NotYetValid { seconds_ahead: 0 }.remedy(),
+            false => {
+                "rotate that domain's authority (spire-server localauthority x509), or mend the federation"
+            }
+        };
         let what =
             format!("no SVID of {domain} can be verified: no authority of its bundle is usable");
         examination.problem("bundle-unusable", &what, &evidence, fix);

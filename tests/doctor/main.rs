@@ -248,6 +248,10 @@ async fn bundles_that_are_expired_ending_early_unreadable_or_missing() {
     bundle_of(&site, Window::from(now + 600, 10 * 86_400));
     let early = found(&site, POLICY, &[]);
     assert_eq!(early, ["bundle-unusable", "clock-behind"]);
+    // A new authority would begin later still: it is the clock that is looked at.
+    let told = String::from_utf8(doctor(&site, POLICY, &[]).stdout).unwrap();
+    assert!(!told.contains("localauthority"), "{told}");
+    assert!(told.contains("clock behind (timedatectl"), "{told}");
     let mut bundles = bundles_of([site.world.home()]);
     bundles.insert("spiffe://partner.test".to_owned(), b"no bundle".to_vec());
     site.world.spire().set_bundles(bundles);
