@@ -9,8 +9,8 @@ use super::finding::{Examination, Severity};
 /// A minute of records of an agent at a thousand requests a second; less is gone before anybody looks.
 const ROOM_MIN_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Less takes no batch of records: the file system counts as full.
-const FULL_BELOW_BYTES: u64 = 64 * 1024;
+/// File systems give room by the block, and this is the usual one: with less free there is none to give.
+const FULL_BELOW_BYTES: u64 = 4 * 1024;
 
 pub(super) fn look(settings: &Settings, examination: &mut Examination) {
     let on_full = settings.agent().on_full;
@@ -30,21 +30,20 @@ fn room(path: &Path, on_full: OnFull, examination: &mut Examination) {
     let fix = format!(
         "free space on the file system of {directory} (df {directory}), or give the sink rotate-bytes and keep"
     );
+    // What the running agent does is its own to say; here it is what its on-full makes of it.
+    let (severity, then) = match on_full {
+        OnFull::Drop => (Severity::Warning, "records that do not fit are lost"),
+        OnFull::Deny | OnFull::Block => (
+            Severity::Problem,
+            "requests whose record does not fit are refused (audit.on-full)",
+        ),
+    };
     if free_bytes < FULL_BELOW_BYTES {
-        let (severity, what) = match on_full {
-            OnFull::Drop => (
-                Severity::Warning,
-                "the disk of the records is full: records are lost",
-            ),
-            OnFull::Deny | OnFull::Block => (
-                Severity::Problem,
-                "the disk of the records is full: requests are refused for it (audit.on-full)",
-            ),
-        };
-        examination.add(severity, "audit-disk-full", what, &evidence, &fix);
+        let what = format!("the disk of the records is full: {then}");
+        examination.add(severity, "audit-disk-full", &what, &evidence, &fix);
     } else if free_bytes < ROOM_MIN_BYTES {
-        let what = "the disk of the records is nearly full";
-        examination.warn("audit-disk-low", what, &evidence, &fix);
+        let what = format!("the disk of the records is nearly full; once it is, {then}");
+        examination.warn("audit-disk-low", &what, &evidence, &fix);
     }
 }
 

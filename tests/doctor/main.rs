@@ -166,7 +166,7 @@ fn doctor_with_room(site: &Site, filled_kib: u32, config: &str) -> Vec<String> {
         config.replacen("audit {", &format!("audit {{ {sink};"), 1),
     )
     .unwrap();
-    let script = "mount -t tmpfs -o size=1m none \"$1\" && head -c \"$2\"k /dev/zero >\"$1/filled\" && shift 2 && exec \"$@\"";
+    let script = "mount -t tmpfs -o size=1m none \"$1\" && head -c \"$2\"k /dev/zero >\"$1/filled\"; shift 2 && exec \"$@\"";
     let mut command = Command::new("unshare");
     command.env("AGENT_ADMIN_ADDRESS", "none");
     command
@@ -195,12 +195,16 @@ async fn a_disk_of_records_that_is_full_or_nearly_so() {
     let site = Site::new();
     for on_full in ["drop", "deny"] {
         let config = format!("{POLICY}audit {{ on-full \"{on_full}\" }}\n");
-        let mut low = doctor_with_room(&site, 0, &config);
-        low.retain(|code| code != "records-unreadable");
-        assert_eq!(low, ["audit-disk-low"]);
-        let mut full = doctor_with_room(&site, 1_000, &config);
-        full.retain(|code| code != "records-unreadable");
-        assert_eq!(full, ["audit-disk-full"]);
+        // Of what little there is, records are still written: that is not full.
+        for (filled_kib, code) in [
+            (0, "audit-disk-low"),
+            (1_000, "audit-disk-low"),
+            (2_000, "audit-disk-full"),
+        ] {
+            let mut found = doctor_with_room(&site, filled_kib, &config);
+            found.retain(|code| code != "records-unreadable");
+            assert_eq!(found, [code], "{filled_kib} KiB filled");
+        }
     }
 }
 
