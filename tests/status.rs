@@ -293,17 +293,38 @@ async fn the_doctor_asks_the_admin_listener() {
     assert!(!doctor_finds(&site, &at, "admin-down"));
     agent.stop().await;
     assert!(doctor_finds(&site, &at, "admin-down"));
-    // SPIRE has never answered this one.
-    site.world.spire().hang();
+    // This one has no SPIRE.
+    site.world.spire().stop(SocketFile::Removed).await.unwrap();
     let mut command = site.configured(LOAD_POLICY);
     command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
     let waiting = site.serve(command).await;
-    assert!(doctor_finds(
-        &site,
-        &waiting.admin_address().to_string(),
-        "not-ready"
-    ));
+    let at = waiting.admin_address().to_string();
+    until_shown(&at, "to do    is the SPIRE agent up").await;
+    let finding = not_ready(&doctor_says(&site, &at));
+    for part in [
+        "503 of http://",
+        "SPIRE is Starting",
+        "No such file",
+        "is the SPIRE agent up",
+    ] {
+        assert!(finding.contains(part), "no {part:?} in {finding}");
+    }
+    let other = "runs as uid 65534, this as uid 0";
+    assert!(!finding.contains(other), "{finding}");
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(site.socket(), Some(65_534), None).unwrap();
+        let finding = not_ready(&doctor_says(&site, &at));
+        assert!(finding.contains(other), "{finding}");
+    }
     waiting.stop().await;
+}
+
+/// The finding of that name.
+fn not_ready(said: &str) -> String {
+    let said: Value = serde_json::from_str(said).unwrap();
+    let mut findings = said["findings"].as_array().unwrap().iter();
+    let found = findings.find(|finding| finding["code"] == "not-ready");
+    found.unwrap().to_string()
 }
 
 /// It listens, for the kernel does that in its stead, and nobody is answered.
@@ -697,7 +718,9 @@ async fn a_state_directory_that_takes_nothing_is_shown() {
     assert!(failures() >= 1.0);
     let doctor = doctor_says(&site, &at);
     assert!(
-        doctor.contains("requests-at-risk") && doctor.contains("chmod 0700"),
+        doctor.contains("requests-at-risk")
+            && doctor.contains("chmod 0700")
+            && doctor.contains("mend the state directory"),
         "{doctor}"
     );
     mode(0o700);
@@ -834,6 +857,17 @@ async fn one_reason_that_denies_most_is_found() {
         doctor_finds(&site, &at, "most-denied")
     })
     .await;
+    // What the advice speaks of is there to be read.
+    let says = async |part: &str| {
+        let said = async || doctor_says(&site, &at).contains(part);
+        common::eventually(part, said).await;
+    };
+    says("are NO_CREDENTIAL; of the newest: rule `no ").await;
+    for _ in 0..24 {
+        client.ask(&site.asks(common::PARTNER)).await.unwrap();
+    }
+    says("are NOT_ALLOWED; of the newest: rule `").await;
+    says("spiffe_id `spiffe://partner.test/billing`").await;
     agent.stop().await;
 }
 

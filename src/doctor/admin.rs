@@ -2,15 +2,15 @@
 
 use std::net::SocketAddr;
 
-use actors::admin::status::{AuditView, Decisions, Status};
+use actors::admin::status::{AuditView, Status};
 use actors::audit::MEANWHILE;
 use config::{AdminAddress, Settings};
 use verdict::reason::Reason;
 
-use super::alike::Alike;
-use super::finding::{Examination, Severity};
+use super::alike::{Alike, Example};
+use super::finding::Examination;
 use super::sockets::AGENT_SILENT;
-use super::{identity, proxies, unread};
+use super::{identity, meets, proxies, unread};
 use crate::status::ask;
 
 pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
@@ -33,13 +33,9 @@ pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
             "the agent's log says `no admin listener` and why; `ss -ltnp` says who has the address; name \
              another --admin-address",
         ),
-        Ok((status, body)) => {
-            examination.problem(
-                "not-ready",
-                "the agent says that it is not ready",
-                &format!("{status} of http://{address}/readyz: {}", ask::one_line(&body)),
-                "it waits for a policy (--config gives it one) or for SPIRE: `status` says which",
-            );
+        Ok((code, body)) => {
+            let seen = format!("{code} of http://{address}/readyz: {}", ask::one_line(&body));
+            meets::not_ready(seen, status, settings, examination);
         }
         // Of an agent that answers nobody that is no news.
         Err(_) if is_silent(examination) => {}
@@ -82,12 +78,12 @@ fn ready(address: SocketAddr, status: Option<&Status>, examination: &mut Examina
 
 /// What the running agent says of itself.
 fn running(status: &Status, settings: &Settings, examination: &mut Examination) {
-    meets(status, examination);
+    meets::look(status, examination);
     untrusted(status, examination);
     if let Some(audit) = &status.audit {
         records(audit, examination);
     }
-    denied(&status.decisions, settings, examination);
+    denied(status, settings, examination);
     telemetry(status, examination);
     proxies::look(status, examination);
 }
@@ -103,72 +99,6 @@ fn telemetry(status: &Status, examination: &mut Examination) {
              the README's section on telemetry has what each may be",
         );
     }
-}
-
-/// What requests meet now, where that is not what they should.
-fn meets(status: &Status, examination: &mut Examination) {
-    let refused_unrecorded = status.audit.as_ref().is_some_and(|audit| audit.refuses);
-    if !status.health.ready || refused_unrecorded {
-        return;
-    }
-    let (severity, code, what) = match status.health.state.as_str() {
-        "unhealthy" if is_unenforced(status) => (
-            Severity::Warning,
-            "requests-unverified",
-            "the agent is ready, and would refuse requests now; as enforce is off, they pass unverified",
-        ),
-        "unhealthy" => (
-            Severity::Problem,
-            "requests-refused",
-            "the agent is ready, and refuses requests now",
-        ),
-        "degraded" => (
-            Severity::Warning,
-            "requests-at-risk",
-            "the agent answers for now, but not as it does when all is well",
-        ),
-        _ => return,
-    };
-    let trust = &status.trust;
-    let mut seen = vec![format!("SPIRE is {}", trust.state)];
-    seen.extend(trust.error.clone());
-    seen.extend(
-        status
-            .requests
-            .as_ref()
-            .map(|said| format!("requests: {said}")),
-    );
-    let mut remedies: Vec<&str> = trust.remedy.as_deref().into_iter().collect();
-    for one in &trust.barren {
-        seen.push(format!("{}: {}", one.trust_domain, one.error));
-        remedies.push(&one.remedy);
-    }
-    if let Some(foreign) = &trust.foreign {
-        seen.push(foreign.error.clone());
-        remedies.push(&foreign.remedy);
-    }
-    if status.process.socket_gone {
-        seen.push("the agent's socket is gone from its path".to_owned());
-        remedies.push("restart the agent: it makes its socket anew");
-    }
-    seen.extend(
-        status
-            .state_dir
-            .as_ref()
-            .and_then(|dir| dir.complaint.clone()),
-    );
-    remedies.dedup();
-    if remedies.is_empty() {
-        remedies.push("look at `status`, and at the agent's log");
-    }
-    examination.add(severity, code, what, &seen.join("; "), &remedies.join("; "));
-}
-
-/// Whether each policy in force lets pass whom it denies.
-fn is_unenforced(status: &Status) -> bool {
-    let policies = &status.policies;
-    let told = policies.shown.len() == policies.total && policies.total > 0;
-    told && policies.shown.iter().all(|policy| !policy.enforce)
 }
 
 /// Whether somebody was closed unheard: if that is the proxy, nobody is served. Our own knock at the
@@ -193,7 +123,8 @@ fn untrusted(status: &Status, examination: &mut Examination) {
 }
 
 /// Whether most of the last minutes' requests are denied for one reason.
-fn denied(decisions: &Decisions, settings: &Settings, examination: &mut Examination) {
+fn denied(status: &Status, settings: &Settings, examination: &mut Examination) {
+    let decisions = &status.decisions;
     let sum = |name: &String| -> u64 {
         let seconds = decisions.per_second.get(name);
         seconds.map_or(0, |seconds| seconds.iter().sum())
@@ -201,9 +132,11 @@ fn denied(decisions: &Decisions, settings: &Settings, examination: &mut Examinat
     let all = decisions.allowed.keys().chain(decisions.denied.keys());
     let of = all.map(sum).sum();
     for (name, reason) in Reason::ALL.map(|reason| (reason.as_str().to_owned(), reason)) {
+        // The newest comes first.
+        let example = status.denials.iter().find(|denial| denial.reason == name);
         let alike = Alike {
             reason,
-            rule: "",
+            example: example.map(Example::from).unwrap_or_default(),
             denied: sum(&name),
             of,
             seen: "decisions",

@@ -10,6 +10,7 @@ mod finding;
 mod hop;
 mod identity;
 mod marker;
+mod meets;
 mod proxies;
 mod records;
 mod settings;

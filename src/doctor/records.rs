@@ -11,7 +11,7 @@ use config::Settings;
 use verdict::policy::{Mode, PolicySpec, ValidationFailure};
 use verdict::reason::Reason;
 
-use super::alike::Alike;
+use super::alike::{Alike, Example};
 use super::finding::Examination;
 use super::marker::MARKERS;
 use super::spire::{LONG_LIFETIME_S, long_lived};
@@ -34,8 +34,8 @@ struct Told {
     several_elements: u64,
     longest: Option<(i64, String)>,
     unverified: u64,
-    /// The newest, each with its reason and rule if it was denied.
-    newest: VecDeque<Option<(Reason, String)>>,
+    /// The newest, each with its reason and what else it tells if it was denied.
+    newest: VecDeque<Option<(Reason, Example)>>,
 }
 
 pub(super) fn look(path: &Path, settings: &Settings, examination: &mut Examination) {
@@ -98,8 +98,8 @@ impl Told {
             self.newest.pop_front();
         }
         let denied = recorded.reason.filter(|_| recorded.status.is_some());
-        let rule = recorded.rule.clone().unwrap_or_default();
-        self.newest.push_back(denied.map(|reason| (reason, rule)));
+        let example = |reason| (reason, Example::from(recorded));
+        self.newest.push_back(denied.map(example));
         if recorded.reason == Some(Reason::NotConfigured) {
             *self.unconfigured.entry(recorded.proxy.clone()).or_default() += 1;
         }
@@ -127,14 +127,14 @@ impl Told {
     /// Whether one reason is that of most of the newest.
     fn newest(&self, settings: &Settings, examination: &mut Examination) {
         for reason in Reason::ALL {
-            let alike = self.newest.iter().flatten();
+            let alike = self.newest.iter().rev().flatten();
             let mut alike = alike.filter(|(other, _)| *other == reason);
-            let Some((_, rule)) = alike.next() else {
+            let Some((_, example)) = alike.next() else {
                 continue;
             };
             let told = Alike {
                 reason,
-                rule,
+                example: example.clone(),
                 denied: 1 + alike.count() as u64,
                 of: self.newest.len() as u64,
                 seen: "records",

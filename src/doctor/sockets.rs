@@ -168,7 +168,7 @@ async fn answers(met: Met, shown: &str, examination: &mut Examination) {
     );
 }
 
-fn uid() -> u32 {
+pub(super) fn uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 

@@ -466,6 +466,7 @@ async fn records_that_share_one_reason() {
     for part in [
         "11 of the last 11 records are NO_CREDENTIAL",
         "does the hop write X-Forwarded-Client-Cert?",
+        "; of the newest: rule `",
     ] {
         assert!(said.contains(part), "{said}");
     }
