@@ -1,5 +1,6 @@
 //! `audit verify FILE…`: whether a chain of records is whole, and where it is not.
 
+mod form;
 mod told;
 
 use std::path::Path;

@@ -4,6 +4,8 @@ use actors::audit::verify::{Anchor, Broken, Note, Place, Report, Why};
 use actors::audit::{LineHash, Verified};
 use serde_json::{Value, json};
 
+use super::form;
+
 /// A line for each finding, then the summary.
 pub(super) fn text(verified: &Verified, expect: Option<LineHash>) -> Vec<String> {
     let report = &verified.report;
@@ -24,6 +26,11 @@ pub(super) fn text(verified: &Verified, expect: Option<LineHash>) -> Vec<String>
     if report.more_notes > 0 {
         lines.push(format!("and {} further notes", report.more_notes));
     }
+    lines.extend(
+        form::notes(verified)
+            .iter()
+            .map(|note| format!("note: {note}")),
+    );
     if let Some(hash) = expect {
         lines.push(match report.expected {
             Some(anchor) => format!("the expected record is there: seq {}", anchor.seq),
@@ -77,6 +84,10 @@ fn why(why: Why) -> String {
         Why::OutOfOrder => {
             "this record belongs further up, or two agents wrote to this file at once".to_owned()
         }
+        Why::Copied => {
+            "records begin here that those before are past: a copy of what was given already, or another agent's? Give each file of one chain once"
+                .to_owned()
+        }
         Why::Anew => {
             "a chain begins in the middle of this file, as no agent does that writes it: what stands before was tampered with, or is held by nothing. If these lines were collected from standard output or OTLP, say --collected"
                 .to_owned()
@@ -93,6 +104,7 @@ const fn why_word(why: Why) -> &'static str {
         Why::Repeated => "repeated",
         Why::OutOfOrder => "out_of_order",
         Why::Anew => "anew",
+        Why::Copied => "copied",
     }
 }
 
@@ -105,6 +117,7 @@ fn note_text(verified: &Verified, note: Note) -> String {
                 at(verified, place)
             )
         }
+        Note::Empty(place) => format!("{}: an empty line", at(verified, place)),
         Note::Unchained(lines) => format!("{lines} lines before the first chained record"),
         Note::Continues => "the first record continues a file that was not given".to_owned(),
         Note::Anew(place) => format!(
@@ -126,6 +139,7 @@ pub(super) fn json(verified: &Verified, expect: Option<LineHash>) -> String {
         .notes
         .iter()
         .map(|note| note_text(verified, *note))
+        .chain(form::notes(verified))
         .collect();
     let is_expected = expect.is_none() || report.expected.is_some();
     let value = json!({

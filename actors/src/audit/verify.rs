@@ -40,6 +40,8 @@ pub enum Why {
     OutOfOrder,
     /// A chain begins with it, in the middle of a file: an agent goes on with what its file ends with.
     Anew,
+    /// A file, or a run of records, begins with it that those before are past.
+    Copied,
 }
 
 /// How records came to where they are read.
@@ -70,6 +72,8 @@ pub enum Note {
     Torn(Place),
     /// Lines that crashes tore one after the other: the first, and how many.
     TornOften(Place, u64),
+    /// A line without anything in it, where a torn one could be: no agent leaves one.
+    Empty(Place),
     /// So many lines before the first record are not of a chain.
     Unchained(u64),
     /// The first record continues a file that was not given.
@@ -148,6 +152,16 @@ struct Strays {
     count: u64,
 }
 
+impl Note {
+    /// What the last of them is.
+    fn of_torn(strays: Strays) -> Self {
+        match strays.hash == LineHash::of(b"") {
+            true => Self::Empty(strays.last),
+            false => Self::Torn(strays.last),
+        }
+    }
+}
+
 /// Reads lines.
 #[derive(Debug, Default)]
 pub struct Verifier {
@@ -202,8 +216,13 @@ impl Verifier {
         if let Some(suspect) = self.suspect.take() {
             self.name(suspect, Why::ChangedOrNext);
         }
-        if let (Some(before), Some(base)) = (self.begun.take(), self.base) {
-            self.began_anew(before, base);
+        match (self.begun.take(), self.base) {
+            (Some(before), Some(base)) if base.anchor.seq == 1 => self.began(before, base),
+            (Some(before), Some(base)) => {
+                self.backwards(before, base);
+                self.base = Some(before);
+            }
+            _ => {}
         }
         match (self.strays.take(), self.base) {
             (Some(strays), Some(_)) => self.torn(strays),
@@ -294,6 +313,11 @@ impl Verifier {
                 self.broken(line.place, Some(seq), Why::Missing { from: due, to });
                 self.base = Some(line);
             }
+            _ if line.anchor != base.anchor && self.may_begin(base, line) => {
+                self.settle_suspect(Why::Changed);
+                self.begun = Some(base);
+                self.base = Some(line);
+            }
             _ => self.backwards(base, line),
         }
     }
@@ -315,13 +339,38 @@ impl Verifier {
         let Some(before) = self.begun.take() else {
             return base;
         };
-        let goes_on = next.prev == Some(base.anchor.hash) || next.seq <= 2 || self.strays.is_some();
-        if goes_on {
-            self.began_anew(before, base);
+        let goes_on = next.prev == Some(base.anchor.hash);
+        // A chain begins with each start, or file: then its next records may be gone.
+        let is_start = base.anchor.seq == 1
+            && match self.may_begin(before, base) {
+                true => next.prev != Some(before.anchor.hash),
+                false => next.seq <= 2 || self.strays.is_some(),
+            };
+        if goes_on || is_start {
+            self.began(before, base);
             return base;
         }
         self.backwards(before, base);
         before
+    }
+
+    /// Whether a chain may begin with a line, by where it stands.
+    fn may_begin(&self, before: Line, line: Line) -> bool {
+        self.origin == Origin::Collected || before.place.file != line.place.file
+    }
+
+    /// It began with its first record, or those before are gone, or stood before already.
+    fn began(&mut self, before: Line, base: Line) {
+        let is_headless = base.anchor.seq > 1;
+        match self.origin {
+            _ if self.is_first(base) => self.name(base, Why::Copied),
+            Origin::Files if is_headless => self.name(base, Why::Copied),
+            Origin::Collected if is_headless => {
+                let to = base.anchor.seq.saturating_sub(1);
+                self.name(base, Why::Missing { from: 1, to });
+            }
+            Origin::Files | Origin::Collected => self.began_anew(before, base),
+        }
     }
 
     /// Whoever moved the files away or collects streams can say why; within one file nobody can.
@@ -414,7 +463,7 @@ impl Verifier {
     /// nor what was cut off there.
     fn torn(&mut self, strays: Strays) {
         self.note(match strays.count {
-            1 => Note::Torn(strays.first),
+            1 => Note::of_torn(strays),
             count => Note::TornOften(strays.first, count),
         });
     }

@@ -223,6 +223,86 @@ fn a_chain_that_begins_anew_in_the_middle_is_a_break_of_a_file_and_noted_of_what
     assert!(!verify(&lines, None).is_whole());
 }
 
+/// Three starts of five records each, without one line.
+fn starts_without(line: usize) -> Vec<Vec<u8>> {
+    let mut lines = [chain(5), chain_of("d", 5), chain_of("e", 5)].concat();
+    lines.remove(line - 1);
+    lines
+}
+
+#[test]
+fn what_is_missing_after_a_start_is_told_by_its_numbers() {
+    for (line, missing) in [(6, 1), (7, 2), (8, 3), (12, 2)] {
+        let report = verify_of(Origin::Collected, &starts_without(line), None);
+        let [broken] = report.broken[..] else {
+            panic!("{report:?}");
+        };
+        let why = Why::Missing {
+            from: missing,
+            to: missing,
+        };
+        let at = Place {
+            file: 0,
+            line: line as u64,
+        };
+        assert_eq!((broken.place, broken.why), (at, why));
+        assert_eq!(report.last.unwrap().seq, 5);
+    }
+}
+
+/// What stands elsewhere than it was written is no start.
+#[test]
+fn a_record_that_was_moved_among_what_was_collected_is_named_alone() {
+    let mut lines = chain(9);
+    let moved = lines.remove(2);
+    lines.insert(6, moved);
+    let report = verify_of(Origin::Collected, &lines, None);
+    let told: Vec<Why> = report.broken.iter().map(|broken| broken.why).collect();
+    assert_eq!(told, [Why::Missing { from: 3, to: 3 }, Why::OutOfOrder]);
+    let mut lines = chain(9);
+    lines.insert(5, lines[0].clone());
+    let report = verify_of(Origin::Collected, &lines, None);
+    let told: Vec<Why> = report.broken.iter().map(|broken| broken.why).collect();
+    assert_eq!(told, [Why::OutOfOrder]);
+    lines.insert(1, lines[0].clone());
+    let report = verify_of(Origin::Collected, &lines, None);
+    assert_eq!(report.broken[0].why, Why::Repeated);
+}
+
+/// A copy among the files is one mistake, and told as one.
+#[test]
+fn a_file_that_is_given_twice_is_told_once() {
+    let lines = chain(20);
+    let (old, new) = lines.split_at(10);
+    for (files, first) in [
+        (vec![old, new, new], 11),
+        (vec![old, new, old], 1),
+        (vec![&lines[..], &lines[..]], 1),
+    ] {
+        let mut verifier = Verifier::default();
+        for (file, lines) in files.iter().enumerate() {
+            for (line, bytes) in (1..).zip(*lines) {
+                let place = Place { file, line };
+                verifier.take(place, LineHash::of(bytes), Link::parse(bytes));
+            }
+        }
+        let report = verifier.finish();
+        let [broken] = report.broken[..] else {
+            panic!("{report:?}");
+        };
+        assert_eq!((broken.seq, broken.why), (Some(first), Why::Copied));
+        assert_eq!((broken.place.file, broken.place.line), (files.len() - 1, 1));
+    }
+}
+
+#[test]
+fn an_empty_line_is_not_taken_for_a_torn_one() {
+    let mut lines = chain(3);
+    lines.push(Vec::new());
+    let place = Place { file: 0, line: 4 };
+    assert_eq!(verify(&lines, None).notes, [Note::Empty(place)]);
+}
+
 #[test]
 fn lines_from_before_there_was_a_chain_are_noted() {
     let old = b"{\"verdict\":\"allow\"}".to_vec();
