@@ -120,6 +120,9 @@ impl Plan {
         let metrics = metrics.map(|target| (target, reader.period()));
         let logs = reader.target(Signal::Logs);
         let logs = logs.map(|target| (target, reader.batch("BLRP", 1_000)));
+        if traces.is_some() || metrics.is_some() || logs.is_some() {
+            reader.headers();
+        }
         Self {
             traces,
             metrics,
@@ -154,6 +157,13 @@ impl Plan {
     }
 }
 
+/// A name as HTTP has it (RFC 9110, 5.6.2), `=`, and a value.
+fn is_header(pair: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let name = pair.split_once('=').map(|(name, _)| name.trim());
+    name.is_some_and(|name| !name.is_empty() && name.bytes().all(is_token))
+}
+
 struct Reader<'a> {
     lookup: Lookup<'a>,
     ignored: Vec<String>,
@@ -173,9 +183,27 @@ impl Reader<'_> {
     }
 
     /// Only `true` is true.
-    fn flag(&self, name: &str) -> bool {
-        self.text(name)
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    fn flag(&mut self, name: &str) -> bool {
+        let value = self.text(name).unwrap_or_else(|| "false".to_owned());
+        let is = |word| value.trim().eq_ignore_ascii_case(word);
+        if !is("true") && !is("false") {
+            self.ignore(name, &value, "true or false");
+        }
+        is("true")
+    }
+
+    /// The library leaves out what is no header, and says nothing. Values are secrets: none is shown.
+    fn headers(&mut self) {
+        for signal in ["", "TRACES_", "METRICS_", "LOGS_"] {
+            let name = format!("OTEL_EXPORTER_OTLP_{signal}HEADERS");
+            let text = self.text(&name).unwrap_or_default();
+            let pairs = text.split(',').filter(|pair| !pair.trim().is_empty());
+            if !pairs.clone().all(is_header) {
+                self.ignored.push(format!(
+                    "{name} is a list with something else in it, not name=value,name=value alone: what is none is not sent"
+                ));
+            }
+        }
     }
 
     fn target(&mut self, signal: Signal) -> Option<Target> {
@@ -423,7 +451,33 @@ mod tests {
     fn disabled_is_disabled() {
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c");
         assert!(!read(&[endpoint, ("OTEL_SDK_DISABLED", "TRUE")]).exports());
-        assert!(read(&[endpoint, ("OTEL_SDK_DISABLED", "yes")]).exports());
+        let unclear = read(&[endpoint, ("OTEL_SDK_DISABLED", "yes")]);
+        assert!(unclear.exports());
+        assert_eq!(
+            unclear.ignored,
+            ["OTEL_SDK_DISABLED is yes, not true or false"]
+        );
+        assert_eq!(
+            read(&[endpoint, ("OTEL_SDK_DISABLED", "False")]).ignored,
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn what_is_no_header_is_said_and_no_secret_with_it() {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c");
+        for (value, count) in [
+            ("Authorization=Bearer secret, x-team = a,", 0),
+            ("Authorization Bearer secret", 1),
+            ("a=b,Authorization: Bearer secret==", 1),
+            ("=secret", 1),
+        ] {
+            let ignored = read(&[endpoint, ("OTEL_EXPORTER_OTLP_HEADERS", value)]).ignored;
+            assert_eq!(ignored.len(), count, "{value}: {ignored:?}");
+            assert!(!ignored.concat().contains("secret"), "{ignored:?}");
+        }
+        let own = read(&[endpoint, ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "x")]).ignored;
+        assert!(own[0].starts_with("OTEL_EXPORTER_OTLP_LOGS_HEADERS is "));
     }
 
     #[test]
