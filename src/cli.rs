@@ -288,6 +288,25 @@ pub(crate) struct Demo {
     pub(crate) once: bool,
 }
 
+impl Cli {
+    /// The form of the answer: what goes wrong has it too.
+    pub(crate) const fn output(&self) -> Output {
+        match &self.command {
+            Some(Command::CheckConfig(args)) => args.output,
+            Some(Command::Audit(args)) => match &args.command {
+                AuditCommand::Verify(args) => args.output,
+            },
+            Some(Command::Explain(args)) => args.output,
+            Some(Command::Doctor(args)) => args.output,
+            Some(Command::Status(args)) => args.output,
+            Some(Command::Top(args)) => args.output,
+            Some(Command::Inspect(args)) => args.output,
+            Some(Command::PrintConfig(args)) => args.output,
+            _ => Output::Text,
+        }
+    }
+}
+
 impl Given {
     /// Flags and environment, for `config` to read.
     pub(crate) fn overrides(&self) -> Overrides {

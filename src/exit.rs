@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::output::{Output, say_json};
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -35,18 +37,35 @@ impl From<Exit> for ExitCode {
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
-/// The process's exit code; an error is printed with its causes.
-pub(crate) fn code(result: anyhow::Result<Exit>) -> ExitCode {
+/// The configuration, a flag or the environment is wrong, as it says at length.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Misconfigured(pub(crate) String);
+
+/// The process's exit code; an error is printed with its causes, and for a program as an object, too.
+pub(crate) fn code(result: anyhow::Result<Exit>, output: Output) -> ExitCode {
     crate::logging::finish();
     match result {
         Ok(exit) => exit.into(),
         Err(error) => {
-            crate::logging::say_error(&told(&error));
-            match error.is::<Usage>() {
-                true => Exit::Usage.into(),
-                false => Exit::Failure.into(),
+            let told = told(&error);
+            crate::logging::say_error(&told);
+            if output == Output::Json {
+                let plain = anstream::adapter::strip_str(&told).to_string();
+                say_json(&serde_json::json!({ "error": plain }).to_string());
             }
+            of(&error).into()
         }
+    }
+}
+
+fn of(error: &anyhow::Error) -> Exit {
+    if error.is::<Usage>() {
+        Exit::Usage
+    } else if error.is::<Misconfigured>() {
+        Exit::Config
+    } else {
+        Exit::Failure
     }
 }
 

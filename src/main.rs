@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         None => serve::run(&cli.serve),
         Some(Command::CheckConfig(args)) => check_config::run(args),
-        Some(Command::Audit(args)) => Ok(audit::run(args)),
+        Some(Command::Audit(args)) => audit::run(args),
         Some(Command::Explain(args)) => explain::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),
         Some(Command::Status(args)) => status::status(args),
@@ -48,5 +48,5 @@ fn main() -> ExitCode {
         #[cfg(feature = "demo")]
         Some(Command::Demo(args)) => demo::run(args),
     };
-    exit::code(result)
+    exit::code(result, cli.output())
 }

@@ -10,9 +10,7 @@ use crate::serve;
 
 /// Prints what the agent would be started with under these flags, variables and file.
 pub(crate) fn run(args: &PrintConfig) -> anyhow::Result<Exit> {
-    let Some(settings) = serve::settings(&args.serve)? else {
-        return Ok(Exit::Config);
-    };
+    let settings = serve::settings(&args.serve)?;
     show(&InForce::new(&settings), args.output)?;
     Ok(Exit::Success)
 }

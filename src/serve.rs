@@ -12,7 +12,7 @@ use sd_notify::NotifyState;
 
 use crate::cli::Serve;
 use crate::descriptors;
-use crate::exit::Exit;
+use crate::exit::{Exit, Misconfigured};
 use crate::logging;
 use crate::signals::Signals;
 use crate::telemetry::{Plan, Telemetry};
@@ -25,9 +25,7 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// Runs the agent until a signal or its own end.
 pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
-    let Some(settings) = settings(args)? else {
-        return Ok(Exit::Config);
-    };
+    let settings = settings(args)?;
     let verbose = settings.agent().verbose.value;
     let plan = Plan::from_environment();
     let mut telemetry = Telemetry::start(plan, || logging::filter(verbose))?;
@@ -71,30 +69,16 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8))
 }
 
-/// The settings, or `None` once everything that is wrong with them was said.
-pub(crate) fn settings(args: &Serve) -> anyhow::Result<Option<Settings>> {
-    let file = match &args.config {
-        None => None,
-        Some(path) => match read(path)? {
-            Some(file) => Some(file),
-            None => return Ok(None),
-        },
-    };
+/// The settings, or everything that is wrong with them.
+pub(crate) fn settings(args: &Serve) -> anyhow::Result<Settings> {
+    let file = args.config.as_deref().map(read).transpose()?;
     resolve(file, &args.given.overrides())
 }
 
-/// The settings, or `None` once everything that is wrong with them was said.
-pub(crate) fn resolve(
-    file: Option<FileConfig>,
-    overrides: &Overrides,
-) -> anyhow::Result<Option<Settings>> {
-    match Settings::resolve(file, overrides) {
-        Ok(settings) => Ok(Some(settings)),
-        Err(errors) => {
-            logging::say_error(&Wrong::Said(errors).told());
-            Ok(None)
-        }
-    }
+/// The settings, or everything that is wrong with them.
+pub(crate) fn resolve(file: Option<FileConfig>, overrides: &Overrides) -> anyhow::Result<Settings> {
+    let resolved = Settings::resolve(file, overrides);
+    Ok(resolved.map_err(|errors| Misconfigured(Wrong::Said(errors).told()))?)
 }
 
 /// Why there is no configuration.
@@ -115,15 +99,9 @@ impl Wrong {
     }
 }
 
-/// A configuration file, or `None` once everything that is wrong with it was said.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Option<FileConfig>> {
-    match load(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(wrong) => {
-            logging::say_error(&wrong.told());
-            Ok(None)
-        }
-    }
+/// A configuration file, or everything that is wrong with it, told.
+pub(crate) fn read(path: &Path) -> anyhow::Result<FileConfig> {
+    Ok(load(path).map_err(|wrong| Misconfigured(wrong.told()))?)
 }
 
 /// A configuration file, or everything that is wrong with it.

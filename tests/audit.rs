@@ -527,6 +527,35 @@ async fn what_was_collected_begins_anew_and_only_then() {
     );
 }
 
+/// What was done to a whole file is told as that, and not line by line alone.
+#[tokio::test]
+async fn what_was_done_to_a_file_is_noted() {
+    let site = Site::new();
+    let file = recorded(&site).await;
+    let text = std::fs::read_to_string(&file).unwrap();
+    let converted = text.replace('\n', "\r\n");
+    for (name, bytes, note) in [
+        ("crlf", converted.into_bytes(), "end in CR LF"),
+        (
+            "gz",
+            b"\x1f\x8b\x08\x00\n".to_vec(),
+            "is compressed: gzip -dc",
+        ),
+        ("empty", format!("{text}\n").into_bytes(), ": an empty line"),
+    ] {
+        let other = site.path(name);
+        std::fs::write(&other, bytes).unwrap();
+        let output = verify(&[], std::slice::from_ref(&other));
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(note), "{name}: {said}");
+        let json = verified(&[other]);
+        assert!(json["notes"].to_string().contains(note), "{name}: {json}");
+    }
+    let twice = verified(&[file.clone(), file]);
+    assert_eq!(twice["broken"].as_array().unwrap().len(), 1, "{twice}");
+    assert_eq!(twice["broken"][0]["why"], "copied", "{twice}");
+}
+
 #[tokio::test]
 async fn verify_reads_standard_input() {
     let site = Site::new();

@@ -270,3 +270,39 @@ fn the_demo_says_where_its_page_and_its_sockets_are() {
     writeln!(demo.0.stdin.take().unwrap(), "quit").unwrap();
     assert!(demo.0.wait().unwrap().success());
 }
+
+/// Whoever asked for JSON reads JSON, whatever goes wrong: an object that has `error`.
+#[test]
+fn what_goes_wrong_is_json_too_for_whoever_asked_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let bad = dir.path().join("bad.kdl");
+    std::fs::write(&bad, "allowlist { exacts \"spiffe://a.test/b\" }\n").unwrap();
+    let bad = bad.to_str().unwrap();
+    for (command, code) in [
+        ("status --admin-address 127.0.0.1:1", 1),
+        ("status --config BAD", 78),
+        ("top --once --config BAD", 78),
+        ("doctor --config BAD", 78),
+        ("print-config --config BAD", 78),
+        ("explain --header x --config BAD", 78),
+        ("explain /nowhere", 1),
+        ("audit verify /nowhere", 2),
+        ("audit verify --expect beef /nowhere", 2),
+    ] {
+        let arguments = command.split(' ').map(|word| word.replace("BAD", bad));
+        let output = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"))
+            .env_clear()
+            .args(arguments)
+            .args(["--output", "json"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{command}: {output:?}");
+        let told: Result<serde_json::Value, _> = serde_json::from_slice(&output.stdout);
+        let told = told.unwrap_or_else(|error| panic!("{command}: {error}: {output:?}"));
+        let error = told["error"].as_str().unwrap();
+        assert!(!error.is_empty() && !output.stderr.is_empty(), "{command}");
+        if command.contains("BAD") {
+            assert!(error.contains("exacts"), "{command}: {error}");
+        }
+    }
+}

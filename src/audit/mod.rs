@@ -8,33 +8,26 @@ use std::path::Path;
 use actors::audit::{LineHash, Origin, ReadError, Verified, verify_files, verify_lines};
 
 use crate::cli::{Audit, AuditCommand, Verify};
-use crate::exit::Exit;
-use crate::logging::{say, say_error};
+use crate::exit::{Exit, Usage};
+use crate::logging::say;
 use crate::output::Output;
 
 /// Runs one of the commands about records.
-pub(crate) fn run(args: &Audit) -> Exit {
+pub(crate) fn run(args: &Audit) -> anyhow::Result<Exit> {
     match &args.command {
         AuditCommand::Verify(args) => verify(args),
     }
 }
 
-fn verify(args: &Verify) -> Exit {
+fn verify(args: &Verify) -> anyhow::Result<Exit> {
     let expect = match args.expect.as_deref().map(LineHash::parse) {
         Some(None) => {
-            say_error("--expect: a hash is 64 hexadecimal digits");
-            return Exit::Usage;
+            return Err(Usage("--expect: a hash is 64 hexadecimal digits".to_owned()).into());
         }
         Some(expect) => expect,
         None => None,
     };
-    let verified = match read(args, expect) {
-        Ok(verified) => verified,
-        Err(error) => {
-            say_error(&error.to_string());
-            return Exit::Usage;
-        }
-    };
+    let verified = read(args, expect).map_err(|error| Usage(error.to_string()))?;
     let is_expected = expect.is_none() || verified.report.expected.is_some();
     match args.output {
         Output::Text => told::text(&verified, expect)
@@ -43,10 +36,12 @@ fn verify(args: &Verify) -> Exit {
         Output::Json => say(&told::json(&verified, expect)),
     }
     // Of nothing nothing is certain: a wrong file must not pass for a whole chain.
-    match verified.report.is_whole() && is_expected && !verified.report.is_empty() {
-        true => Exit::Success,
-        false => Exit::Failure,
-    }
+    Ok(
+        match verified.report.is_whole() && is_expected && !verified.report.is_empty() {
+            true => Exit::Success,
+            false => Exit::Failure,
+        },
+    )
 }
 
 /// `-` alone is standard input, as it comes.

@@ -31,9 +31,7 @@ use crate::{serve, when};
 
 /// Examines.
 pub(crate) fn run(args: &Doctor) -> anyhow::Result<Exit> {
-    let Some(settings) = serve::settings(&args.serve)? else {
-        return Ok(Exit::Config);
-    };
+    let settings = serve::settings(&args.serve)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

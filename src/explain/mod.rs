@@ -16,7 +16,7 @@ use actors::audit::Recorded;
 use actors::configured::credential_bounds;
 use actors::policies::{InForce, Policies};
 use anyhow::Context as _;
-use config::{FileConfig, Override, Overrides, Settings};
+use config::{Override, Overrides, Settings};
 use verdict::time::Now;
 
 use self::case::Case;
@@ -30,9 +30,7 @@ use crate::{serve, when};
 /// Explains.
 pub(crate) fn run(args: &Explain) -> anyhow::Result<Exit> {
     let input = input::read(args)?;
-    let Some(settings) = settings(args)? else {
-        return Ok(Exit::Config);
-    };
+    let settings = settings(args)?;
     let policy = in_force(&settings)?;
     let now = moment(args)?;
     // A record holds its own evidence: nobody is asked unless its credential is judged again.
@@ -76,15 +74,9 @@ fn records(args: &Explain, mut lines: Lines, case: &Case<'_>) -> anyhow::Result<
     Ok(exit)
 }
 
-/// The settings that bear on a decision; `None` once everything wrong with them was said.
-fn settings(args: &Explain) -> anyhow::Result<Option<Settings>> {
-    let file: Option<FileConfig> = match &args.config {
-        None => None,
-        Some(path) => match serve::read(path)? {
-            Some(file) => Some(file),
-            None => return Ok(None),
-        },
-    };
+/// The settings that bear on a decision.
+fn settings(args: &Explain) -> anyhow::Result<Settings> {
+    let file = args.config.as_deref().map(serve::read).transpose()?;
     let mut overrides = Overrides::from_variables(|name| std::env::var_os(name));
     if let Some(socket) = &args.bundles.spire_socket {
         overrides = overrides.with_flag(Override::SpireSocket, socket.clone());

@@ -29,9 +29,7 @@ pub(crate) struct Received {
 
 /// Asks once, or goes on.
 pub(crate) fn run(args: &Inspect) -> anyhow::Result<Exit> {
-    let Some(settings) = settings(args)? else {
-        return Ok(Exit::Config);
-    };
+    let settings = settings(args)?;
     let socket = settings.spire_socket().value.as_path().to_owned();
     let timings = settings.timings(&NamedTimings::default());
     let timeout = Duration::from_millis(args.timeout_ms.unwrap_or(timings.api_timeout_ms));
@@ -54,7 +52,7 @@ pub(crate) fn run(args: &Inspect) -> anyhow::Result<Exit> {
     })
 }
 
-fn settings(args: &Inspect) -> anyhow::Result<Option<Settings>> {
+fn settings(args: &Inspect) -> anyhow::Result<Settings> {
     let mut overrides = Overrides::from_variables(|name| std::env::var_os(name));
     if let Some(socket) = &args.spire_socket {
         overrides = overrides.with_flag(Override::SpireSocket, socket.clone());

@@ -22,9 +22,7 @@ use crate::serve;
 
 /// `status`: 0 if the agent is ready, 1 if it is not or does not answer.
 pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<Exit> {
-    let Some(address) = address(&args.admin)? else {
-        return Ok(Exit::Config);
-    };
+    let address = address(&args.admin)?;
     let json = runtime()?.block_on(ask::status(address))?;
     let status: Status =
         serde_json::from_slice(&json).context("this agent's status is another's")?;
@@ -40,9 +38,7 @@ pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<Exit> {
 
 /// `top`: the same until `q`, an interrupt, or nobody reads; the terminal is put back however it ends.
 pub(crate) fn top(args: &Top) -> anyhow::Result<Exit> {
-    let Some(address) = address(&args.admin)? else {
-        return Ok(Exit::Config);
-    };
+    let address = address(&args.admin)?;
     let every = Duration::from_millis(args.interval_ms);
     runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
@@ -109,23 +105,15 @@ fn drawn(told: &anyhow::Result<Status>) -> String {
 }
 
 /// Where the agent would listen under the same flag, variable and file.
-fn address(args: &AdminAsked) -> anyhow::Result<Option<std::net::SocketAddr>> {
-    let file = match &args.config {
-        None => None,
-        Some(path) => match serve::read(path)? {
-            Some(file) => Some(file),
-            None => return Ok(None),
-        },
-    };
+fn address(args: &AdminAsked) -> anyhow::Result<std::net::SocketAddr> {
+    let file = args.config.as_deref().map(serve::read).transpose()?;
     let mut overrides = Overrides::from_variables(|name| std::env::var_os(name));
     if let Some(address) = &args.admin_address {
         overrides = overrides.with_flag(Override::AdminAddress, address.clone());
     }
-    let Some(settings) = serve::resolve(file, &overrides)? else {
-        return Ok(None);
-    };
+    let settings = serve::resolve(file, &overrides)?;
     match settings.agent().admin.value {
-        AdminAddress::At(address) => Ok(Some(address)),
+        AdminAddress::At(address) => Ok(address),
         AdminAddress::Off => bail!("admin-address is none: there is nobody to ask"),
     }
 }
