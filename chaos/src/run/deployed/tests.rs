@@ -9,6 +9,7 @@ use super::*;
 use crate::run::judge::{Finding, Verdict};
 use crate::run::recording::{Observation, Outcome, Recording, Transition};
 use crate::run::relay::Traffic;
+use crate::scenario::AgentClock;
 use crate::scenario::answer::Said;
 use crate::scenario::caller::Caller;
 use crate::scenario::file::ScenarioFile;
@@ -321,4 +322,21 @@ fn where_nobody_tells_states_answers_do_that_an_outage_changes() {
         outcome: Outcome::Said(Said::Denied("TRUST_UNAVAILABLE")),
     });
     assert_eq!(outage::unshown(&closed, &recording, &untold[0]), None);
+}
+
+/// The fault is what the agent is started with, and no step.
+#[test]
+fn a_fault_that_is_around_our_own_agent_is_not_played_on_a_deployment() {
+    for (name, key) in [
+        ("audit-full", "records full"),
+        ("audit-stuck", "records stuck"),
+    ] {
+        let skipped = View::of(&scenario(name), true).err().unwrap();
+        assert!(matches!(skipped, RunError::Skipped(_)), "{skipped:?}");
+        assert!(skipped.to_string().contains(key), "{skipped}");
+    }
+    let mut driven = scenario("spire-killed-cache");
+    driven.agent.clock = AgentClock::Driven;
+    let skipped = View::of(&driven, true).err().unwrap();
+    assert!(skipped.to_string().contains("clock driven"), "{skipped}");
 }

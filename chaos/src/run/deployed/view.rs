@@ -11,7 +11,7 @@ use crate::run::relay::{Relay, Traffic};
 use crate::scenario::action::{Action, Spire as Act};
 use crate::scenario::caller::Caller;
 use crate::scenario::promise::{Always, Kind, Promise};
-use crate::scenario::{Records, Scenario};
+use crate::scenario::{AgentClock, AgentSetup, Records, Scenario};
 
 /// Who can ask there: one certificate that is real, and what anybody can make.
 const CALLERS: [Caller; 6] = [
@@ -49,6 +49,9 @@ impl View {
                 );
                 return Err(RunError::Skipped(why));
             }
+        }
+        if let Some(why) = around(&scenario.agent) {
+            return Err(RunError::Skipped(why.to_owned()));
         }
         let mut view = Self {
             scenario: scenario.clone(),
@@ -219,6 +222,23 @@ impl View {
             }
             _ => finding.clone(),
         }
+    }
+}
+
+/// What is around the agent in this scenario and is as much its fault as a step: a deployment has none of
+/// it. What is left, its configuration and whether it keeps bundles on disk, is a condition.
+const fn around(agent: &AgentSetup) -> Option<&'static str> {
+    match (agent.records, agent.clock) {
+        (Records::Full, _) => {
+            Some("`records full` is a disk without room, and a deployment's records are its owner's")
+        }
+        (Records::Stuck, _) => {
+            Some("`records stuck` is a pipe that nobody reads, and a deployment's records are its owner's")
+        }
+        (_, AgentClock::Driven) => {
+            Some("`clock driven` needs an agent of our own, with its chaos hooks")
+        }
+        (Records::Kept | Records::Lossy | Records::Elsewhere, AgentClock::Kernel) => None,
     }
 }
 
