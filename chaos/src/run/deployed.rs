@@ -23,7 +23,7 @@ use super::{Acts, Run, RunError, load, play};
 use crate::scenario::Scenario;
 use crate::scenario::action::{Action, Spire as Act};
 use status::States;
-use view::View;
+use view::{Met, View};
 
 mod outage;
 mod status;
@@ -145,13 +145,9 @@ fn is_same(one: &Path, other: &Path) -> bool {
 struct Deployed {
     relay: Relay,
     sheet: Arc<Sheet>,
-    /// The agent's socket, and the process that was last found behind it.
+    /// The agent's socket.
     socket: PathBuf,
-    agent: Option<Pid>,
-    /// Whether a step has met the agent.
-    has_struck: bool,
-    /// Steps that met nobody.
-    missed: Vec<String>,
+    met: Met,
 }
 
 impl Acts for Deployed {
@@ -182,20 +178,20 @@ impl Deployed {
             return Ok(());
         }
         // It may have been started again, as another process.
-        self.agent = listener_of(&self.socket).await.or(self.agent);
-        if self.relay.traffic(self.agent).open > 0 {
-            self.has_struck = true;
+        self.met.agent = listener_of(&self.socket).await.or(self.met.agent);
+        if self.relay.traffic(self.met.agent).open > 0 {
+            self.met.struck += 1;
             return Ok(());
         }
         let missed = format!("spire {act} at {at_ms} ms met no connection of the agent");
-        if !self.has_struck {
+        if self.met.struck == 0 {
             let why = format!(
                 "{missed}: it reaches SPIRE by another way than the relay; start it with the relay's \
                  path as its --spire-socket"
             );
             return Err(RunError::Unready(why));
         }
-        self.missed.push(missed);
+        self.met.missed.push(missed);
         Ok(())
     }
 }
@@ -217,20 +213,20 @@ pub async fn run_deployed(
         relay: Relay::start(&deployment.relay, &deployment.spire)?,
         sheet: Arc::clone(&sheet),
         socket: deployment.agent.clone(),
-        agent: None,
-        has_struck: false,
-        missed: Vec::new(),
+        met: Met::default(),
     };
     tell("waiting until the agent answers as verified, by the relay's socket");
     let verified = load::until_verified(&deployment.agent, &callers).await;
     // Who is not verified had his time already; that he never came is why.
     let within = verified.as_ref().map_or(Duration::ZERO, |()| COMES_WITHIN);
-    stage.agent = listener_of(&deployment.agent).await;
-    if verified.is_ok() || stage.relay.traffic(stage.agent).carried == 0 {
-        deployment.comes(&stage.relay, stage.agent, within).await?;
+    stage.met.agent = listener_of(&deployment.agent).await;
+    if verified.is_ok() || stage.relay.traffic(stage.met.agent).carried == 0 {
+        deployment
+            .comes(&stage.relay, stage.met.agent, within)
+            .await?;
     }
     verified?;
-    view.is_felt_by(stage.relay.traffic(stage.agent))?;
+    view.is_felt_by(stage.relay.traffic(stage.met.agent))?;
     sheet.begin();
     let callers = Arc::new(callers);
     let load = load::start(
@@ -247,7 +243,7 @@ pub async fn run_deployed(
     let mut recording = sheet.take();
     recording.transitions = states.clone().unwrap_or_default();
     let judged = judge(&view.scenario, &recording);
-    let verdicts = view.told(scenario, &judged, (&recording, &states), &stage.missed);
+    let verdicts = view.told(scenario, &judged, (&recording, &states), &stage.met);
     let unshown = outage::unshown(scenario, &recording, &states);
     Ok(Run {
         recording,

@@ -58,10 +58,10 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// That of a process, and of those that may be it.
+    /// That of a process; of everybody, if it has no number here. Who has one at its own socket has the same
+    /// one at ours: whoever comes without is somebody else.
     fn of(arrivals: &Arrivals, process: Option<Pid>) -> Self {
-        let may_be =
-            |other: &Option<Pid>| process.is_none() || other.is_none() || *other == process;
+        let may_be = |other: &Option<Pid>| process.is_none() || *other == process;
         let theirs = arrivals.iter().filter(|(other, _)| may_be(other));
         theirs.fold(Self::default(), |sum, (_, one)| Self {
             carried: sum.carried + one.carried,
@@ -150,7 +150,7 @@ impl Relay {
         Ok(())
     }
 
-    /// What came from a process. Where one of two numbers is not known they may be the same process.
+    /// What came from a process; from whomever, if its number is not known.
     pub(super) fn traffic(&self, of: Option<Pid>) -> Traffic {
         Traffic::of(&self.arrivals.borrow(), of)
     }

@@ -98,9 +98,7 @@ async fn stage(folder: &Path, is_here: bool) -> (Deployed, Option<UnixStream>) {
         relay,
         sheet: Arc::new(Sheet::new()),
         socket: deployment.agent.clone(),
-        agent: None,
-        has_struck: false,
-        missed: Vec::new(),
+        met: Met::default(),
     };
     (stage, agent)
 }
@@ -136,7 +134,7 @@ async fn somebody_else_at_the_relay_is_not_the_agent() {
         "{said}"
     );
     assert!(said.contains(&remedy), "{said}");
-    stage.agent = elsewhere;
+    stage.met.agent = elsewhere;
     let struck = stage.act(0, &Action::Spire(Act::Kill)).await;
     assert!(matches!(struck, Err(RunError::Unready(_))), "{struck:?}");
 }
@@ -149,9 +147,9 @@ async fn an_agent_that_was_started_again_is_found_by_its_socket() {
     assert_eq!(listener_of(&stage.socket).await, None);
     let _listener = std::os::unix::net::UnixListener::bind(&stage.socket).unwrap();
     assert_eq!(listener_of(&stage.socket).await, own);
-    stage.agent = Some(Pid::INIT);
+    stage.met.agent = Some(Pid::INIT);
     stage.act(0, &Action::Spire(Act::Kill)).await.unwrap();
-    assert_eq!(stage.agent, own);
+    assert_eq!(stage.met.agent, own);
 }
 
 #[tokio::test]
@@ -165,14 +163,14 @@ async fn a_later_step_that_meets_nobody_is_told() {
     }
     stage.act(0, &Action::Spire(Act::Start)).await.unwrap();
     stage.act(0, &Action::Spire(Act::Kill)).await.unwrap();
-    assert_eq!(stage.missed.len(), 1, "{:?}", stage.missed);
+    assert_eq!(stage.met.missed.len(), 1, "{:?}", stage.met);
     let scenario = scenario("spire-killed-cache");
     let view = View::of(&scenario, false).unwrap();
     let told = view.told(
         &scenario,
         &[],
         (&Recording::default(), &Ok(Vec::new())),
-        &stage.missed,
+        &stage.met,
     );
     assert!(
         matches!(&told.last().unwrap().finding, Finding::NotJudged(why) if why.contains("kill"))
@@ -194,7 +192,7 @@ fn what_is_not_seen_from_outside_is_not_judged_and_the_rest_says_of_whom() {
         &scenario,
         &judged,
         (&Recording::default(), &Ok(Vec::new())),
-        &[],
+        &Met::default(),
     );
     let of = |name: &str| &told.iter().find(|one| one.promise == name).unwrap().finding;
     for unseen in [
@@ -245,7 +243,12 @@ fn a_window_is_judged_in_its_states_and_in_no_others() {
         finding: Finding::Kept("100 answers".to_owned()),
     }];
     let finding = |states: States| {
-        let told = view.told(&scenario, &judged, (&Recording::default(), &states), &[]);
+        let told = view.told(
+            &scenario,
+            &judged,
+            (&Recording::default(), &states),
+            &Met::default(),
+        );
         let found = told.into_iter().find(|one| one.promise == name);
         found.unwrap().finding
     };
@@ -284,7 +287,12 @@ fn a_fault_that_became_no_outage_shows_nothing() {
             promise: name.to_owned(),
             finding: Finding::Broken("otherwise".to_owned()),
         }];
-        let told = view.told(&scenario, &broken, (&Recording::default(), states), &[]);
+        let told = view.told(
+            &scenario,
+            &broken,
+            (&Recording::default(), states),
+            &Met::default(),
+        );
         told.into_iter()
             .find(|one| one.promise == name)
             .unwrap()
@@ -339,4 +347,26 @@ fn a_fault_that_is_around_our_own_agent_is_not_played_on_a_deployment() {
     driven.agent.clock = AgentClock::Driven;
     let skipped = View::of(&driven, true).err().unwrap();
     assert!(skipped.to_string().contains("clock driven"), "{skipped}");
+}
+
+#[test]
+fn an_agent_without_a_number_is_said_to_be_told_by_nothing() {
+    let scenario = scenario("spire-killed-cache");
+    let view = View::of(&scenario, false).unwrap();
+    let told = |agent| {
+        let met = Met {
+            agent,
+            ..Met::default()
+        };
+        let seen = (&Recording::default(), &Ok(Vec::new()));
+        let rows = view.told(&scenario, &[], seen, &met);
+        rows.into_iter()
+            .find(|row| row.promise == "who came by the relay is the agent")
+    };
+    let row = told(None).unwrap();
+    assert!(
+        matches!(&row.finding, Finding::NotJudged(why) if why.contains("whoever came")),
+        "{row:?}"
+    );
+    assert_eq!(told(Some(Pid::INIT)), None);
 }

@@ -1,5 +1,6 @@
 //! A scenario as far as it can be played and judged from outside, and what is left of its promises.
 
+use rustix::process::Pid;
 use verdict::availability::Phase;
 
 use super::outage;
@@ -26,6 +27,23 @@ const CALLERS: [Caller; 6] = [
 /// What is promised about a step that met nobody.
 const MET: &str = "every step met the agent";
 
+/// What is promised about who they met.
+const IS_THE_AGENT: &str = "who came by the relay is the agent";
+const UNNUMBERED: &str = "the agent's process has no number here, as one of another pid namespace: whoever came \
+                          to the relay counted as the agent, which may reach SPIRE by another way; run the \
+                          tool where its processes have numbers, and let nobody else use the relay";
+
+/// Whom the steps met, as far as that is known.
+#[derive(Debug, Default)]
+pub(super) struct Met {
+    /// The process behind the agent's socket when it was last looked at; none, if it has no number here.
+    pub(super) agent: Option<Pid>,
+    /// How many met a connection of the agent.
+    pub(super) struck: usize,
+    /// Those that met nobody.
+    pub(super) missed: Vec<String>,
+}
+
 /// What an outsider sees of a scenario.
 pub(super) struct View {
     pub(super) scenario: Scenario,
@@ -37,6 +55,21 @@ pub(super) struct View {
     left_out: Vec<(String, String)>,
     /// Promises about more callers than can be had here, and those.
     narrowed: Vec<(String, String)>,
+}
+
+impl Met {
+    /// What a run shows less for.
+    fn told(&self) -> impl Iterator<Item = Verdict> {
+        let unnumbered = self.agent.is_none().then(|| UNNUMBERED.to_owned());
+        let missed = (!self.missed.is_empty()).then(|| self.missed.join("; "));
+        let rows = [(IS_THE_AGENT, unnumbered), (MET, missed)];
+        rows.into_iter().filter_map(|(promise, why)| {
+            Some(Verdict {
+                promise: promise.to_owned(),
+                finding: Finding::NotJudged(why?),
+            })
+        })
+    }
 }
 
 impl View {
@@ -142,7 +175,7 @@ impl View {
         scenario: &Scenario,
         judged: &[Verdict],
         seen: (&Recording, &States),
-        missed: &[String],
+        met: &Met,
     ) -> Vec<Verdict> {
         let names = Always::ALL.iter().map(|always| always.as_str());
         let names = names.chain(scenario.promises.iter().map(|promise| &*promise.name));
@@ -168,12 +201,7 @@ impl View {
                 finding,
             }));
         }
-        if !missed.is_empty() {
-            verdicts.push(Verdict {
-                promise: MET.to_owned(),
-                finding: Finding::NotJudged(missed.join("; ")),
-            });
-        }
+        verdicts.extend(met.told());
         verdicts
     }
 
@@ -229,12 +257,12 @@ impl View {
 /// it. What is left, its configuration and whether it keeps bundles on disk, is a condition.
 const fn around(agent: &AgentSetup) -> Option<&'static str> {
     match (agent.records, agent.clock) {
-        (Records::Full, _) => {
-            Some("`records full` is a disk without room, and a deployment's records are its owner's")
-        }
-        (Records::Stuck, _) => {
-            Some("`records stuck` is a pipe that nobody reads, and a deployment's records are its owner's")
-        }
+        (Records::Full, _) => Some(
+            "`records full` is a disk without room, and a deployment's records are its owner's",
+        ),
+        (Records::Stuck, _) => Some(
+            "`records stuck` is a pipe that nobody reads, and a deployment's records are its owner's",
+        ),
         (_, AgentClock::Driven) => {
             Some("`clock driven` needs an agent of our own, with its chaos hooks")
         }
