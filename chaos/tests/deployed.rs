@@ -96,3 +96,34 @@ async fn a_fault_that_is_none_to_the_agent_shows_nothing() {
     assert!(why.contains("no answer is one of an outage"), "{why}");
     assert!(untold.is_kept(), "{:?}", untold.verdicts);
 }
+
+/// Two agents of one host: the page is one's, the socket the other's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_page_of_another_process_is_refused_before_the_run() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let _spire = std::os::unix::net::UnixListener::bind(path("spire.sock")).unwrap();
+    let _agent = std::os::unix::net::UnixListener::bind(path("agent.sock")).unwrap();
+    let page = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = page.local_addr().unwrap();
+    let served = std::thread::spawn(move || {
+        let (mut stream, _) = page.accept().unwrap();
+        let mut request = [0; 1024];
+        assert!(std::io::Read::read(&mut stream, &mut request).unwrap() > 0);
+        let status = r#"{"process":{"pid":2147483647},"trust":{"timeline":[]}}"#;
+        let answer = format!("HTTP/1.0 200 OK\r\n\r\n{status}");
+        std::io::Write::write_all(&mut stream, answer.as_bytes()).unwrap();
+    });
+    let deployment = Deployment {
+        agent: path("agent.sock"),
+        spire: path("spire.sock"),
+        relay: path("relay.sock"),
+        caller_id: ID.to_owned(),
+        caller_pem: String::new(),
+        admin: Some(admin),
+    };
+    let said = deployment.check().await.unwrap_err().to_string();
+    assert!(said.starts_with("--admin-address "), "{said}");
+    assert!(said.contains("another agent, process 2147483647"), "{said}");
+    served.join().unwrap();
+}

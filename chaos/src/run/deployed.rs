@@ -70,16 +70,24 @@ impl Deployment {
             let why = in_the_way(&error);
             return Err(RunError::flag("--spire-socket", &self.spire, why));
         }
-        if let Some(admin) = self.admin {
-            let fail = |why| RunError::flag("--admin-address", Path::new(&admin.to_string()), why);
-            status::states(admin, 0).await.map_err(fail)?;
-        }
-        Ok(())
+        self.tells_states(listener_of(&self.agent).await).await
+    }
+
+    /// Whether the status page can be had and is the agent's, as far as its process is known.
+    async fn tells_states(&self, agent: Option<Pid>) -> Result<(), RunError> {
+        let Some(admin) = self.admin else {
+            return Ok(());
+        };
+        let fail = |why| RunError::flag("--admin-address", Path::new(&admin.to_string()), why);
+        let told = status::states(admin, agent, 0).await;
+        told.map(drop).map_err(fail)
     }
 
     async fn states(&self, began_ago_ms: u64) -> States {
         match self.admin {
-            Some(admin) => status::states(admin, began_ago_ms).await,
+            Some(admin) => {
+                status::states(admin, listener_of(&self.agent).await, began_ago_ms).await
+            }
             None => Ok(Vec::new()),
         }
     }
@@ -226,6 +234,7 @@ pub async fn run_deployed(
             .await?;
     }
     verified?;
+    deployment.tells_states(stage.met.agent).await?;
     view.is_felt_by(stage.relay.traffic(stage.met.agent))?;
     sheet.begin();
     let callers = Arc::new(callers);

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustix::process::Pid;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -23,7 +24,13 @@ pub(super) type States = Result<Vec<Transition>, String>;
 
 #[derive(Deserialize)]
 struct Status {
+    process: Process,
     trust: Trust,
+}
+
+#[derive(Deserialize)]
+struct Process {
+    pid: i32,
 }
 
 #[derive(Deserialize)]
@@ -38,8 +45,9 @@ struct Change {
     to: String,
 }
 
-/// Those of a run that began so many milliseconds ago.
-pub(super) async fn states(address: SocketAddr, began_ago_ms: u64) -> States {
+/// Those of a run that began so many milliseconds ago, of an agent that is this process where that is known:
+/// two agents of one host have a page each.
+pub(super) async fn states(address: SocketAddr, agent: Option<Pid>, began_ago_ms: u64) -> States {
     let fail = |why: String| format!("the status page at {address} {why}");
     let page = match timeout(WITHIN, fetch(address)).await {
         Ok(Ok(page)) => page,
@@ -53,7 +61,32 @@ pub(super) async fn states(address: SocketAddr, began_ago_ms: u64) -> States {
     }
     let status: Status =
         serde_json::from_str(body).map_err(|_| fail("is none of this agent's".to_owned()))?;
+    is_of(status.process.pid, agent).map_err(fail)?;
     within(&status.trust.timeline, began_ago_ms).map_err(fail)
+}
+
+/// Whether the page is that agent's, by its process. An agent calls itself by the number in its own pid
+/// namespace, which the kernel tells of it, too.
+fn is_of(told: i32, agent: Option<Pid>) -> Result<(), String> {
+    let Some(agent) = agent.map(Pid::as_raw_pid) else {
+        return Ok(());
+    };
+    let path = format!("/proc/{agent}/status");
+    let known = std::fs::read_to_string(path).unwrap_or_default();
+    match told == agent || numbers(&known).any(|number| number == told) {
+        true => Ok(()),
+        false => Err(format!(
+            "is of another agent, process {told}: process {agent} listens on --agent-socket; name the \
+             --admin-address of that one"
+        )),
+    }
+}
+
+/// Of a process in each of its pid namespaces (proc_pid_status(5), `NSpid`).
+fn numbers(status: &str) -> impl Iterator<Item = i32> {
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let words = line.into_iter().flat_map(str::split_whitespace);
+    words.filter_map(|word| word.parse().ok())
 }
 
 /// HTTP/1.0: the answer is whole when the connection ends. A host that is not its own is refused.
@@ -150,6 +183,21 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_page_of_another_process_is_refused_by_its_number() {
+        let own = rustix::process::getpid();
+        assert_eq!(is_of(own.as_raw_pid(), Some(own)), Ok(()));
+        assert_eq!(is_of(7, None), Ok(()));
+        let why = is_of(i32::MAX, Some(own)).unwrap_err();
+        assert!(
+            why.contains("another agent") && why.contains("--admin-address"),
+            "{why}"
+        );
+        // One in a container calls itself by its number there.
+        let known: Vec<_> = numbers("Name:\tx\nNSpid:\t4567\t1\nVmPeak: 7 kB\n").collect();
+        assert_eq!(known, [4567, 1]);
+    }
+
     #[tokio::test]
     async fn a_page_that_is_none_is_said_to_be_so() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -161,10 +209,10 @@ mod tests {
             let answer = b"HTTP/1.0 200 OK\r\n\r\nhello";
             stream.write_all(answer).await.unwrap();
         });
-        let said = states(address, 1).await.unwrap_err();
+        let said = states(address, None, 1).await.unwrap_err();
         assert!(said.contains("none of this agent's"), "{said}");
         served.await.unwrap();
-        let said = states(address, 1).await.unwrap_err();
+        let said = states(address, None, 1).await.unwrap_err();
         assert!(said.contains("cannot be had"), "{said}");
     }
 }
