@@ -108,7 +108,13 @@ impl Deployment {
                 "the agent at --agent-socket, process {pid}, does not use the relay {path}, though \
                  another process does"
             ),
-            None => format!("nobody came to SPIRE through the relay {path}"),
+            None => match relay.refused_uid() {
+                Some(uid) => format!(
+                    "the relay {path} let nobody in but turned away uid {uid}, which is neither root nor \
+                     ours nor that of who listens on --agent-socket"
+                ),
+                None => format!("nobody came to SPIRE through the relay {path}"),
+            },
         };
         Err(RunError::Unready(format!(
             "{who}: start the agent with --spire-socket {path}"
@@ -218,7 +224,7 @@ pub async fn run_deployed(
     let callers = Callers::of_one(&deployment.caller_id, &deployment.caller_pem)?;
     let sheet = Arc::new(Sheet::new());
     let mut stage = Deployed {
-        relay: Relay::start(&deployment.relay, &deployment.spire)?,
+        relay: Relay::start(&deployment.relay, &deployment.spire, &deployment.agent)?,
         sheet: Arc::clone(&sheet),
         socket: deployment.agent.clone(),
         met: Met::default(),

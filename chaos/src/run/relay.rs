@@ -21,10 +21,13 @@ use tokio::task::JoinHandle;
 use super::RunError;
 use super::files::FileId;
 use crate::scenario::action::Spire as Act;
+use door::Door;
+
+mod door;
 
 /// Bytes carried at a time.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// The agent may run as anybody who gets as far: the directory guards the socket.
+/// The agent may run as anybody: who is let in is the door's to say.
 const SOCKET_MODE: u32 = 0o666;
 const FLAG: &str = "--relay";
 /// Processes that are told apart; who comes after so many others is not counted.
@@ -81,12 +84,18 @@ pub(super) struct Relay {
     /// Every change ends the connections that are there.
     cuts: watch::Sender<u64>,
     arrivals: Arc<watch::Sender<Arrivals>>,
+    door: Arc<Door>,
     accepting: Option<JoinHandle<()>>,
 }
 
 impl Relay {
-    /// Listens on `from`, which must not exist, and carries to `to`.
-    pub(super) fn start(from: &Path, to: &Path) -> Result<Self, RunError> {
+    /// Listens on `from`, which must not exist, and carries to `to`; lets in the user of the agent that
+    /// listens on `agent`, our own and root.
+    pub(super) fn start(from: &Path, to: &Path, agent: &Path) -> Result<Self, RunError> {
+        Self::behind(Door::of(agent), from, to)
+    }
+
+    fn behind(door: Door, from: &Path, to: &Path) -> Result<Self, RunError> {
         nothing_there(from)?;
         let mut relay = Self {
             from: from.to_owned(),
@@ -95,6 +104,7 @@ impl Relay {
             gate: watch::Sender::new(Gate::Open),
             cuts: watch::Sender::new(0),
             arrivals: Arc::default(),
+            door: Arc::new(door),
             accepting: None,
         };
         relay.listen()?;
@@ -162,6 +172,11 @@ impl Relay {
         matches!(tokio::time::timeout(within, carries).await, Ok(Ok(_)))
     }
 
+    /// A user who came and was not let in, the last one.
+    pub(super) fn refused_uid(&self) -> Option<u32> {
+        self.door.refused()
+    }
+
     fn listen(&mut self) -> Result<(), RunError> {
         let listener = UnixListener::bind(&self.from).map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => self.fail("somebody put something else there meanwhile"),
@@ -177,6 +192,7 @@ impl Relay {
             gate: self.gate.subscribe(),
             cuts: self.cuts.clone(),
             arrivals: Arc::clone(&self.arrivals),
+            door: Arc::clone(&self.door),
         };
         self.accepting = Some(tokio::spawn(accept(listener, way)));
         self.mode(SOCKET_MODE)
@@ -267,12 +283,16 @@ struct Way {
     gate: watch::Receiver<Gate>,
     cuts: watch::Sender<u64>,
     arrivals: Arc<watch::Sender<Arrivals>>,
+    door: Arc<Door>,
 }
 
 async fn accept(listener: UnixListener, way: Way) {
     while let Ok((near, _)) = listener.accept().await {
         // Nothing is awaited in between: the next cut is one for this connection.
         let cuts = way.cuts.subscribe();
+        if !way.door.admits(&near).await {
+            continue;
+        }
         let way = way.clone();
         tokio::spawn(async move {
             // A SPIRE that is not there is one that hangs up.

@@ -87,7 +87,7 @@ async fn stage(folder: &Path, is_here: bool) -> (Deployed, Option<UnixStream>) {
             kept.push(stream);
         }
     });
-    let relay = Relay::start(&deployment.relay, &deployment.spire).unwrap();
+    let relay = Relay::start(&deployment.relay, &deployment.spire, &deployment.agent).unwrap();
     let mut agent = None;
     if is_here {
         agent = Some(UnixStream::connect(&deployment.relay).await.unwrap());

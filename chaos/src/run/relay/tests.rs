@@ -33,7 +33,11 @@ impl Site {
     }
 
     fn relay(&self) -> Relay {
-        Relay::start(&self.path("relay.sock"), &self.path("spire.sock")).unwrap()
+        self.behind(Door::of(&self.path("agent.sock")))
+    }
+
+    fn behind(&self, door: Door) -> Relay {
+        Relay::behind(door, &self.path("relay.sock"), &self.path("spire.sock")).unwrap()
     }
 
     /// A connection on which SPIRE has spoken.
@@ -46,7 +50,7 @@ impl Site {
     }
 
     fn refused(&self, at: &Path) -> String {
-        let refused = Relay::start(at, &self.path("spire.sock"));
+        let refused = Relay::start(at, &self.path("spire.sock"), &self.path("agent.sock"));
         refused.err().unwrap().to_string()
     }
 }
@@ -195,4 +199,27 @@ async fn processes_that_are_told_apart_are_bounded() {
     relay.arrivals.send_replace(full.collect());
     drop(site.agent().await);
     assert_eq!(relay.arrivals.borrow().len(), PROCESSES_MAX);
+}
+
+/// Whoever SPIRE answers here gets the tool's SVID with its key. No user is root or the tool here, so that
+/// the test's own is a stranger.
+#[tokio::test]
+async fn a_user_who_is_not_the_agents_gets_nothing_from_spire() {
+    let site = Site::new();
+    let nobodys = [u32::MAX, u32::MAX];
+    let agent = site.path("agent.sock");
+    let relay = site.behind(Door::with(nobodys, &agent));
+    let mut stranger = UnixStream::connect(site.path("relay.sock")).await.unwrap();
+    // Hung up on already, perhaps.
+    let _ = stranger.write_all(b"hello").await;
+    ends(&mut stranger).await;
+    assert_eq!(relay.traffic(None), Traffic::default());
+    assert_eq!(
+        relay.refused_uid(),
+        Some(rustix::process::geteuid().as_raw())
+    );
+    // The same user, once it is the one who listens on the agent's socket.
+    let _listener = std::os::unix::net::UnixListener::bind(&agent).unwrap();
+    site.agent().await;
+    assert_eq!(relay.traffic(None).carried, 1);
 }
