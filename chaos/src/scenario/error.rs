@@ -95,6 +95,16 @@ pub enum Rule {
         /// How the agent's process is at this moment.
         is: &'static str,
     },
+    /// A step that ends a fault which there is not.
+    #[error("at {at_ms} ms: {action:?} ends nothing: no {needs} of spire came before it")]
+    EndsNothing {
+        /// When.
+        at_ms: u64,
+        /// What is to be done.
+        action: String,
+        /// The faults that it ends.
+        needs: &'static str,
+    },
     /// A process that is not left running.
     #[error("at the end of the timeline the agent {0}: start or resume it before")]
     Unended(&'static str),

@@ -6,7 +6,7 @@ use super::caller::Caller;
 use super::error::{Rule, ScenarioError};
 use super::promise::{A_PROMISE, Always, Kind, Promise, promise};
 use super::reader::{Node, Read, Source};
-use super::{Records, Scenario, Twin, process, setup, timeline};
+use super::{Records, Scenario, Twin, ends, process, setup, timeline};
 
 /// What a scenario's file holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -237,6 +237,7 @@ fn shows_something(written: &Written<'_>, scenario: &Scenario) -> Read<()> {
     if steps.is_empty() {
         return Err(written.root.fail(Rule::NoSteps));
     }
+    ends::check(written.root, scenario)?;
     for promise in &scenario.promises {
         if let Kind::Recovery { after_ms, .. } = promise.kind
             && !steps.iter().any(|step| step.at_ms == after_ms)

@@ -30,6 +30,7 @@ pub mod action;
 pub mod actors;
 pub mod answer;
 pub mod caller;
+mod ends;
 mod error;
 pub mod file;
 mod process;

@@ -14,6 +14,10 @@ use crate::scenario::promise::Kind;
 const REMEDY: &str = "what was done is too short for the agent's own timings, or its mode is another: \
                       `chaos config` prints what the scenario assumes";
 
+/// Where no answer would differ, either.
+const UNTOLD: &str = "nobody tells whether the agent met the outage, as no answer changes by it: \
+                      --admin-address of the agent shows its states";
+
 /// Why the run shows nothing, if the agent met no outage. Where nobody tells its states, answers do that
 /// an outage would change.
 pub(super) fn unshown(
@@ -23,10 +27,12 @@ pub(super) fn unshown(
 ) -> Option<String> {
     match states {
         Ok(told) if !told.is_empty() => unmet(scenario, states),
-        Ok(_) | Err(_) if changes_answers(scenario) && !is_answered(recording) => {
+        Ok(_) | Err(_) if is_answered(recording) => None,
+        Ok(_) | Err(_) if changes_answers(scenario) => {
             Some(format!("no answer is one of an outage; {REMEDY}"))
         }
-        Ok(_) | Err(_) => None,
+        Ok(_) => Some(UNTOLD.to_owned()),
+        Err(why) => Some(format!("{why}, and {UNTOLD}")),
     }
 }
 

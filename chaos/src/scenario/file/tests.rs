@@ -442,3 +442,28 @@ fn every_scenario_here_is_right() {
     }
     assert!(names.len() >= 5, "the folder was found: {names:?}");
 }
+
+/// Of nothing but such steps there would be a scenario without a fault.
+#[test]
+fn a_step_that_ends_a_fault_which_there_is_not_is_refused() {
+    let said = said_of("spire kill", "spire start");
+    assert!(
+        said.contains("at 1000 ms: \"spire start\" ends nothing: no stop or kill"),
+        "{said}"
+    );
+    for (end, fault) in [
+        ("thaw", "freeze"),
+        ("socket-allowed", "socket-forbidden"),
+        ("answer-well", "hang"),
+        ("entry-created", "entry-deleted"),
+        ("servers-start", "servers-stop"),
+    ] {
+        let said = said_of("spire kill", &format!("spire kill; spire {end}"));
+        assert!(
+            said.contains(&format!("spire {end}")) && said.contains(fault),
+            "{said}"
+        );
+        let well = format!("spire kill; spire {fault}; spire {end}");
+        ScenarioFile::parse("small.kdl", &GOOD.replacen("spire kill", &well, 1)).unwrap();
+    }
+}
