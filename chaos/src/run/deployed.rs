@@ -259,7 +259,8 @@ pub async fn run_deployed(
     recording.transitions = states.clone().unwrap_or_default();
     let judged = judge(&view.scenario, &recording);
     let verdicts = view.told(scenario, &judged, (&recording, &states), &stage.met);
-    let unshown = outage::unshown(scenario, &recording, &states);
+    let unmet = outage::unshown(scenario, &recording, &states);
+    let unshown = stage.met.unshown().or(unmet);
     Ok(Run {
         recording,
         verdicts,

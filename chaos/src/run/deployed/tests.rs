@@ -164,6 +164,13 @@ async fn a_later_step_that_meets_nobody_is_told() {
     stage.act(0, &Action::Spire(Act::Start)).await.unwrap();
     stage.act(0, &Action::Spire(Act::Kill)).await.unwrap();
     assert_eq!(stage.met.missed.len(), 1, "{:?}", stage.met);
+    assert!(stage.met.unshown().unwrap().contains("1 of 2 steps"));
+    let often = Met {
+        struck: 2,
+        missed: stage.met.missed.clone(),
+        ..Met::default()
+    };
+    assert_eq!(often.unshown(), None);
     let scenario = scenario("spire-killed-cache");
     let view = View::of(&scenario, false).unwrap();
     let told = view.told(

@@ -58,6 +58,18 @@ pub(super) struct View {
 }
 
 impl Met {
+    /// Why the run shows nothing: as many steps met nobody as met the agent.
+    pub(super) fn unshown(&self) -> Option<String> {
+        let missed = self.missed.len();
+        (missed > 0 && missed >= self.struck).then(|| {
+            format!(
+                "{missed} of {} steps that cut connections met none of the agent: it was not back yet, so \
+                 leave it more time between two",
+                missed + self.struck
+            )
+        })
+    }
+
     /// What a run shows less for.
     fn told(&self) -> impl Iterator<Item = Verdict> {
         let unnumbered = self.agent.is_none().then(|| UNNUMBERED.to_owned());

@@ -226,7 +226,15 @@ fn a_way_back_is_measured_only_where_something_was_lost() {
     let told = words_of("back", unchanged);
     assert_eq!(told, "nothing was lost: verified before it and ever since");
     let each = words_of("each time", unchanged);
-    assert!(each.ends_with("; nothing was lost 1 times"), "{each}");
+    assert_eq!(each, "nothing was lost, 1 times");
+    // A second time at which something was lost is told alone.
+    let one = words_of("each time", |recording| {
+        recording.events.insert(0, event(500, 550, Spire::Start));
+    });
+    assert_eq!(
+        one,
+        "1 times: p50 245 ms, p99 245 ms, longest 245 ms; 1 times more nothing was lost"
+    );
     // Lost in the middle of the step, and by one of them alone.
     let met = words_of("back", |recording| {
         unchanged(recording);

@@ -144,6 +144,7 @@ fn took_ms(
     Some(last)
 }
 
+/// Times of those that were one: where nothing was lost there was no way back to be measured.
 pub(super) fn recoveries(
     recording: &Recording,
     after: Spire,
@@ -156,15 +157,16 @@ pub(super) fn recoveries(
     let steps: Vec<(u64, u64)> = wanted
         .map(|event| (event.began_ms, event.done_ms))
         .collect();
-    let (mut took, mut unchanged) = (Vec::new(), 0_usize);
+    if steps.is_empty() {
+        return Err(format!("spire {after} never happened"));
+    }
+    let mut took = Vec::new();
     for (at, step) in steps.iter().enumerate() {
         let end = steps.get(at + 1).map_or(u64::MAX, |next| next.1);
         let back = took_ms(recording, step.1, end, callers, answer);
-        unchanged += usize::from(
-            back.is_some_and(|back| is_unchanged(recording, *step, back, callers, answer)),
-        );
+        let lost = |back| !is_unchanged(recording, *step, back, callers, answer);
         // Never is later than any limit.
-        took.push(back.unwrap_or(u64::MAX));
+        took.extend(Some(back.unwrap_or(u64::MAX)).filter(|_| back.is_none_or(lost)));
     }
     took.sort_unstable();
     let at = |percent: usize| {
@@ -172,19 +174,21 @@ pub(super) fn recoveries(
         took.get(rank).copied()
     };
     let (Some(p50), Some(p99), Some(longest)) = (at(50), at(99), at(100)) else {
-        return Err(format!("spire {after} never happened"));
+        return Ok(format!("nothing was lost, {} times", steps.len()));
+    };
+    let ms = |ms| match ms {
+        u64::MAX => "never".to_owned(),
+        ms => format!("{ms} ms"),
     };
     let figures = format!(
-        "{} times: p50 {p50} ms, p99 {p99} ms, longest {}{}",
+        "{} times: p50 {}, p99 {}, longest {}{}",
         took.len(),
-        if longest == u64::MAX {
-            "never".to_owned()
-        } else {
-            format!("{longest} ms")
-        },
-        match unchanged {
+        ms(p50),
+        ms(p99),
+        ms(longest),
+        match steps.len() - took.len() {
             0 => String::new(),
-            count => format!("; nothing was lost {count} times"),
+            count => format!("; {count} times more nothing was lost"),
         }
     );
     match p99 <= within_ms {
