@@ -133,6 +133,28 @@ fn a_stage_that_cannot_be_set_is_an_error_and_breaks_no_promise() {
     );
 }
 
+/// The agent serves nobody, and no page fits.
+#[test]
+fn a_broken_promise_is_one_though_its_page_cannot_be_written() {
+    let site = Site::new();
+    let keeps = AGENT.replace("exec", ": > \"${2%/*}/audit.jsonl\"\nexec");
+    std::fs::write(site.path("agent"), keeps).unwrap();
+    let script = "trap '' XFSZ; ulimit -f 8; exec \"$@\"";
+    let mut limited = Command::new("sh");
+    limited.args(["-c", script, "sh", CHAOS, "run", "spire-killed-cache"]);
+    limited.arg("--agent").arg(site.path("agent"));
+    limited.arg("--report").arg(site.path("reports"));
+    let output = limited.env("TMPDIR", site.path("tmp")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    let last = said.lines().last().unwrap();
+    assert!(
+        last.starts_with("0 as promised, 1 not") && last.contains("pages are missing"),
+        "{last}"
+    );
+    assert!(!site.path("reports/spire-killed-cache.html").exists());
+}
+
 /// Each has something to say once its reader has gone.
 #[test]
 fn a_reader_that_goes_away_is_no_panic() {

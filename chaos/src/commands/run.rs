@@ -5,21 +5,21 @@ mod pages;
 mod play;
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use chaos::report::Mark;
 use chaos::run::{Backend, Deployment, Options as RunOptions};
 
-use super::{CommandError, agent, scenarios, terminal};
-use done::{Done, Job, Total};
+use super::{CommandError, FAILED, agent, scenarios, terminal};
+use done::{BROKEN, Done, Job, Total};
 
 /// What the exit code says, for `--help`.
 const EXIT_CODES: &str = "Exit codes:
   0    every promise that was judged was kept, and every twin broke as it must
   1    a promise was broken, or a twin did not break as it must
-  2    something could not be read, built or set up: no run was judged wrongly for it
+  2    something could not be read, built, set up or written, and no promise was broken
   3    nothing was shown: everything was skipped, or no fault was an outage to the agent
   130, 143, 141   interrupted (SIGINT, SIGTERM, closed output): everything was taken down";
 
@@ -92,9 +92,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, CommandError> {
     let (done, interrupted) = played.map_err(CommandError::Signals)?;
     // Whatever is still being taken down is down.
     drop(runtime);
-    let index = pages::write(&done, &under_test.words(), &options.report)?;
+    let pages = pages::write(&done, &under_test.words(), &options.report);
     let total = Total::of(done.iter().map(Done::mark));
-    sum_up(&done, &total, &index)?;
+    sum_up(&done, &total, &pages)?;
     if let Some(interrupted) = interrupted {
         terminal::tell(&format!(
             "interrupted after {} of {planned} runs",
@@ -102,10 +102,18 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, CommandError> {
         ));
         return Ok(ExitCode::from(interrupted.code()));
     }
-    Ok(ExitCode::from(total.code()))
+    Ok(ExitCode::from(match (total.code(), &pages) {
+        // A broken promise is one, whoever can read of it.
+        (BROKEN, _) | (_, Ok(_)) => total.code(),
+        (_, Err(_)) => FAILED,
+    }))
 }
 
-fn sum_up(done: &[Done], total: &Total, index: &Path) -> Result<(), CommandError> {
+fn sum_up(
+    done: &[Done],
+    total: &Total,
+    pages: &Result<PathBuf, CommandError>,
+) -> Result<(), CommandError> {
     let unwell = |one: &&Done| matches!(one.mark(), Mark::Broken | Mark::Error);
     if done.len() > 1 && done.iter().any(|one| unwell(&one)) {
         terminal::say("\nnot as promised, again:")?;
@@ -113,7 +121,10 @@ fn sum_up(done: &[Done], total: &Total, index: &Path) -> Result<(), CommandError
             terminal::say(&one.told())?;
         }
     }
-    terminal::say(&format!("{total}; pages: {}", index.display()))
+    terminal::say(&match pages {
+        Ok(index) => format!("{total}; pages: {}", index.display()),
+        Err(error) => format!("{total}; pages are missing: {error}"),
+    })
 }
 
 /// What is tried.
@@ -210,6 +221,8 @@ fn jobs(options: &Options) -> Result<Vec<Job>, CommandError> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use std::path::Path;
 
     use clap::Parser as _;
 

@@ -5,6 +5,8 @@ use chaos::run::judge::Finding;
 use chaos::run::{Run, RunError};
 use chaos::scenario::Scenario;
 
+use crate::commands::FAILED;
+
 /// One run to be made.
 #[derive(Clone)]
 pub(super) struct Job {
@@ -105,6 +107,8 @@ pub(super) struct Total {
     pub(super) skipped: usize,
 }
 
+/// A promise was broken, or a twin did not break as it must.
+pub(super) const BROKEN: u8 = 1;
 /// No run showed anything.
 const NOTHING_SHOWN: u8 = 3;
 
@@ -125,8 +129,8 @@ impl Total {
 
     pub(super) const fn code(&self) -> u8 {
         match self {
-            Self { broken: 1.., .. } => 1,
-            Self { errors: 1.., .. } => 2,
+            Self { broken: 1.., .. } => BROKEN,
+            Self { errors: 1.., .. } => FAILED,
             Self { kept: 0, .. } => NOTHING_SHOWN,
             Self { .. } => 0,
         }

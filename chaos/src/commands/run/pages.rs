@@ -1,14 +1,21 @@
 //! A page for each run, and one that lists them.
 
+use std::fs::Permissions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use actors::clock::Clock;
-use chaos::report::{self, Row};
+use chaos::report::{self, Heading, Row};
 
 use super::done::Done;
 use crate::commands::CommandError;
 
 const INDEX: &str = "index.html";
+/// A page that is being written.
+const TEMPORARY: &str = ".page";
+/// What the umask leaves of it.
+const MODE: u32 = 0o666;
 
 /// Whether pages can be written there: better known now than after an hour.
 pub(super) fn check(folder: &Path) -> Result<(), CommandError> {
@@ -20,23 +27,21 @@ pub(super) fn check(folder: &Path) -> Result<(), CommandError> {
     tempfile::tempfile_in(folder).map(drop).map_err(fail)
 }
 
-/// Writes them; the path of the list. Pages of earlier runs stay and are listed too.
+/// Writes them; the path of the list. Pages of earlier runs stay and are listed too. What cannot be written
+/// keeps none of the others from it.
 pub(super) fn write(done: &[Done], on: &str, folder: &Path) -> Result<PathBuf, CommandError> {
     check(folder)?;
     let now = Clock::system().now();
     let at = actors::audit::rfc3339(now.wall_ms);
-    let mut rows = Vec::new();
+    let (mut rows, mut written) = (Vec::new(), Ok(()));
     for one in done {
         let heading = one.heading(&at, on);
-        let name = format!("{}.html", heading.title.replace(", ", "-"));
-        if let Ok(run) = &one.result {
-            file(
-                &folder.join(&name),
-                &report::page(&heading, &one.job.scenario, run),
-            )?;
-        }
+        let page = page(one, &heading, folder).unwrap_or_else(|error| {
+            written = Err(error);
+            None
+        });
         rows.push(Row {
-            page: one.result.is_ok().then_some(name),
+            page,
             says: match &one.result {
                 Ok(run) => match &run.unshown {
                     Some(why) => format!("nothing: {why}"),
@@ -50,8 +55,22 @@ pub(super) fn write(done: &[Done], on: &str, folder: &Path) -> Result<PathBuf, C
     rows.sort_by(|one, other| one.heading.title.cmp(&other.heading.title));
     let earlier = earlier(folder, &rows)?;
     let index = folder.join(INDEX);
-    file(&index, &report::index(&at, &rows, &earlier))?;
-    Ok(index)
+    file(folder, INDEX, &report::index(&at, &rows, &earlier))?;
+    written.map(|()| index)
+}
+
+/// The name of a run's page, if it came to one.
+fn page(one: &Done, heading: &Heading, folder: &Path) -> Result<Option<String>, CommandError> {
+    let Ok(run) = &one.result else {
+        return Ok(None);
+    };
+    let name = format!("{}.html", heading.title.replace(", ", "-"));
+    file(
+        folder,
+        &name,
+        &report::page(heading, &one.job.scenario, run),
+    )?;
+    Ok(Some(name))
 }
 
 /// Pages that are there and none of this run.
@@ -73,9 +92,19 @@ fn earlier(folder: &Path, rows: &[Row]) -> Result<Vec<String>, CommandError> {
     Ok(earlier)
 }
 
-fn file(path: &Path, text: &str) -> Result<(), CommandError> {
-    std::fs::write(path, text).map_err(|source| CommandError::File {
-        path: path.to_owned(),
+/// Whole or not at all: a page that is cut off looks like one that says less.
+fn file(folder: &Path, name: &str, text: &str) -> Result<(), CommandError> {
+    let write = || {
+        let mut file = tempfile::Builder::new()
+            .prefix(TEMPORARY)
+            .permissions(Permissions::from_mode(MODE))
+            .tempfile_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.persist(folder.join(name))?;
+        Ok::<(), io::Error>(())
+    };
+    write().map_err(|source| CommandError::File {
+        path: folder.join(name),
         source,
     })
 }
@@ -97,6 +126,18 @@ mod tests {
             said.starts_with("--report ") && said.contains("file"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_written_leaves_the_one_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        file(folder.path(), "index.html", "whole").unwrap();
+        // A folder cannot be written over.
+        std::fs::create_dir_all(folder.path().join("flapping.html/x")).unwrap();
+        let said = file(folder.path(), "flapping.html", "new").unwrap_err();
+        assert!(said.to_string().contains("flapping.html"), "{said}");
+        let names = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(names, 2, "something temporary stays");
     }
 
     #[test]
