@@ -9,7 +9,7 @@ use actors::agent::Agent;
 use actors::clock::Clock;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chaos::run::{Deployment, Run, run_deployed};
+use chaos::run::{Deployment, Run, RunError, run_deployed};
 use chaos::scenario::file::ScenarioFile;
 use chaos::world::World;
 use config::{FileConfig, Override, Overrides, Settings};
@@ -30,10 +30,11 @@ scenario "brief" {
 }
 "#;
 
-fn settings(home: &Path) -> Settings {
+fn settings(home: &Path, more: &str) -> Settings {
     let audit = home.join("audit.jsonl");
-    let text =
-        format!("allowlist {{ exact {ID:?} }}\naudit {{\n    sink \"file\" path={audit:?}\n}}\n");
+    let text = format!(
+        "allowlist {{ exact {ID:?} }}\naudit {{\n    sink \"file\" path={audit:?}\n}}\n{more}\n"
+    );
     let path = |name: &str| home.join(name).display().to_string();
     let overrides = Overrides::default()
         .with_flag(Override::Socket, path("agent.sock"))
@@ -53,10 +54,15 @@ fn pem(world: &World) -> String {
 
 /// The run, where its promises are told the agent's states and where not.
 async fn run(tells_states: bool) -> Run {
+    run_with("", tells_states).await.unwrap()
+}
+
+/// The same of an agent with more in its configuration.
+async fn run_with(more: &str, tells_states: bool) -> Result<Run, RunError> {
     let home = tempfile::tempdir().unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let world = World::start(home.path().join("spire.sock"), now.as_secs()).unwrap();
-    let agent = Agent::start(settings(home.path()), Clock::system());
+    let agent = Agent::start(settings(home.path(), more), Clock::system());
     let agent = agent.await.unwrap();
     let admin = agent.admin().map(|admin| admin.address());
     let deployment = Deployment {
@@ -68,7 +74,7 @@ async fn run(tells_states: bool) -> Run {
         admin: admin.filter(|_| tells_states),
     };
     let scenario = ScenarioFile::parse("brief.kdl", SCENARIO).unwrap().scenario;
-    let run = run_deployed(&scenario, &deployment, &|_| {}).await.unwrap();
+    let run = run_deployed(&scenario, &deployment, &|_| {}).await;
     agent.shutdown().await;
     run
 }
@@ -126,4 +132,21 @@ async fn a_status_page_of_another_process_is_refused_before_the_run() {
     assert!(said.starts_with("--admin-address "), "{said}");
     assert!(said.contains("another agent, process 2147483647"), "{said}");
     served.join().unwrap();
+}
+
+/// Settings that a deployment may have, and that break no promise.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_to_let_pass_is_an_error_before_the_run() {
+    for (more, setting) in [
+        ("failure { enforce #false }", "`enforce #false`"),
+        (
+            "failure { validation-failure \"log_and_allow\" }",
+            "`validation-failure",
+        ),
+        ("tls { require-mtls #false }", "`require-mtls #false`"),
+    ] {
+        let refused = run_with(more, false).await.unwrap_err();
+        assert!(matches!(refused, RunError::Unready(_)), "{refused:?}");
+        assert!(refused.to_string().contains(setting), "{refused}");
+    }
 }

@@ -48,6 +48,24 @@ pub(super) fn classify(
     }
 }
 
+/// The setting by which an agent lets somebody pass without identity while SPIRE is well, if it has one
+/// (README, "Headers": `X-Auth-Method`). The outage's own mode is none of them.
+pub(super) fn let_pass_by(question: &Question, answer: &Answer) -> Option<&'static str> {
+    if answer.decision != Decision::Allow {
+        return None;
+    }
+    let upstream = answer.upstream_headers(&question.request.headers);
+    let method = upstream.get("x-auth-method").map(Vec::as_slice);
+    match method.unwrap_or_default() {
+        [method] if method == "unverified-not-enforced" => Some("`enforce #false`"),
+        [method] if method == "unverified-log-and-allow" => {
+            Some("`validation-failure \"log_and_allow\"`")
+        }
+        [] if question.caller == Caller::Nobody => Some("`require-mtls #false`"),
+        _ => None,
+    }
+}
+
 /// A denial is what its status says to whoever asked: a 200 lets nobody pass and looks as if it did, a
 /// 503 in place of a 403 is asked again.
 fn denied(

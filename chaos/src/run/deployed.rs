@@ -19,7 +19,7 @@ use super::judge::judge;
 use super::recording::Event;
 use super::relay::{Relay, process_behind};
 use super::sheet::Sheet;
-use super::{Acts, Run, RunError, load, play};
+use super::{Acts, Run, RunError, load, play, preflight};
 use crate::scenario::Scenario;
 use crate::scenario::action::{Action, Spire as Act};
 use status::States;
@@ -186,6 +186,26 @@ impl Acts for Deployed {
 }
 
 impl Deployed {
+    /// The agent answers as every scenario assumes, by the relay, and its page is its own.
+    async fn ready(&mut self, deployment: &Deployment, callers: &Callers) -> Result<(), RunError> {
+        let verified = preflight::until_verified(&deployment.agent, callers).await;
+        self.met.agent = listener_of(&deployment.agent).await;
+        let is_unmet = self.relay.traffic(self.met.agent).carried == 0;
+        let within = match &verified {
+            Ok(()) => Some(COMES_WITHIN),
+            // Who is not verified had his time already; that he never came is why.
+            Err(RunError::Flag { .. }) if is_unmet => Some(Duration::ZERO),
+            Err(_) => None,
+        };
+        if let Some(within) = within {
+            let came = deployment.comes(&self.relay, self.met.agent, within);
+            came.await?;
+        }
+        verified?;
+        preflight::until_refused(&deployment.agent, callers).await?;
+        deployment.tells_states(self.met.agent).await
+    }
+
     /// A first step that meets nobody shows nothing; at a later one the agent may be on its way back.
     async fn meets(&mut self, act: Act, at_ms: u64) -> Result<(), RunError> {
         if !Relay::strikes(act) {
@@ -230,17 +250,7 @@ pub async fn run_deployed(
         met: Met::default(),
     };
     tell("waiting until the agent answers as verified, by the relay's socket");
-    let verified = load::until_verified(&deployment.agent, &callers).await;
-    // Who is not verified had his time already; that he never came is why.
-    let within = verified.as_ref().map_or(Duration::ZERO, |()| COMES_WITHIN);
-    stage.met.agent = listener_of(&deployment.agent).await;
-    if verified.is_ok() || stage.relay.traffic(stage.met.agent).carried == 0 {
-        deployment
-            .comes(&stage.relay, stage.met.agent, within)
-            .await?;
-    }
-    verified?;
-    deployment.tells_states(stage.met.agent).await?;
+    stage.ready(deployment, &callers).await?;
     view.is_felt_by(stage.relay.traffic(stage.met.agent))?;
     sheet.begin();
     let callers = Arc::new(callers);

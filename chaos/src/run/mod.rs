@@ -7,6 +7,7 @@
 //! | [`judge`](mod@judge) | promises held against it, pure |
 //! | `stage` | SPIRE, the agent's process, bad proxies; steps done to them |
 //! | `deployed`, `relay` | the same on somebody's own agent and SPIRE, from outside |
+//! | `preflight` | whether somebody's agent answers as scenarios assume |
 //! | `load`, `callers`, `classify` | who asks, and what an answer is worth to an upstream |
 
 mod callers;
@@ -15,6 +16,7 @@ mod deployed;
 mod files;
 pub mod judge;
 mod load;
+mod preflight;
 mod process;
 mod proxies;
 mod real;

@@ -1,0 +1,122 @@
+//! Before a run on somebody's deployment: whether its agent answers as every scenario assumes.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::client::{Answer, Client, ClientError, Hello};
+use crate::run::recording::Outcome;
+use crate::scenario::answer::Said;
+use crate::scenario::caller::Caller;
+
+use super::RunError;
+use super::callers::{Callers, Question};
+use super::classify::{classify, let_pass_by};
+
+/// How long a deployment's agent may take to find SPIRE behind the relay.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_EVERY: Duration = Duration::from_millis(250);
+
+/// Waits until the caller with the real certificate is allowed as itself.
+pub(super) async fn until_verified(socket: &Path, callers: &Callers) -> Result<(), RunError> {
+    let question = callers.ask(Caller::Frontend, 0);
+    let question = question.ok_or(RunError::Unready("nobody to ask as".to_owned()))?;
+    let until = Instant::now() + READY_WITHIN;
+    loop {
+        let seen = match Client::connect(socket, Hello::default()).await {
+            Ok(client) => match client.ask(&question.request).await {
+                Ok(answer) => match classify(&question, &answer, None) {
+                    Outcome::Said(Said::Verified) => return Ok(()),
+                    other => {
+                        condition(&question, &answer)?;
+                        unlike_verified(&other)
+                    }
+                },
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error.to_string(),
+        };
+        if Instant::now() > until {
+            return Err(RunError::flag("--agent-socket", socket, seen));
+        }
+        tokio::time::sleep(READY_EVERY).await;
+    }
+}
+
+/// What came instead of an allowed caller, and what to do about it.
+fn unlike_verified(outcome: &Outcome) -> String {
+    let said = match outcome {
+        Outcome::Said(said) => said,
+        Outcome::Wrong(what) => return format!("the caller of --caller {what}"),
+        Outcome::Lost | Outcome::Unsent | Outcome::Silent => return "no answer came".to_owned(),
+    };
+    let remedy = match said {
+        Said::Verified => "",
+        Said::FailOpen | Said::Denied("TRUST_UNAVAILABLE") => return no_bundles(*said),
+        Said::Denied("MALFORMED" | "NO_CREDENTIAL") => {
+            ": the tool sends Envoy's x-forwarded-client-cert and nothing else: give the agent under test \
+             client-cert-header \"x-forwarded-client-cert\" and client-cert-format \"xfcc\""
+        }
+        Said::Denied("NOT_ALLOWED") => ": its policy does not list the ID; name one that it does",
+        Said::Denied("EXPIRED") => ": fetch the certificate again",
+        Said::Denied(_) => ": its log and its record say why",
+    };
+    format!("the caller of --caller is answered {said}{remedy}")
+}
+
+/// The agent that is behind the relay gets what SPIRE gives the tool.
+fn no_bundles(said: Said) -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    format!(
+        "the caller of --caller is answered {said}: the agent has no bundles from SPIRE. Whoever comes by \
+         the relay is the tool to SPIRE: SPIRE must attest the tool itself and give it an SVID, so \
+         register an entry whose selectors fit the tool, as unix:uid:{uid}; and see that the SPIRE agent \
+         is well. The agent's log says what it was told"
+    )
+}
+
+/// Whether those whom nobody may take for somebody are refused: an agent that is to let them pass breaks no
+/// promise by it, and no scenario shows anything of it.
+pub(super) async fn until_refused(socket: &Path, callers: &Callers) -> Result<(), RunError> {
+    let fail = |error: ClientError| RunError::flag("--agent-socket", socket, error.to_string());
+    let connected = Client::connect(socket, Hello::default()).await;
+    let client = connected.map_err(fail)?;
+    for caller in [Caller::Nobody, Caller::Garbage, Caller::Forged] {
+        if let Some(question) = callers.ask(caller, 0) {
+            let answer = client.ask(&question.request).await.map_err(fail)?;
+            condition(&question, &answer)?;
+        }
+    }
+    Ok(())
+}
+
+/// An answer by a setting that no scenario has.
+fn condition(question: &Question, answer: &Answer) -> Result<(), RunError> {
+    let Some(setting) = let_pass_by(question, answer) else {
+        return Ok(());
+    };
+    Err(RunError::Unready(format!(
+        "its agent lets {} pass without identity, by {setting}: scenarios assume that it refuses; give the \
+         agent under test the default",
+        question.caller.as_str()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_without_bundles_is_told_whom_spire_attests() {
+        for said in [Said::Denied("TRUST_UNAVAILABLE"), Said::FailOpen] {
+            let told = unlike_verified(&Outcome::Said(said));
+            for words in [
+                &said.to_string(),
+                "attest the tool itself",
+                "an SVID",
+                "unix:uid:",
+            ] {
+                assert!(told.contains(words), "{told}");
+            }
+        }
+    }
+}
