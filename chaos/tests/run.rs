@@ -55,13 +55,20 @@ fn entries(folder: &Path) -> usize {
 fn interrupted_by(signal: Signal) -> Option<i32> {
     let site = Site::new();
     let agent = site.path("agent").display().to_string();
-    let mut command = site.run(&["spire-killed-cache", "--agent", &agent]);
+    let command = site.run(&["spire-killed-cache", "--agent", &agent]);
+    interrupted(&site, command, &[signal])
+}
+
+/// The code of a run that gets these signals once it is under way.
+fn interrupted(site: &Site, mut command: Command, signals: &[Signal]) -> Option<i32> {
     let mut chaos = command.spawn().unwrap();
     let mut told = BufReader::new(chaos.stderr.take().unwrap()).lines();
     told.find(|line| line.as_ref().unwrap().contains("spire kill"))
         .unwrap()
         .unwrap();
-    kill_process(Pid::from_child(&chaos), signal).unwrap();
+    for signal in signals {
+        kill_process(Pid::from_child(&chaos), *signal).unwrap();
+    }
     let code = chaos.wait().unwrap().code();
     let pid = std::fs::read_to_string(site.path("pid")).unwrap();
     let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
@@ -75,6 +82,21 @@ fn interrupted_by(signal: Signal) -> Option<i32> {
 fn an_interrupted_run_takes_its_agent_and_its_directory_along() {
     assert_eq!(interrupted_by(Signal::INT), Some(130));
     assert_eq!(interrupted_by(Signal::TERM), Some(143));
+    assert_eq!(interrupted_by(Signal::HUP), Some(129));
+}
+
+#[test]
+fn a_run_under_nohup_outlives_its_terminal() {
+    let site = Site::new();
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$@\"", "sh", CHAOS, "run"]);
+    command.arg("spire-killed-cache");
+    command.arg("--agent").arg(site.path("agent"));
+    command.arg("--report").arg(site.path("reports"));
+    command.env("TMPDIR", site.path("tmp"));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let code = interrupted(&site, command, &[Signal::HUP, Signal::TERM]);
+    assert_eq!(code, Some(143));
 }
 
 #[test]

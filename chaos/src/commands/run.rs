@@ -14,6 +14,7 @@ use chaos::run::{Backend, Deployment, Options as RunOptions};
 
 use super::{CommandError, FAILED, agent, scenarios, terminal};
 use done::{BROKEN, Done, Job, Total};
+use play::Interrupted;
 
 /// What the exit code says, for `--help`.
 const EXIT_CODES: &str = "Exit codes:
@@ -21,7 +22,7 @@ const EXIT_CODES: &str = "Exit codes:
   1    a promise was broken, or a twin did not break as it must
   2    something could not be read, built, set up or written, and no promise was broken
   3    nothing was shown: everything was skipped, or no fault was an outage to the agent
-  130, 143, 141   interrupted (SIGINT, SIGTERM, closed output): everything was taken down";
+  129, 130, 143, 141   interrupted (SIGHUP, SIGINT, SIGTERM, closed output): everything was taken down";
 
 /// What to run.
 #[derive(Debug, clap::Args)]
@@ -94,14 +95,18 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, CommandError> {
     drop(runtime);
     let pages = pages::write(&done, &under_test.words(), &options.report);
     let total = Total::of(done.iter().map(Done::mark));
-    sum_up(&done, &total, &pages)?;
+    let summed_up = sum_up(&done, &total, &pages);
     if let Some(interrupted) = interrupted {
-        terminal::tell(&format!(
-            "interrupted after {} of {planned} runs",
-            done.len()
-        ));
+        // A terminal that is gone hears nothing, and that is no error of its own.
+        if interrupted != Interrupted::Pipe {
+            terminal::tell(&format!(
+                "interrupted after {} of {planned} runs",
+                done.len()
+            ));
+        }
         return Ok(ExitCode::from(interrupted.code()));
     }
+    summed_up?;
     Ok(ExitCode::from(match (total.code(), &pages) {
         // A broken promise is one, whoever can read of it.
         (BROKEN, _) | (_, Ok(_)) => total.code(),

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,14 +89,14 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// Listens on `from`, which must not exist, and carries to `to`; lets in the user of the agent that
+    /// Listens on `from`, where nobody may, and carries to `to`; lets in the user of the agent that
     /// listens on `agent`, our own and root.
     pub(super) fn start(from: &Path, to: &Path, agent: &Path) -> Result<Self, RunError> {
         Self::behind(Door::of(agent), from, to)
     }
 
     fn behind(door: Door, from: &Path, to: &Path) -> Result<Self, RunError> {
-        nothing_there(from)?;
+        free(from)?;
         let mut relay = Self {
             from: from.to_owned(),
             to: to.to_owned(),
@@ -259,8 +259,9 @@ impl Drop for Relay {
     }
 }
 
-/// A path is free, or it is said what lies there and what to do.
-fn nothing_there(path: &Path) -> Result<(), RunError> {
+/// A path is free, or it is said what lies there and what to do. What a tool that was killed has left, a
+/// socket of our own user on which nobody listens, is taken away.
+fn free(path: &Path) -> Result<(), RunError> {
     let fail = |why: &str| Err(RunError::flag(FLAG, path, why));
     let Ok(there) = std::fs::symlink_metadata(path) else {
         return Ok(());
@@ -268,10 +269,18 @@ fn nothing_there(path: &Path) -> Result<(), RunError> {
     if !there.file_type().is_socket() {
         return fail("a file lies there, and the relay makes its own socket: name another path");
     }
+    let is_ours = there.uid() == rustix::process::geteuid().as_raw();
     match std::os::unix::net::UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fail("a socket lies there on which nobody listens: remove it, or name another path")
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && is_ours => {
+            let removed = std::fs::remove_file(path);
+            removed.map_err(|error| {
+                let why = format!("cannot remove the socket on which nobody listens: {error}");
+                RunError::flag(FLAG, path, why)
+            })
         }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fail(
+            "a socket of another user lies there on which nobody listens: remove it, or name another path",
+        ),
         _ => fail("a socket lies there, and it is not ours: name a path that does not exist yet"),
     }
 }

@@ -19,6 +19,8 @@ pub(super) enum Interrupted {
     Int,
     /// SIGTERM.
     Term,
+    /// SIGHUP: the terminal is gone, as where a connection to the machine ends.
+    Hup,
     /// Nobody reads what we say.
     Pipe,
 }
@@ -29,6 +31,7 @@ impl Interrupted {
         match self {
             Self::Int => 130,
             Self::Term => 143,
+            Self::Hup => 129,
             Self::Pipe => PIPE,
         }
     }
@@ -38,6 +41,8 @@ impl Interrupted {
 struct Signals {
     int: Signal,
     term: Signal,
+    /// None, where whoever started us had it ignored, as `nohup` does.
+    hup: Option<Signal>,
 }
 
 impl Signals {
@@ -45,6 +50,10 @@ impl Signals {
         Ok(Self {
             int: signal(SignalKind::interrupt())?,
             term: signal(SignalKind::terminate())?,
+            hup: match ignores_hup() {
+                true => None,
+                false => Some(signal(SignalKind::hangup())?),
+            },
         })
     }
 
@@ -52,8 +61,24 @@ impl Signals {
         tokio::select! {
             _ = self.int.recv() => Interrupted::Int,
             _ = self.term.recv() => Interrupted::Term,
+            _ = hung_up(&mut self.hup) => Interrupted::Hup,
         }
     }
+}
+
+async fn hung_up(hup: &mut Option<Signal>) -> Option<()> {
+    match hup {
+        Some(hup) => hup.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// By the kernel's own word (proc_pid_status(5), `SigIgn`): signal 1 is the lowest bit.
+fn ignores_hup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Plays them, and says what came of each. Whoever interrupts this gets what has ended; the others are
@@ -88,7 +113,7 @@ pub(super) async fn all(
             },
         }
     }
-    if let Some(Interrupted::Int | Interrupted::Term) = interrupted {
+    if let Some(Interrupted::Int | Interrupted::Term | Interrupted::Hup) = interrupted {
         terminal::tell("interrupted: what runs is taken down");
     }
     running.shutdown().await;

@@ -1,7 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-use std::os::unix::fs::MetadataExt as _;
-
 use super::*;
 
 const WITHIN: Duration = Duration::from_secs(10);
@@ -70,14 +68,19 @@ async fn what_lies_at_the_path_is_refused_and_stays() {
         "{live}"
     );
     assert!(UnixStream::connect(site.path("spire.sock")).await.is_ok());
-    drop(std::os::unix::net::UnixListener::bind(site.path("stale.sock")).unwrap());
-    let stale = site.refused(&site.path("stale.sock"));
-    assert!(stale.contains("remove it"), "{stale}");
-    assert!(site.path("stale.sock").exists());
     std::fs::write(site.path("file"), "mine").unwrap();
     let file = site.refused(&site.path("file"));
     assert!(file.contains("a file lies there"), "{file}");
     assert_eq!(std::fs::read(site.path("file")).unwrap(), b"mine");
+}
+
+/// As of a tool that was killed.
+#[tokio::test]
+async fn a_socket_of_ours_on_which_nobody_listens_is_replaced() {
+    let site = Site::new();
+    drop(std::os::unix::net::UnixListener::bind(site.path("relay.sock")).unwrap());
+    let _relay = site.relay();
+    site.agent().await;
 }
 
 #[tokio::test]
