@@ -821,6 +821,44 @@ async fn what_is_not_enforced_is_told_as_that() {
     agent.stop().await;
 }
 
+/// Two agents at one file of records: each says so, and the one that stays says nothing more of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_records_with_two_writers_is_told_by_both() {
+    let (site, other) = (Site::new(), Site::new());
+    let file = site.path("shared.jsonl");
+    let sinks = format!("audit {{ sink \"file\" path={file:?} }}\n");
+    let mut agents = Vec::new();
+    for one in [&site, &other] {
+        let mut command = one.configured(&format!("{LOAD_POLICY}{sinks}"));
+        command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
+        let agent = one.serve(command).await;
+        agent.said(0, "to=\"Live\"").await;
+        agents.push(agent);
+    }
+    let line = format!(
+        "{}: another agent writes to this audit file too",
+        file.display()
+    );
+    for (agent, one) in agents.iter().zip([&site, &other]) {
+        let at = agent.admin_address().to_string();
+        common::eventually("the line", async || {
+            for (agent, one) in agents.iter().zip([&site, &other]) {
+                let client = agent.connect().await;
+                client.ask(&one.asks(FRONTEND)).await.unwrap();
+            }
+            shown_at(&at).contains(&line)
+        })
+        .await;
+        let probe = asked(agent, "/healthz?verbose");
+        assert!(probe.contains(&format!("[-]audit {line}")), "{probe}");
+        assert!(probe.starts_with("HTTP/1.1 200"), "{probe}");
+        assert!(doctor_finds(one, &at, "audit-file-shared"));
+    }
+    for agent in agents {
+        agent.stop().await;
+    }
+}
+
 /// Whoever has the admin address is not thereby the agent that was asked about.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_vouches_for_no_other_agent() {

@@ -162,6 +162,15 @@ fn records(audit: &AuditView, examination: &mut Examination) {
             &remedies.join("; "),
         );
     }
+    if audit.failing.is_empty() && audit.stuck_ms.is_none() {
+        return examination.warn(
+            "audit-file-shared",
+            "another agent writes to a file of records, too",
+            &audit.shared.join(", "),
+            "give each agent a file of its own (audit.sink): audit verify takes two chains in one file for tampering; \
+             an agent that is just stopping is none to worry about",
+        );
+    }
     remedies.push("look at the sink, and at the agent's log");
     examination.warn(
         "audit-sink-fails",

@@ -170,6 +170,7 @@ impl Desk {
     fn tell(&self, failed: bool) {
         let troubles = self.outlets.iter().filter_map(|(to, _)| to.trouble());
         let was_stuck = self.standing.ended(failed, troubles.cloned().collect());
+        self.tell_shared();
         if was_stuck {
             tracing::info!("audit records are written again");
         }
@@ -216,6 +217,12 @@ impl Desk {
             outlet.sync(at_end);
         }
         self.standing.rests();
+        self.tell_shared();
+    }
+
+    fn tell_shared(&self) {
+        let shared = self.outlets.iter().filter_map(|(to, _)| to.shared());
+        self.standing.shared(shared.collect());
     }
 }
 

@@ -22,7 +22,22 @@ pub(super) struct LogFile {
     is_pipe: bool,
     /// Since when something is written and not known to be on the disk.
     unsynced: Option<Instant>,
+    company: Company,
 }
+
+/// Whether somebody else writes to a file too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Company {
+    Alone,
+    /// Somebody does, as far as is known; looked at again then.
+    Shared(Instant),
+}
+
+/// How often it is looked whether the lock of somebody else is gone.
+const LOCKED_LOOK: Duration = Duration::from_secs(1);
+
+/// For so long whoever has written to the file is taken to go on.
+const GROWN_LOOK: Duration = Duration::from_mins(1);
 
 /// Which file a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,13 +98,18 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Says so if somebody else writes to this file too: two chains in one file look like tampering. It
-/// is no error: an agent that drains still writes when its successor starts.
-pub(super) fn claim(file: &File, path: &Path) -> io::Result<()> {
-    if is_anothers(file)? {
-        let sink = path.display();
-        tracing::warn!(%sink, remedy = ONE_WRITER, "another agent writes to this audit file too");
+/// is no error: an agent that drains still writes when its successor starts. Gives whether it is so.
+pub(super) fn claim(file: &File, path: &Path) -> io::Result<bool> {
+    let shared = is_anothers(file)?;
+    if shared {
+        warn_of_company(path);
     }
-    Ok(())
+    Ok(shared)
+}
+
+fn warn_of_company(path: &Path) {
+    let sink = path.display();
+    tracing::warn!(%sink, remedy = ONE_WRITER, "another agent writes to this audit file too");
 }
 
 /// Whether another one holds the lock of the file; else we do, until it is closed. A file system
@@ -103,14 +123,17 @@ fn is_anothers(file: &File) -> io::Result<bool> {
 }
 
 /// What to do about a second writer.
-const ONE_WRITER: &str = "give each agent a file of its own: audit verify will take two chains in one \
+pub(super) const ONE_WRITER: &str = "give each agent a file of its own: audit verify will take two chains in one \
      file for tampering. An agent that is just stopping is none to worry about";
 
 impl LogFile {
     /// Opens the file, or makes it.
     pub(super) fn open(sink: &FileSink) -> io::Result<Self> {
         let file = open(&sink.path)?;
-        claim(&file, &sink.path)?;
+        let company = match claim(&file, &sink.path)? {
+            true => Company::Shared(Instant::now() + LOCKED_LOOK),
+            false => Company::Alone,
+        };
         let about = file.metadata()?;
         if sink.fsync != Fsync::Never && about.len() == 0 {
             sync_directory(&sink.path)?;
@@ -122,6 +145,7 @@ impl LogFile {
             size_bytes: about.len(),
             is_pipe: about.file_type().is_fifo(),
             unsynced: None,
+            company,
         })
     }
 
@@ -159,19 +183,63 @@ impl LogFile {
     }
 
     /// What somebody else did to it since we wrote last.
-    pub(super) fn meddling(&self) -> io::Result<Option<Meddling>> {
+    pub(super) fn meddling(&mut self) -> io::Result<Option<Meddling>> {
         let ours = self.file.metadata()?;
         let is_here = match std::fs::symlink_metadata(&self.sink.path) {
             Ok(about) => Identity::of(&about) == self.identity,
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(error),
         };
+        if is_here && ours.is_file() && ours.len() > self.size_bytes {
+            self.grew_to(ours.len());
+        }
         Ok(match is_here {
             true if ours.is_file() && ours.len() < self.size_bytes => Some(Meddling::Cut),
             true => None,
             false if ours.nlink() == 0 => Some(Meddling::Removed),
             false => Some(Meddling::Moved),
         })
+    }
+
+    /// Who has the lock sees it by this alone.
+    fn grew_to(&mut self, size_bytes: u64) {
+        if self.company == Company::Alone {
+            warn_of_company(&self.sink.path);
+        }
+        self.size_bytes = size_bytes;
+        self.company = Company::Shared(Instant::now() + GROWN_LOOK);
+    }
+
+    /// Whether somebody else writes to it too, as last looked at.
+    pub(super) const fn is_shared(&self) -> bool {
+        matches!(self.company, Company::Shared(_))
+    }
+
+    /// Looks whether somebody else is still there, if that is due.
+    pub(super) fn look_around(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        match self.company {
+            Company::Shared(due) if due <= now => {}
+            Company::Shared(_) | Company::Alone => return Ok(()),
+        }
+        self.company = match is_anothers(&self.file)? {
+            true => Company::Shared(now + LOCKED_LOOK),
+            false => Company::Alone,
+        };
+        if self.company == Company::Alone {
+            let sink = self.sink.path.display();
+            tracing::info!(%sink, "no other agent writes to this audit file any more");
+        }
+        Ok(())
+    }
+
+    /// When there is something to do, with nothing more to write.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let look = match self.company {
+            Company::Shared(due) => Some(due),
+            Company::Alone => None,
+        };
+        self.sync_due().into_iter().chain(look).min()
     }
 
     /// Goes on with the file as somebody else left it.
@@ -248,8 +316,8 @@ impl LogFile {
         }
     }
 
-    /// When it is to be brought to the disk, with nothing more to write.
-    pub(super) fn sync_due(&self) -> Option<Instant> {
+    /// When it is to be brought to the disk.
+    fn sync_due(&self) -> Option<Instant> {
         match self.sink.fsync {
             Fsync::Interval { ms } => Some(self.unsynced? + Duration::from_millis(ms)),
             Fsync::Always | Fsync::Never => None,
@@ -386,6 +454,30 @@ mod tests {
         assert!(is_anothers(&open(&path).unwrap()).unwrap());
         drop(first);
         assert!(!is_anothers(&open(&path).unwrap()).unwrap());
+    }
+
+    /// Each of two sees the other, and that it is gone.
+    #[test]
+    fn whoever_writes_beside_another_knows_it_until_that_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let mut first = LogFile::open(&sink(path.clone(), 1)).unwrap();
+        assert!(!first.is_shared() && first.due().is_none());
+        let mut second = LogFile::open(&sink(path, 1)).unwrap();
+        assert!(second.is_shared() && second.due().is_some());
+        second.write(b"line 1\n").unwrap();
+        assert_eq!(first.meddling().unwrap(), None);
+        assert!(first.is_shared());
+        // Its time has come, and the lock is the first one's still.
+        second.company = Company::Shared(Instant::now());
+        second.look_around().unwrap();
+        assert!(second.is_shared());
+        drop(first);
+        second.company = Company::Shared(Instant::now());
+        second.look_around().unwrap();
+        assert!(!second.is_shared() && second.due().is_none());
+        assert_eq!(second.meddling().unwrap(), None);
+        assert!(!second.is_shared(), "its own records are nobody else's");
     }
 
     /// By whoever starts the agent before the reader: it must say so, and not wait.

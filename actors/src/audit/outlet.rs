@@ -139,10 +139,18 @@ impl Outlet {
         }
     }
 
-    /// When something that is written is to be brought to the disk.
+    /// The file, if somebody else writes to it too.
+    pub(super) fn shared(&self) -> Option<Arc<str>> {
+        match &self.state {
+            State::Open(Target::File(file)) if file.is_shared() => Some(Arc::clone(&self.name)),
+            State::Open(_) | State::Closed | State::Failed(_) => None,
+        }
+    }
+
+    /// When something that is written is to be brought to the disk, or it is to be looked who else writes.
     pub(super) fn sync_due(&self) -> Option<Instant> {
         match &self.state {
-            State::Open(Target::File(file)) => file.sync_due(),
+            State::Open(Target::File(file)) => file.due(),
             State::Open(_) | State::Closed | State::Failed(_) => None,
         }
     }
@@ -154,7 +162,7 @@ impl Outlet {
         };
         let synced = match at_end {
             true => file.sync_at_end(),
-            false => file.sync_if_due(),
+            false => file.sync_if_due().and_then(|()| file.look_around()),
         };
         if let Err(error) = synced {
             self.fail(&error, false);

@@ -119,7 +119,7 @@ impl Sink {
             Self::File(file) => {
                 let path = &file.path;
                 let opened = logfile::open(path).and_then(|file| logfile::claim(&file, path));
-                opened.map_err(|error| SinkError::File {
+                opened.map(drop).map_err(|error| SinkError::File {
                     path: path.clone(),
                     error,
                 })

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use config::OnFull;
 
+use super::logfile::ONE_WRITER;
 use crate::words::and_to_do;
 
 /// Longer than a disk takes for a batch that it will take: a write under way for longer is stuck.
@@ -31,6 +32,8 @@ struct Told {
     /// The write that is under way, and since when.
     writing: Option<(Instant, Turn)>,
     troubles: Vec<Trouble>,
+    /// Files that somebody else writes to.
+    shared: Vec<Arc<str>>,
     /// When the log last said that it is stuck.
     said: Option<Instant>,
     /// Whether the log says that requests are refused.
@@ -95,7 +98,12 @@ pub struct Recording {
     pub loses: bool,
     /// The write that is stuck.
     pub stuck: Option<Stuck>,
+    /// Files that another agent writes to, too.
+    pub shared: Vec<Arc<str>>,
 }
+
+/// What two agents at one file come to.
+const ANOTHER_WRITES: &str = "another agent writes to this audit file too";
 
 /// What answers without records; said where requests are refused for the want of one.
 pub const MEANWHILE: &str = "to answer meanwhile: audit.on-full \"drop\"";
@@ -152,13 +160,17 @@ impl Recording {
                 "records wait, and are lost once audit-queue is full (on-full \"drop\")".to_owned()
             }
             (false, false) => "records wait".to_owned(),
-            (false, true) => return None,
+            (false, true) => String::new(),
         };
-        parts.insert(0, costs);
+        if !costs.is_empty() {
+            parts.insert(0, costs);
+        }
+        let shared = self.shared.iter();
+        parts.extend(shared.map(|sink| format!("{sink}: {ANOTHER_WRITES}; {ONE_WRITER}")));
         if self.refuses {
             parts.push(MEANWHILE.to_owned());
         }
-        Some(parts.join("; "))
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
 
@@ -195,6 +207,11 @@ impl Standing {
         told.troubles = troubles;
         self.0.failing.store(failing, Ordering::Relaxed);
         was_stuck && !failing
+    }
+
+    /// These files have another writer.
+    pub(super) fn shared(&self, files: Vec<Arc<str>>) {
+        self.told().shared = files;
     }
 
     /// The write that is stuck, if the log is to say so: once, and again when it has lasted. A sink that
@@ -242,6 +259,7 @@ impl Standing {
             loses: on_full == OnFull::Drop && (failing || is_stuck && is_full),
             troubles: told.troubles.clone(),
             stuck,
+            shared: told.shared.clone(),
         }
     }
 
@@ -325,6 +343,20 @@ mod tests {
             let names = "/var/pipe: a write has been stuck for 2 s; wake its reader";
             assert!(said.contains(names), "{said}");
         }
+    }
+
+    #[test]
+    fn a_second_writer_is_a_complaint_that_costs_no_request() {
+        let standing = Standing::default();
+        standing.shared(vec!["/var/a".into()]);
+        let recording = standing.recording(OnFull::Block, false, Duration::ZERO);
+        assert!(!recording.refuses && !recording.loses);
+        let said = recording.complaint().unwrap();
+        let begins = "/var/a: another agent writes to this audit file too; give each agent";
+        assert!(said.starts_with(begins), "{said}");
+        standing.shared(Vec::new());
+        let recording = standing.recording(OnFull::Block, false, Duration::ZERO);
+        assert_eq!(recording.complaint(), None);
     }
 
     #[test]

@@ -132,6 +132,9 @@ pub struct AuditView {
     /// What to do about that.
     #[serde(default)]
     pub stuck_remedy: Option<String>,
+    /// Files that another agent writes to, too: their chains look like tampering.
+    #[serde(default)]
+    pub shared: Vec<String>,
     /// Sinks that failed when they were last tried.
     pub failing: Vec<FailingSink>,
     /// All of that in one line; absent while all is well.

@@ -109,6 +109,7 @@ fn audit(recording: &Recording) -> AuditView {
         stuck_ms: stuck.map(|stuck| millis(stuck.lasts)),
         stuck_sink: stuck.map(|stuck| stuck.sink.to_string()),
         stuck_remedy: stuck.map(|stuck| stuck.remedy.to_owned()),
+        shared: recording.shared.iter().map(ToString::to_string).collect(),
         failing: failing.collect(),
         complaint: recording.complaint(),
     }
