@@ -158,6 +158,17 @@ pub(crate) fn default_tls() -> Tls {
     }
 }
 
+/// The format that each proxy writes, as the README lists them.
+const FORMATS: [(&str, &str); 7] = [
+    ("Envoy", "xfcc"),
+    ("nginx", "pem-urlencoded"),
+    ("AWS", "pem-urlencoded"),
+    ("Apache", "pem-spaces"),
+    ("HAProxy", "der-base64"),
+    ("Caddy", "der-base64"),
+    ("Traefik", "der-base64-list"),
+];
+
 fn tls(block: &mut Block<'_, '_>) -> Tls {
     let default = default_tls();
     let formats = CertFormat::ALL.map(|format| (format.as_str(), format));
@@ -168,7 +179,7 @@ fn tls(block: &mut Block<'_, '_>) -> Tls {
             .parsed("client-cert-header", credential_header)
             .unwrap_or(default.client_cert_header),
         client_cert_format: block
-            .choice("client-cert-format", &formats)
+            .choice_of("client-cert-format", &formats, &FORMATS)
             .unwrap_or_default(),
         xfcc_element: block.choice("xfcc-element", &elements).unwrap_or_default(),
     }

@@ -232,6 +232,16 @@ impl<'n> Block<'n, '_> {
         key: &'static str,
         choices: &[(&'static str, T)],
     ) -> Option<T> {
+        self.choice_of(key, choices, &[])
+    }
+
+    /// One of a few words; for some that are none it is known which is meant.
+    pub(crate) fn choice_of<T: Copy>(
+        &mut self,
+        key: &'static str,
+        choices: &[(&'static str, T)],
+        meant: &[(&str, &str)],
+    ) -> Option<T> {
         let (text, at) = self.text(key)?;
         if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
             return Some(*choice);
@@ -244,7 +254,12 @@ impl<'n> Block<'n, '_> {
             found: Shown::new(text),
         };
         let mut problem = Problem::new(at.clone(), rule);
-        problem.advice = near.map(|near| format!("did you mean \"{near}\"?"));
+        let mut meant = meant.iter();
+        let meant = meant.find(|(other, _)| text.eq_ignore_ascii_case(other));
+        problem.advice = match (meant, near) {
+            (Some((other, word)), _) => Some(format!("of {other} it is \"{word}\"")),
+            (None, near) => near.map(|near| format!("did you mean \"{near}\"?")),
+        };
         self.decoder.problems.push(problem);
         None
     }

@@ -122,7 +122,8 @@ impl Syntax {
             Self::UnknownKeyword => "write #true or #false (KDL 2), or true or false (KDL 1)",
             Self::BadEscape => "a backslash in a pattern is written twice: \"example\\\\.org\"",
             Self::Disallowed(_) => "delete it; such characters hide what a line really says",
-            Self::HugeNumber | Self::BadNumber => "if it is meant as a text, put it in quotes",
+            Self::HugeNumber => "if it is meant as a text, put it in quotes",
+            Self::BadNumber => "a number stands alone, without a unit; a text goes in quotes",
             _ => return None,
         })
     }
