@@ -423,7 +423,7 @@ async fn a_status_that_could_not_be_read_is_told() {
     let at = a_busy_agent();
     let found = doctor_says(&site, &at);
     for part in [
-        "\"code\":\"status-unread\",\"severity\":\"problem\"",
+        &format!("\"code\":\"{}\",\"severity\":\"problem\"", "status-unread"),
         "503: more than your share",
         "[-]audit requests are refused",
     ] {
@@ -857,6 +857,31 @@ async fn a_file_of_records_with_two_writers_is_told_by_both() {
     for agent in agents {
         agent.stop().await;
     }
+}
+
+/// What SPIRE said before it went is no less so now; and whom it leaves out has a line.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_spire_said_last_and_whom_it_leaves_out_is_told() {
+    let site = Site::new();
+    let policy =
+        "allowlist { exact \"spiffe://example.org/frontend\"; trust-domains \"absent.test\" }
+        spire { api-timeout-ms 100; unavailable-after-ms 300; withdrawal-grace-ms 200 }\n";
+    let mut command = site.configured(policy);
+    command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
+    let agent = site.serve(command).await;
+    agent.said(0, "to=\"Live\"").await;
+    let at = agent.admin_address().to_string();
+    until_shown(&at, "missing  bundles of absent.test: ").await;
+    let refused = "SPIRE refused this agent before that";
+    site.world.spire().withdraw();
+    agent.said(0, "to=\"Withdrawn\"").await;
+    until_shown(&at, "SPIRE    Withdrawn").await;
+    assert!(!shown_at(&at).contains(refused), "{}", shown_at(&at));
+    site.world.spire().stop(SocketFile::Removed).await.unwrap();
+    until_shown(&at, &format!("refused  {refused}")).await;
+    let doctor = doctor_says(&site, &at);
+    assert!(doctor.contains(refused), "{doctor}");
+    agent.stop().await;
 }
 
 /// Whoever has the admin address is not thereby the agent that was asked about.

@@ -7,6 +7,7 @@ use actors::admin::status::Status;
 use config::Settings;
 
 use super::finding::{Examination, Severity};
+use crate::status::unsaid;
 
 /// What the agent says is wrong, and what to do about it.
 #[derive(Default)]
@@ -86,6 +87,9 @@ impl Causes {
             .seen
             .extend(requests.map(|said| format!("requests: {said}")));
         causes.remedies.extend(trust.remedy.clone());
+        causes
+            .seen
+            .extend(unsaid::refused_before(trust).map(str::to_owned));
         for one in &trust.barren {
             causes.add(format!("{}: {}", one.trust_domain, one.error), &one.remedy);
         }

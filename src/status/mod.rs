@@ -4,6 +4,7 @@ pub(crate) mod ask;
 mod keys;
 mod page;
 mod screen;
+pub(crate) mod unsaid;
 
 use std::time::Duration;
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use actors::admin::status::{Decisions, Denial, Domain, Place, Process, Status, TrustView};
 use serde::Serialize;
 
+use super::unsaid;
+
 use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, Page, Report, STRONG, clean, counted};
 use crate::when::{relative, span};
 
@@ -115,6 +117,16 @@ fn trust(status: &Status, page: &mut Page) {
         if let Some(words) = words {
             page.line(format_args!("{label:<8} {}", clean(words)));
         }
+    }
+    if let Some(refused) = unsaid::refused_before(trust) {
+        page.line(format_args!("refused  {BAD}{refused}{BAD:#}"));
+    }
+    if let Some(domains) = unsaid::undelivered(status) {
+        let domains = clean(&domains);
+        page.line(format_args!(
+            "missing  {DOUBTFUL}bundles of {domains}{DOUBTFUL:#}: the allowlist names it, and its callers meet \
+             UNKNOWN_TRUST_DOMAIN; federate with it, and add -federatesWith to this agent's own entry"
+        ));
     }
 }
 

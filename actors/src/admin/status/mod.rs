@@ -161,7 +161,7 @@ pub struct TrustView {
     pub state: String,
     /// For how long it has been so.
     pub for_ms: u64,
-    /// `ours` while SPIRE says that we call it wrongly, else `theirs`.
+    /// `ours` while SPIRE says that we call it wrongly, `none` while it is `Live`, else `theirs`.
     pub fault: String,
     /// Why SPIRE is away, in words; absent while it is not.
     #[serde(default)]

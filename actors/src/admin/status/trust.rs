@@ -1,7 +1,7 @@
 //! The trust source and its bundles.
 
 use verdict::anchors::{Anchor, Barren};
-use verdict::availability::Blame;
+use verdict::availability::{Blame, Phase};
 use verdict::id::TrustDomain;
 use verdict::time::{Age, Now};
 use verdict::trust::{Bundle, Foreign, Snapshot, Standing};
@@ -40,9 +40,10 @@ impl TrustView {
         Self {
             state: state.phase().as_str().to_owned(),
             for_ms: since(state.since_ms(), now),
-            fault: match state.blame() {
-                Blame::Ours => "ours",
-                Blame::Theirs => "theirs",
+            fault: match (state.phase(), state.blame()) {
+                (Phase::Live, _) => "none",
+                (_, Blame::Ours) => "ours",
+                (_, Blame::Theirs) => "theirs",
             }
             .to_owned(),
             error,
