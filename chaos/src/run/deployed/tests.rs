@@ -216,6 +216,8 @@ fn what_is_not_seen_from_outside_is_not_judged_and_the_rest_says_of_whom() {
         *of("no wrong allow"),
         Finding::Kept("100 answers".to_owned())
     );
+    let in_time = of("every request is answered in time").words();
+    assert!(in_time.contains("500, and 1500 ms"), "{in_time}");
     let narrowed = of("the listed are verified throughout");
     assert!(narrowed.is_kept(), "{narrowed:?}");
     for absent in ["services", "fresh", "partner"] {

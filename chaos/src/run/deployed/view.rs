@@ -6,7 +6,7 @@ use verdict::availability::Phase;
 use super::outage;
 use super::status::{States, stray};
 use crate::run::RunError;
-use crate::run::judge::{Finding, Verdict};
+use crate::run::judge::{Finding, SLACK_MS, Verdict};
 use crate::run::recording::Recording;
 use crate::run::relay::{Relay, Traffic};
 use crate::scenario::action::{Action, Spire as Act};
@@ -256,11 +256,30 @@ impl View {
 
     fn of_those_here(&self, name: &str, finding: &Finding) -> Finding {
         let narrowed = self.narrowed.iter().find(|(known, _)| known == name);
+        if name == Always::Answered.as_str() {
+            return self.by_what_limit(finding);
+        }
         match (finding, narrowed) {
             (Finding::Kept(words), Some((_, absent))) => {
                 Finding::Kept(format!("{words}; not as {absent}, who cannot ask here"))
             }
             _ => finding.clone(),
+        }
+    }
+}
+
+impl View {
+    /// What is in time for a deployment, whose own deadline nobody tells us.
+    fn by_what_limit(&self, finding: &Finding) -> Finding {
+        let deadline_ms = self.scenario.agent.deadline_ms;
+        let limit = format!(
+            "the limit is the scenario's decision-deadline-ms, {deadline_ms}, and {SLACK_MS} ms for a busy \
+             machine, whatever the agent's own is"
+        );
+        match finding {
+            Finding::Kept(words) => Finding::Kept(format!("{words}; {limit}")),
+            Finding::Broken(words) => Finding::Broken(format!("{words}; {limit}")),
+            Finding::NotJudged(_) => finding.clone(),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::scenario::{Records, Scenario};
 
 /// What a busy machine may add to `decision-deadline-ms` between the two ends of a socket, ms. The
 /// agent's own limit is tested where nothing else runs; here several scenarios share a machine.
-pub(super) const SLACK_MS: u64 = 1_500;
+pub(in crate::run) const SLACK_MS: u64 = 1_500;
 /// Records that were still on their way when the process was killed: those of the last moments, ms.
 const UNWRITTEN_MS: u64 = 500;
 /// Around a death, requests that meet it are lost, ms.

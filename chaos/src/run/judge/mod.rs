@@ -7,6 +7,7 @@ use crate::scenario::Scenario;
 use crate::scenario::promise::{Always, Kind};
 
 use super::recording::Recording;
+pub(super) use always::SLACK_MS;
 
 #[cfg(test)]
 mod tests;
