@@ -1,6 +1,11 @@
 //! A run on somebody's own deployment: a real agent behind the relay, in front of a simulated SPIRE.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -144,9 +149,58 @@ async fn an_agent_that_is_to_let_pass_is_an_error_before_the_run() {
             "`validation-failure",
         ),
         ("tls { require-mtls #false }", "`require-mtls #false`"),
+        (
+            "headers { auth-method \"x-other\" }",
+            "`headers` as they are by default",
+        ),
     ] {
         let refused = run_with(more, false).await.unwrap_err();
         assert!(matches!(refused, RunError::Unready(_)), "{refused:?}");
-        assert!(refused.to_string().contains(setting), "{refused}");
+        let said = refused.to_string();
+        assert!(said.contains(setting) && !said.contains('{'), "{said}");
+    }
+}
+
+/// What the file itself says is known before anybody is asked.
+#[tokio::test]
+async fn a_certificate_that_is_not_the_callers_is_refused_at_once() {
+    let home = tempfile::tempdir().unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let world = World::start(home.path().join("spire.sock"), now.as_secs()).unwrap();
+    let encoded = |der: &[u8]| {
+        let text = STANDARD.encode(der);
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+    };
+    let ca = world.defective(ID, chaos::ca::Defect::CaTrue).unwrap();
+    let old = world.expired(ID).unwrap();
+    let other = "spiffe://example.org/other";
+    for (id, pem, words) in [
+        (
+            other,
+            pem(&world),
+            "is the certificate of spiffe://example.org/frontend",
+        ),
+        (ID, encoded(&ca.chain_der[0]), "no X.509-SVID"),
+        (
+            ID,
+            encoded(&old.chain_der[0]),
+            "fetch the certificate again",
+        ),
+    ] {
+        let deployment = Deployment {
+            agent: home.path().join("agent.sock"),
+            spire: home.path().join("spire.sock"),
+            relay: home.path().join("relay.sock"),
+            caller_id: id.to_owned(),
+            caller_pem: pem,
+            admin: None,
+        };
+        let scenario = ScenarioFile::parse("brief.kdl", SCENARIO).unwrap().scenario;
+        let run = run_deployed(&scenario, &deployment, &|_| {}).await;
+        let said = run.unwrap_err().to_string();
+        assert!(
+            said.starts_with("the caller spiffe://") && said.contains(words),
+            "{said}"
+        );
     }
 }

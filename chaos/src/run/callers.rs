@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use verdict::time::UnixSeconds;
 
 use crate::ca::{Authority, AuthorityOptions, Defect, IssuedSvid, SvidOptions};
 use crate::client::Request;
@@ -103,15 +104,16 @@ impl Callers {
 
     /// Of a deployment: one certificate that is real, and what anybody can make.
     pub(super) fn of_one(id: &str, pem: &str) -> Result<Self, RunError> {
-        let fail = |why| RunError::Caller {
+        let fail = |why: &str| RunError::Caller {
             id: id.to_owned(),
-            why,
+            why: why.to_owned(),
         };
         let domain = id
             .strip_prefix("spiffe://")
             .and_then(|rest| rest.split('/').next());
         let domain = domain.ok_or_else(|| fail("is no SPIFFE ID"))?;
         let chain = certificates(pem).ok_or_else(|| fail("its file holds no PEM certificates"))?;
+        is_of(id, &chain).map_err(|why| fail(&why))?;
         // The key stays where it is: the proxy has seen it used, the agent never sees it.
         let real = carrying(&IssuedSvid::new(id.to_owned(), chain, Vec::new()));
         let now = unix_now();
@@ -201,6 +203,24 @@ fn certificates(pem: &str) -> Option<Vec<Vec<u8>>> {
         certificates.push(STANDARD.decode(text).ok()?);
     }
     (!certificates.is_empty()).then_some(certificates)
+}
+
+/// Whether the certificate is one that says so, and counts now: what the agent would only say later, and
+/// less well.
+fn is_of(id: &str, chain: &[Vec<u8>]) -> Result<(), String> {
+    let presented = verdict::svid::examine(chain);
+    let presented = presented.map_err(|refusal| {
+        format!("its file is no X.509-SVID and its chain, leaf first: {refusal}")
+    })?;
+    let told = presented.id().to_string();
+    if told != id {
+        return Err(format!(
+            "its file is the certificate of {told}: name that ID"
+        ));
+    }
+    let now = UnixSeconds(i64::try_from(unix_now()).unwrap_or(i64::MAX));
+    let counts = presented.judge_validity(now);
+    counts.map_err(|refusal| format!("{refusal}: fetch the certificate again"))
 }
 
 fn question(caller: Caller, request: Request, id: &str) -> Question {

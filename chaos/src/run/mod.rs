@@ -116,7 +116,7 @@ pub enum RunError {
         /// Its ID.
         id: String,
         /// What is wrong.
-        why: &'static str,
+        why: String,
     },
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::client::{Answer, Client, ClientError, Hello};
+use crate::client::{Answer, Client, ClientError, Decision, Hello};
 use crate::run::recording::Outcome;
 use crate::scenario::answer::Said;
 use crate::scenario::caller::Caller;
@@ -28,6 +28,7 @@ pub(super) async fn until_verified(socket: &Path, callers: &Callers) -> Result<(
                     Outcome::Said(Said::Verified) => return Ok(()),
                     other => {
                         condition(&question, &answer)?;
+                        named_otherwise(&other, &answer)?;
                         unlike_verified(&other)
                     }
                 },
@@ -46,7 +47,7 @@ pub(super) async fn until_verified(socket: &Path, callers: &Callers) -> Result<(
 fn unlike_verified(outcome: &Outcome) -> String {
     let said = match outcome {
         Outcome::Said(said) => said,
-        Outcome::Wrong(what) => return format!("the caller of --caller {what}"),
+        Outcome::Wrong(what) => return format!("the caller of --caller {}", brief(what)),
         Outcome::Lost | Outcome::Unsent | Outcome::Silent => return "no answer came".to_owned(),
     };
     let remedy = match said {
@@ -61,6 +62,25 @@ fn unlike_verified(outcome: &Outcome) -> String {
         Said::Denied(_) => ": its log and its record say why",
     };
     format!("the caller of --caller is answered {said}{remedy}")
+}
+
+/// An allow that nobody could read: no time helps.
+fn named_otherwise(outcome: &Outcome, answer: &Answer) -> Result<(), RunError> {
+    match outcome {
+        Outcome::Wrong(what) if answer.decision == Decision::Allow => {
+            Err(RunError::Unready(format!(
+                "the caller of --caller {}: scenarios read identity headers by their default names; give \
+                 the agent under test `headers` as they are by default",
+                brief(what)
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Without the answer itself, of which nobody reads so much.
+fn brief(what: &str) -> &str {
+    what.split(": {").next().unwrap_or(what)
 }
 
 /// The agent that is behind the relay gets what SPIRE gives the tool.
