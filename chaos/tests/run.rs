@@ -233,3 +233,18 @@ fn the_configuration_that_a_scenario_assumes_can_be_had() {
     assert!(said.contains("spire-unavailable \"cache\""), "{said}");
     assert!(said.contains("unavailable-after-ms 500"), "{said}");
 }
+
+#[test]
+fn an_agent_that_is_not_there_is_no_failed_case() {
+    let site = Site::new();
+    for agent in [site.path("nosuch"), site.path("tmp")] {
+        let mut command = Command::new(CHAOS);
+        let output = command.args(["real", "--agent"]).arg(&agent).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        let named = format!("chaos: {}: ", agent.display());
+        assert!(said.starts_with(&named), "{said}");
+        assert!(output.stdout.is_empty(), "{said}");
+    }
+}

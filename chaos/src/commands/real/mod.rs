@@ -5,12 +5,15 @@ mod under_test;
 
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use chaos::client::ClientError;
 use chaos::real::{Binaries, RealError};
+
+/// A promise was broken.
+const BROKEN: u8 = 1;
 
 /// What to try.
 #[derive(Debug, clap::Args)]
@@ -49,6 +52,14 @@ pub(crate) enum Failed {
 }
 
 impl Failed {
+    /// Whether a promise was tried and not kept: what could not be set up shows nothing of it.
+    const fn is_broken(&self) -> bool {
+        match self {
+            Self::Broken(_) | Self::Client(_) => true,
+            Self::Spire(_) | Self::System { .. } => false,
+        }
+    }
+
     fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::System { what, source }
     }
@@ -57,8 +68,9 @@ impl Failed {
 /// Runs every case, each on a SPIRE of its own.
 ///
 /// # Errors
-/// SPIRE is not installed, or the rows cannot be written.
+/// There is no such agent, SPIRE is not installed, or the rows cannot be written.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, super::CommandError> {
+    is_program(&options.agent)?;
     let binaries = Binaries::installed()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -68,14 +80,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, super::CommandError> {
             path: PathBuf::from("the runtime"),
             source,
         })?;
-    let (mut rows, mut failed) = (String::new(), 0);
+    let (mut rows, mut failures) = (String::new(), Vec::new());
     for (name, case) in cases::all(options.outages.get()) {
         let began = Instant::now();
         let outcome = runtime.block_on(cases::on_a_stage(&binaries, &options.agent, case));
         let (outcome, note) = match outcome {
             Ok(note) => ("passed", note),
             Err(error) => {
-                failed += 1;
+                failures.push(error.is_broken());
                 ("failed", error.to_string().replace(['\n', '\t'], " "))
             }
         };
@@ -85,9 +97,27 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, super::CommandError> {
         let _ = writeln!(rows, "outages\t{name}\t{outcome}\t{seconds}\t{note}");
     }
     write_rows(options, &rows)?;
-    Ok(match failed {
-        0 => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
+    Ok(ExitCode::from(code(&failures)))
+}
+
+/// Of failures, each with whether it is a broken promise: as of `run`.
+fn code(failures: &[bool]) -> u8 {
+    match (failures.contains(&true), failures.is_empty()) {
+        (true, _) => BROKEN,
+        (false, true) => 0,
+        (false, false) => super::FAILED,
+    }
+}
+
+/// Whether there is something to start: better known now than on the fifth SPIRE.
+fn is_program(path: &Path) -> Result<(), super::CommandError> {
+    let may_run = std::fs::metadata(path).and_then(|there| match there.is_file() {
+        true => Ok(rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?),
+        false => Err(std::io::Error::other("no program")),
+    });
+    may_run.map_err(|source| super::CommandError::File {
+        path: path.to_owned(),
+        source,
     })
 }
 
@@ -102,4 +132,20 @@ fn write_rows(options: &Options, rows: &str) -> Result<(), super::CommandError> 
         path: path.clone(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_broken_promise_is_one() {
+        assert_eq!(code(&[]), 0);
+        assert_eq!(code(&[false, false]), 2);
+        assert_eq!(code(&[false, true]), 1);
+        let source = std::io::Error::other("full");
+        let what = "write agent.kdl";
+        assert!(!Failed::System { what, source }.is_broken());
+        assert!(Failed::Broken("verified".to_owned()).is_broken());
+    }
 }
