@@ -765,9 +765,20 @@ async fn what_requests_meet_is_told_and_found() {
             page()
         );
         assert!(!doctor_finds(&site, &at, code));
+        let json = || {
+            text(&run(&[
+                "status",
+                "--output",
+                "json",
+                "--admin-address",
+                &at,
+            ]))
+        };
+        assert!(json().contains("\"fault\":\"none\""), "{}", json());
         site.world.spire().stop(SocketFile::Left).await.unwrap();
         agent.said(0, "to=\"Outage\"").await;
         until_shown(&at, meets).await;
+        assert!(json().contains("\"fault\":\"theirs\""), "{}", json());
         common::eventually("the finding", async || doctor_finds(&site, &at, code)).await;
         if mode == "fail_closed" {
             let client = agent.connect().await;
