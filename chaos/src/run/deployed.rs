@@ -66,6 +66,10 @@ impl Deployment {
                 return Err(RunError::flag("--relay", &self.relay, why));
             }
         }
+        if is_same(&self.spire, &self.agent) {
+            let why = "is what --agent-socket names: name the Workload API's, where SPIRE's agent listens";
+            return Err(RunError::flag("--spire-socket", &self.spire, why));
+        }
         if let Err(error) = UnixStream::connect(&self.spire).await {
             let why = in_the_way(&error);
             return Err(RunError::flag("--spire-socket", &self.spire, why));

@@ -15,32 +15,52 @@ use super::classify::{classify, let_pass_by};
 /// How long a deployment's agent may take to find SPIRE behind the relay.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const READY_EVERY: Duration = Duration::from_millis(250);
+/// Tries that may stay without an answer, each for as long as a proxy waits: once, a machine may be busy.
+const UNANSWERED_MAX: u8 = 1;
 
 /// Waits until the caller with the real certificate is allowed as itself.
 pub(super) async fn until_verified(socket: &Path, callers: &Callers) -> Result<(), RunError> {
     let question = callers.ask(Caller::Frontend, 0);
     let question = question.ok_or(RunError::Unready("nobody to ask as".to_owned()))?;
     let until = Instant::now() + READY_WITHIN;
+    let mut unanswered = 0;
     loop {
-        let seen = match Client::connect(socket, Hello::default()).await {
-            Ok(client) => match client.ask(&question.request).await {
-                Ok(answer) => match classify(&question, &answer, None) {
-                    Outcome::Said(Said::Verified) => return Ok(()),
-                    other => {
-                        condition(&question, &answer)?;
-                        named_otherwise(&other, &answer)?;
-                        unlike_verified(&other)
-                    }
-                },
-                Err(error) => error.to_string(),
+        let seen = match asked(socket, &question).await {
+            Ok(answer) => match classify(&question, &answer, None) {
+                Outcome::Said(Said::Verified) => return Ok(()),
+                other => {
+                    condition(&question, &answer)?;
+                    named_otherwise(&other, &answer)?;
+                    unlike_verified(&other)
+                }
             },
-            Err(error) => error.to_string(),
+            Err(ClientError::Timeout { .. }) if unanswered == UNANSWERED_MAX => {
+                return Err(silent(socket));
+            }
+            Err(error) => {
+                unanswered += u8::from(matches!(error, ClientError::Timeout { .. }));
+                error.to_string()
+            }
         };
         if Instant::now() > until {
             return Err(RunError::flag("--agent-socket", socket, seen));
         }
         tokio::time::sleep(READY_EVERY).await;
     }
+}
+
+async fn asked(socket: &Path, question: &Question) -> Result<Answer, ClientError> {
+    let client = Client::connect(socket, Hello::default()).await?;
+    client.ask(&question.request).await
+}
+
+/// Somebody listens there and is not at work, or is no agent.
+fn silent(socket: &Path) -> RunError {
+    RunError::Unready(format!(
+        "who listens on --agent-socket {} does not answer: see whether its process is stopped (SIGSTOP, a \
+         debugger), and whether it is the agent",
+        socket.display()
+    ))
 }
 
 /// What came instead of an allowed caller, and what to do about it.
@@ -123,7 +143,23 @@ fn condition(question: &Question, answer: &Answer) -> Result<(), RunError> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
     use super::*;
+
+    /// As one whose process is stopped: the kernel takes connections for it.
+    #[tokio::test]
+    async fn an_agent_that_does_not_answer_is_told_to_be_silent() {
+        let home = tempfile::tempdir().unwrap();
+        let socket = home.path().join("agent.sock");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let now = crate::run::callers::unix_now();
+        let world = crate::world::World::start(home.path().join("spire.sock"), now).unwrap();
+        let callers = Callers::of(&world).unwrap();
+        let why = until_verified(&socket, &callers).await.unwrap_err();
+        assert!(matches!(why, RunError::Unready(_)), "{why}");
+        assert!(why.to_string().contains("does not answer"), "{why}");
+    }
 
     #[test]
     fn an_agent_without_bundles_is_told_whom_spire_attests() {

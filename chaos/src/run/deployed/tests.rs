@@ -63,7 +63,7 @@ async fn a_relay_at_another_socket_is_refused_by_its_flag() {
 #[tokio::test]
 async fn a_spire_that_is_not_there_is_named_before_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    let deployment = deployment(folder.path());
+    let mut deployment = deployment(folder.path());
     let said = refused(&deployment).await;
     assert!(
         said.starts_with("--spire-socket ") && said.contains("no such socket"),
@@ -72,6 +72,12 @@ async fn a_spire_that_is_not_there_is_named_before_the_start() {
     drop(std::os::unix::net::UnixListener::bind(&deployment.spire).unwrap());
     let said = refused(&deployment).await;
     assert!(said.contains("nobody listens"), "{said}");
+    deployment.spire = deployment.agent.clone();
+    let said = refused(&deployment).await;
+    assert!(
+        said.starts_with("--spire-socket ") && said.contains("--agent-socket"),
+        "{said}"
+    );
 }
 
 /// A stage before a SPIRE that greets whoever comes, and one who came if he is wanted.
