@@ -317,9 +317,14 @@ fn a_fault_that_became_no_outage_shows_nothing() {
         matches!(finding("the states", &live), Finding::NotJudged(why) if why.contains("Live"))
     );
     assert!(finding("the states", &met).is_broken());
-    // Nobody needs an outage for these.
-    for name in ["verified until it is an outage", "no wrong allow"] {
-        assert!(finding(name, &live).is_broken(), "{name}");
+    // Nobody needs an outage for these. Another mode than the scenario's would break the one.
+    for (name, is_of_the_mode) in [
+        ("verified until it is an outage", true),
+        ("no wrong allow", false),
+    ] {
+        let broken = finding(name, &live);
+        assert!(broken.is_broken(), "{name}");
+        assert_eq!(broken.words().contains("the agent's mode"), is_of_the_mode);
     }
     let refused = finding("refused while it is one", &live);
     assert!(matches!(refused, Finding::NotJudged(_)), "{refused:?}");

@@ -27,6 +27,9 @@ const CALLERS: [Caller; 6] = [
 /// What is promised about a step that met nobody.
 const MET: &str = "every step met the agent";
 
+/// What else a broken promise of the scenario's own may be.
+const OR_ANOTHER: &str =
+    "or the agent's mode or its timings are not the scenario's, which `chaos config` prints";
 /// What is promised about who they met.
 const IS_THE_AGENT: &str = "who came by the relay is the agent";
 const UNNUMBERED: &str = "the agent's process has no number here, as one of another pid namespace: whoever came \
@@ -263,6 +266,9 @@ impl View {
             (Finding::Kept(words), Some((_, absent))) => {
                 Finding::Kept(format!("{words}; not as {absent}, who cannot ask here"))
             }
+            (Finding::Broken(words), _) if !is_always(name) => {
+                Finding::Broken(format!("{words}; {OR_ANOTHER}"))
+            }
             _ => finding.clone(),
         }
     }
@@ -299,6 +305,11 @@ const fn around(agent: &AgentSetup) -> Option<&'static str> {
         }
         (Records::Kept | Records::Lossy | Records::Elsewhere, AgentClock::Kernel) => None,
     }
+}
+
+/// Promised whatever the agent's configuration is.
+fn is_always(name: &str) -> bool {
+    Always::ALL.iter().any(|always| always.as_str() == name)
 }
 
 fn can_ask(caller: &Caller) -> bool {
