@@ -115,6 +115,14 @@ const fn becomes(act: Spire) -> Option<(&'static str, &'static str)> {
 
 fn states(recording: &Recording, axis: Axis, y: f64) -> String {
     let mut text = label("state", y);
+    if recording.transitions.is_empty() {
+        return text
+            + &unseen(
+                axis,
+                y,
+                "not seen: only --admin-address shows the agent’s states",
+            );
+    }
     let ends = recording.transitions.iter().skip(1).map(|next| next.at_ms);
     let ends = ends.chain([recording.ended_ms]);
     for (transition, end) in recording.transitions.iter().zip(ends) {
@@ -131,6 +139,9 @@ fn states(recording: &Recording, axis: Axis, y: f64) -> String {
 
 fn lives(recording: &Recording, axis: Axis, y: f64) -> String {
     let mut text = label("process", y);
+    if recording.lives.is_empty() {
+        return text + &unseen(axis, y, "not seen: the process is its owner’s");
+    }
     for (number, life) in recording.lives.iter().enumerate() {
         let end = life.ended_ms.unwrap_or(recording.ended_ms);
         let (from, to) = (axis.x(life.serving_ms), axis.x(end));
@@ -142,6 +153,12 @@ fn lives(recording: &Recording, axis: Axis, y: f64) -> String {
         text += &bar(axis.x(*at_ms) - 1.5, y, 3.0, LANE, "open", &title);
     }
     text
+}
+
+/// An empty lane says why it is so.
+fn unseen(axis: Axis, y: f64, why: &str) -> String {
+    let (x, y) = (axis.x(0) + 6.0, y + 16.5);
+    format!("<text class=\"lane\" x=\"{x:.1}\" y=\"{y:.1}\">{why}</text>")
 }
 
 fn inscription(x: f64, y: f64, word: &str) -> String {

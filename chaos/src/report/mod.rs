@@ -66,7 +66,14 @@ pub fn page(heading: &Heading, scenario: &Scenario, run: &Run) -> String {
         promises(&run.verdicts),
         section(
             "What was done, and what became of it",
-            "Steps are numbered. SPIRE as they leave it; the agent’s state as it logged it; its process.",
+            match is_seen_from_outside(run) {
+                false => {
+                    "Steps are numbered. SPIRE as they leave it; the agent’s state as it logged it; its process."
+                }
+                true => {
+                    "Steps are numbered. SPIRE as they leave it; the agent’s state as its status page tells it."
+                }
+            },
             &lanes::draw(recording),
         ),
         lanes::legend(recording),
@@ -194,10 +201,15 @@ fn section(title: &str, says: &str, drawing: &str) -> String {
     )
 }
 
+/// A deployment’s: no process of it was ours to see.
+fn is_seen_from_outside(run: &Run) -> bool {
+    run.recording.lives.is_empty()
+}
+
 fn restarts(run: &Run) -> String {
     let mut text = "<section><h2>Restarts</h2>".to_owned();
     let lives = run.recording.lives.len();
-    if lives == 0 {
+    if is_seen_from_outside(run) {
         return text + "<p>Not seen: the agent’s process and log are its owner’s.</p></section>";
     }
     let _ = write!(

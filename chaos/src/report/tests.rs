@@ -155,3 +155,17 @@ fn a_run_of_nothing_has_a_page_too() {
     };
     assert!(page(&heading(), &scenario(), &run).contains("</html>"));
 }
+
+#[test]
+fn a_page_of_a_deployment_says_whence_it_knows_and_what_it_does_not() {
+    let mut run = run();
+    assert!(page(&heading(), &scenario(), &run).contains("state as it logged it"));
+    run.recording.lives.clear();
+    let told = page(&heading(), &scenario(), &run);
+    assert!(told.contains("as its status page tells it") && !told.contains("logged it"));
+    assert!(told.contains("not seen: the process is its owner’s"));
+    assert!(!told.contains("only --admin-address shows"));
+    run.recording.transitions.clear();
+    let untold = page(&heading(), &scenario(), &run);
+    assert!(untold.contains("not seen: only --admin-address shows the agent’s states"));
+}

@@ -59,6 +59,10 @@ pub(super) fn write(done: &[Done], on: &str, folder: &Path) -> Result<PathBuf, C
     written.map(|()| index)
 }
 
+fn page_name(heading: &Heading) -> String {
+    format!("{}.html", heading.title.replace(", ", "-"))
+}
+
 /// The name of a run's page, if it came to one.
 fn page(one: &Done, heading: &Heading, folder: &Path) -> Result<Option<String>, CommandError> {
     let Ok(run) = &one.result else {
@@ -83,7 +87,8 @@ fn earlier(folder: &Path, rows: &[Row]) -> Result<Vec<String>, CommandError> {
     for entry in std::fs::read_dir(folder).map_err(fail)? {
         let name = entry.map_err(fail)?.file_name();
         let name = name.to_string_lossy().into_owned();
-        let is_ours = rows.iter().any(|row| row.page.as_ref() == Some(&name));
+        // Of one that came to no page now, the older page would be read as its result.
+        let is_ours = rows.iter().any(|row| page_name(&row.heading) == name);
         if name.ends_with(".html") && name != INDEX && !is_ours {
             earlier.push(name);
         }
@@ -113,7 +118,10 @@ fn file(folder: &Path, name: &str, text: &str) -> Result<(), CommandError> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+    use chaos::run::RunError;
+
     use super::*;
+    use crate::commands::run::done::Job;
 
     #[test]
     fn a_folder_that_cannot_be_one_is_known_before_the_run() {
@@ -138,6 +146,26 @@ mod tests {
         assert!(said.to_string().contains("flapping.html"), "{said}");
         let names = std::fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(names, 2, "something temporary stays");
+    }
+
+    #[test]
+    fn an_older_page_of_a_run_that_ended_in_error_is_not_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("flapping.html"), "").unwrap();
+        let scenario = crate::commands::scenarios::find("flapping")
+            .unwrap()
+            .scenario;
+        let job = Job {
+            scenario,
+            breaks: None,
+        };
+        let result = Err(RunError::Unready("nobody came".to_owned()));
+        let index = write(&[Done { job, result }], "here", folder.path()).unwrap();
+        let text = std::fs::read_to_string(&index).unwrap();
+        assert!(
+            text.contains("nobody came") && !text.contains("flapping.html"),
+            "{text}"
+        );
     }
 
     #[test]
