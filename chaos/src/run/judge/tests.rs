@@ -342,3 +342,18 @@ fn states_restarts_and_the_log_are_looked_at() {
     assert_eq!(died, ["nothing died"]);
     assert_eq!(after(|recording| recording.log.clear()), ["said"]);
 }
+
+#[test]
+fn a_window_tells_for_how_long_nobody_was_answered() {
+    let whole = words_of("before", |_| {});
+    assert!(!whole.contains("none between"), "{whole}");
+    let stretch = words_of("during", |recording| {
+        recording
+            .observations
+            .retain(|seen| !(2_200..3_800).contains(&seen.sent_ms));
+    });
+    assert!(
+        stretch.contains(", none between 2100 and 3800"),
+        "{stretch}"
+    );
+}

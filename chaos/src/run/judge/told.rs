@@ -11,6 +11,9 @@ use crate::scenario::answer::Said;
 use crate::scenario::caller::Caller;
 use crate::scenario::promise::Kind;
 
+/// Without an answer for so long, a window says so: no scenario of ours asks so seldom, ms.
+const SILENCE_MS: u64 = 1_000;
+
 type Found = Result<String, String>;
 
 pub(super) fn window(kind: &Kind, recording: &Recording) -> Found {
@@ -30,6 +33,7 @@ pub(super) fn window(kind: &Kind, recording: &Recording) -> Found {
         callers.contains(&seen.caller) && seen.sent_ms >= from && seen.ended_ms() <= to
     };
     let mut judged = 0_u64;
+    let mut answered = Vec::new();
     let mut counts: BTreeMap<Caller, u64> = callers.iter().map(|caller| (*caller, 0)).collect();
     for seen in recording.observations.iter().filter(within) {
         let Outcome::Said(said) = seen.outcome else {
@@ -39,6 +43,7 @@ pub(super) fn window(kind: &Kind, recording: &Recording) -> Found {
             return Err(told(seen, &format!("was answered {said}")));
         }
         judged += u64::from(in_state(recording, seen, states)?);
+        answered.push(seen.ended_ms());
         *counts.entry(seen.caller).or_default() += 1;
     }
     if let Some((caller, count)) = counts.iter().find(|(_, count)| *count < least) {
@@ -53,7 +58,22 @@ pub(super) fn window(kind: &Kind, recording: &Recording) -> Found {
         ));
     }
     let total: u64 = counts.values().sum();
-    Ok(format!("{total} answers between {from} and {to} ms"))
+    let none = silence(answered, from, to).map_or_else(String::new, |(from, to)| {
+        format!(", none between {from} and {to}")
+    });
+    Ok(format!("{total} answers between {from} and {to} ms{none}"))
+}
+
+/// The longest stretch of a window in which nobody was answered, if it is one to tell.
+fn silence(mut answered: Vec<u64>, from: u64, to: u64) -> Option<(u64, u64)> {
+    answered.extend([from, to]);
+    answered.sort_unstable();
+    let stretches = answered.windows(2).filter_map(|pair| match pair {
+        [one, next] => Some((*one, *next)),
+        _ => None,
+    });
+    let longest = stretches.max_by_key(|(one, next)| next - one)?;
+    (longest.1 - longest.0 >= SILENCE_MS).then_some(longest)
 }
 
 /// The record names one of these states; `false`: it names none. Whether there is a record is promised
