@@ -63,6 +63,9 @@ pub enum Rule {
     /// Twice.
     #[error("{0:?} is there twice")]
     Twice(String),
+    /// A promise's name that is taken.
+    #[error("every scenario promises {0:?} unasked: give this promise another name")]
+    Unasked(String),
     /// The name of the scenario and of its file differ.
     #[error("the scenario is named {name:?}, its file {file:?}")]
     Named {

@@ -147,8 +147,10 @@ fn promises(root: &Node<'_>, twin: Option<&Node<'_>>) -> Read<Vec<Promise>> {
     for child in node.children() {
         let new = promise(&child)?;
         let known = |known: &Promise| known.name == new.name;
-        let always = Always::ALL.iter().any(|always| always.as_str() == new.name);
-        if always || promises.iter().any(known) {
+        if Always::ALL.iter().any(|always| always.as_str() == new.name) {
+            return Err(child.fail(Rule::Unasked(new.name)));
+        }
+        if promises.iter().any(known) {
             return Err(child.fail(Rule::Twice(new.name)));
         }
         promises.push(new);
@@ -239,10 +241,24 @@ fn shows_something(written: &Written<'_>, scenario: &Scenario) -> Read<()> {
     }
     ends::check(written.root, scenario)?;
     for promise in &scenario.promises {
-        if let Kind::Recovery { after_ms, .. } = promise.kind
-            && !steps.iter().any(|step| step.at_ms == after_ms)
-        {
-            return Err(written.place(promise).fail(Rule::NoStep(after_ms)));
+        let Kind::Recovery {
+            after_ms,
+            within_ms,
+            ..
+        } = promise.kind
+        else {
+            continue;
+        };
+        let place = written.place(promise);
+        if !steps.iter().any(|step| step.at_ms == after_ms) {
+            return Err(place.fail(Rule::NoStep(after_ms)));
+        }
+        let (at_ms, lasts_ms) = (
+            after_ms.saturating_add(within_ms),
+            scenario.timeline.lasts_ms,
+        );
+        if at_ms > lasts_ms {
+            return Err(place.fail(Rule::TooLate { at_ms, lasts_ms }));
         }
     }
     Ok(())

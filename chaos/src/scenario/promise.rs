@@ -192,7 +192,10 @@ fn window(node: &Node<'_>) -> Read<Kind> {
         callers: callers(&needed(node, "callers")?)?,
         only: answers(&needed(node, "only")?)?,
         states,
-        least: node.count("least")?.unwrap_or(1).max(1),
+        least: match node.count("least")? {
+            Some(0) => return Err(node.not("least", "zero: nothing would be shown")),
+            least => least.unwrap_or(1),
+        },
     })
 }
 

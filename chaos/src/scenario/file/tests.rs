@@ -417,7 +417,10 @@ fn a_promise_has_one_name_and_a_twin_alters_something() {
     let twice = said_of(window, &format!("{window}\n{window}"));
     assert!(twice.contains("\"verified\" is there twice"), "{twice}");
     let always = said_of("window \"verified\"", "window \"no wrong allow\"");
-    assert!(always.contains("there twice"), "{always}");
+    assert!(
+        always.contains("every scenario promises \"no wrong allow\" unasked"),
+        "{always}"
+    );
     let same = said_of(
         "{ agent { failure { spire-unavailable \"fail_closed\" } } }",
         "{ agent { failure { spire-unavailable \"cache\" } } }",
@@ -466,4 +469,22 @@ fn a_step_that_ends_a_fault_which_there_is_not_is_refused() {
         let well = format!("spire kill; spire {fault}; spire {end}");
         ScenarioFile::parse("small.kdl", &GOOD.replacen("spire kill", &well, 1)).unwrap();
     }
+}
+
+#[test]
+fn what_could_not_be_kept_or_would_show_nothing_is_refused() {
+    let least = said_of("to=3000 {", "to=3000 least=0 {");
+    assert!(least.contains("least is zero"), "{least}");
+    let window = "window \"verified\" from=0 to=3000 { callers frontend; only verified }";
+    let back = |within| {
+        let more = format!("recovery \"back\" after=2000 within-ms={within}");
+        format!("{window}\n{more} {{ callers frontend; answer verified }}")
+    };
+    let late = said_of(window, &back(1_001));
+    assert!(
+        late.contains("3001 ms is after the end of the timeline"),
+        "{late}"
+    );
+    let whole = GOOD.replacen(window, &back(1_000), 1);
+    ScenarioFile::parse("small.kdl", &whole).unwrap();
 }
