@@ -25,10 +25,10 @@ const ID: &str = "spiffe://example.org/frontend";
 const SCENARIO: &str = r#"
 scenario "brief" {
     shows "that a fault which is none to the agent shows nothing"
-    timeline lasts-ms=1200 { at 200 { spire kill }; at 600 { spire start } }
+    timeline lasts-ms=2600 { at 200 { spire kill }; at 600 { spire start } }
     promises {
         window "refused" from=400 to=600 { callers frontend; only TRUST_UNAVAILABLE; states Outage }
-        recovery "back" after=600 within-ms=5000 { callers frontend; answer verified }
+        recovery "back" after=600 within-ms=2000 { callers frontend; answer verified }
         transitions "the outage" { in-order Outage Live; never Withdrawn }
     }
     twin breaks="refused" { agent { failure { spire-unavailable "cache" } } }
