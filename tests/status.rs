@@ -565,7 +565,7 @@ async fn another_spire_than_the_policys_is_told_everywhere() {
         "nobody   whom the policy allows can be verified: SPIRE delivers no bundle of any trust domain that the \
          allowlist names (example.org), but of other.test",
         "to do    is this the right SPIRE? --spire-socket says which",
-        "but nobody whom the policy allows can be",
+        "but nobody whom a policy in force allows can be",
     ] {
         assert!(shown.contains(part), "no {part:?} in {shown}");
     }

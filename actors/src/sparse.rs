@@ -19,6 +19,8 @@ pub(crate) static UNTRUSTED: Sparse = Sparse::new();
 pub(crate) static CLOSED: Sparse = Sparse::new();
 /// An audit file that somebody else moved, removed or cut.
 pub(crate) static MEDDLED: Sparse = Sparse::new();
+/// An audit file that another agent writes to.
+pub(crate) static SHARED: Sparse = Sparse::new();
 /// What became of a push.
 pub(crate) static PUSHED: Sparse = Sparse::new();
 

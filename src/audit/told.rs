@@ -89,7 +89,7 @@ fn why(why: Why) -> String {
                 .to_owned()
         }
         Why::Anew => {
-            "a chain begins in the middle of this file, as no agent does that writes it: what stands before was tampered with, or is held by nothing. If these lines were collected from standard output or OTLP, say --collected"
+            "a chain begins in the middle of this file, as no agent does that writes it: what stands before was tampered with, or is held by nothing. If these lines were collected from standard output or OTLP, say --collected; if they are several files in one stream, name each"
                 .to_owned()
         }
     }

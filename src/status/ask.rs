@@ -70,9 +70,12 @@ pub(crate) async fn failing(address: SocketAddr) -> Option<String> {
     }
 }
 
+/// Longest text of a stranger that is passed on, bytes.
+const SAID_MAX_BYTES: usize = 2_000;
+
 /// What is said on several lines, for where there is one.
 pub(crate) fn one_line(body: &[u8]) -> String {
-    let said = String::from_utf8_lossy(body);
+    let said = String::from_utf8_lossy(body.get(..SAID_MAX_BYTES).unwrap_or(body));
     said.lines().collect::<Vec<_>>().join("; ")
 }
 

@@ -13,7 +13,7 @@ pub(crate) fn refused_before(trust: &TrustView) -> Option<&'static str> {
     let error = trust.error.as_deref().unwrap_or_default();
     let is_other = !error.is_empty() && !error.contains(Obstacle::NotRegistered.what());
     (trust.state == "Withdrawn" && is_other).then_some(
-        "SPIRE refused this agent before that: when it is back, register the agent again (its log has the entry)",
+        "SPIRE refused this agent before that: when it is back, register the agent again (its log has the entry); or its state-dir could not be looked into, as its log says",
     )
 }
 

@@ -11,7 +11,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 
-use super::guard::{Asked, Refusal, Resource, admit};
+use super::guard::{Asked, Reader, Refusal, Resource, admit};
 use super::pace::Asker;
 use super::places::Kind;
 use super::probes::{Probe, Report};
@@ -48,7 +48,7 @@ pub(super) async fn answer(
     admin: Arc<Admin>,
     kind: Kind,
 ) -> Response<Body> {
-    let (resource, verbose) = match asked(&request, peer, admin.address) {
+    let (resource, told) = match asked(&request, peer, admin.address) {
         Ok(asked) => asked,
         Err(response) => return *response,
     };
@@ -63,15 +63,22 @@ pub(super) async fn answer(
             "you ask for more than your share of the 20 pages a second that are made here\n",
         );
     }
-    show(resource, verbose, &admin, &kind)
+    show(resource, told, &admin, &kind)
 }
 
-/// What is asked for, and whether at length; or the response that says why not.
+/// How much a probe says.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    verbose: bool,
+    reader: Reader,
+}
+
+/// What is asked for, and how much is told; or the response that says why not.
 fn asked(
     request: &Request<Incoming>,
     peer: SocketAddr,
     listener: SocketAddr,
-) -> Result<(Resource, bool), Box<Response<Body>>> {
+) -> Result<(Resource, Told), Box<Response<Body>>> {
     if !request.body().is_end_stream() {
         let why = "a request here has no body\n";
         return Err(Box::new(text(StatusCode::PAYLOAD_TOO_LARGE, why)));
@@ -85,13 +92,14 @@ fn asked(
         method: request.method().as_str(),
         path: request.uri().path(),
         verbose,
-        host: host(headers),
+        host: said(headers, &HOST),
         origin: said(headers, &ORIGIN),
         site: said(headers, &SITE),
         dest: said(headers, &DEST),
     };
     let resource = admit(asked).map_err(|refusal| Box::new(refuse(refusal)))?;
-    Ok((resource, verbose))
+    let reader = Reader::of(peer.ip(), said(headers, &HOST));
+    Ok((resource, Told { verbose, reader }))
 }
 
 /// Not now.
@@ -112,17 +120,9 @@ fn said<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     }
 }
 
-fn host(headers: &HeaderMap) -> Option<&str> {
-    let mut all = headers.get_all(HOST).iter();
-    match (all.next(), all.next()) {
-        (Some(one), None) => one.to_str().ok(),
-        _ => None,
-    }
-}
-
-fn show(resource: Resource, verbose: bool, admin: &Arc<Admin>, kind: &Kind) -> Response<Body> {
+fn show(resource: Resource, told: Told, admin: &Arc<Admin>, kind: &Kind) -> Response<Body> {
     let subject = &admin.subject;
-    let probe = |probe| report(Report::of(&subject.doors, probe), verbose);
+    let probe = |probe| report(&Report::of(&subject.doors, probe), told);
     match resource {
         Resource::Live => probe(Probe::Live),
         Resource::Ready => probe(Probe::Ready),
@@ -153,12 +153,12 @@ fn guard_page(headers: &mut HeaderMap) {
     }
 }
 
-fn report(report: Report, verbose: bool) -> Response<Body> {
+fn report(report: &Report<'_>, told: Told) -> Response<Body> {
     let status = match report.passed {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    text(status, &report.text(verbose))
+    text(status, &report.text(told.verbose, told.reader))
 }
 
 fn refuse(refusal: Refusal) -> Response<Body> {

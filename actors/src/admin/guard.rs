@@ -149,7 +149,9 @@ pub fn admit(asked: Asked<'_>) -> Result<Resource, Refusal> {
     }
     // What anybody on the network may read has many names there: a service's, a pod's.
     let is_of_here = resource.names_somebody() || asked.listener.to_canonical().is_loopback();
-    if is_of_here && !asked.host.is_some_and(is_here) {
+    // Every browser says a name; a checker of HTTP/1.0 says none.
+    let is_unnamed = asked.host.is_none() && !resource.names_somebody();
+    if is_of_here && !is_unnamed && !asked.host.is_some_and(is_here) {
         return Err(Refusal::Host);
     }
     match asked.is_from_elsewhere(resource) {
@@ -172,6 +174,24 @@ impl Asked<'_> {
             from.is_none() || from != self.host
         });
         is_other_site || is_other_origin
+    }
+}
+
+/// Who reads what a probe says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// Somebody on this machine, whom no stranger's name has led here.
+    Here,
+    /// Anybody on the network.
+    Network,
+}
+
+impl Reader {
+    pub(super) fn of(peer: IpAddr, host: Option<&str>) -> Self {
+        match peer.to_canonical().is_loopback() && host.is_some_and(is_here) {
+            true => Self::Here,
+            false => Self::Network,
+        }
     }
 }
 

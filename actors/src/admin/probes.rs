@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use verdict::trust::Coverage;
 
+use super::guard::Reader;
 use crate::audit::Recording;
 use crate::doors::Doors;
 use crate::health::{Health, ProcessHealth, SILENCE_MAX};
@@ -24,27 +25,16 @@ pub(super) enum Probe {
 }
 
 /// The answer, and what it rests on.
-#[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct Report<'a> {
     pub(super) passed: bool,
     name: &'static str,
-    checks: Vec<Check>,
+    doors: &'a Doors,
 }
 
-impl Report {
-    pub(super) fn of(doors: &Doors, probe: Probe) -> Self {
+impl<'a> Report<'a> {
+    pub(super) fn of(doors: &'a Doors, probe: Probe) -> Self {
         let board = doors.health.process();
         let (alive, ready) = (board.heartbeat().is_alive(), board.readiness().is_ready());
-        let checks = vec![
-            live(board),
-            (ready, "ready", board.readiness().as_str().to_owned()),
-            health(doors),
-            bundles(doors),
-            policy(doors),
-            socket(doors.health.socket_is_gone()),
-            state_dir(doors),
-            audit(&doors.health.recording()),
-        ];
         let (passed, name) = match probe {
             Probe::Live => (alive, "livez"),
             Probe::Ready => (ready, "readyz"),
@@ -53,37 +43,75 @@ impl Report {
         Self {
             passed,
             name,
-            checks,
+            doors,
         }
     }
 
-    /// One word, and what failed; or all of it.
-    pub(super) fn text(&self, verbose: bool) -> String {
+    /// One word, and what failed; or all of it. The network is not told what is configured.
+    pub(super) fn text(&self, verbose: bool, reader: Reader) -> String {
+        // Who asks this every second is answered without a look around.
+        if self.passed && !verbose {
+            return "ok\n".to_owned();
+        }
         let mut text = String::new();
-        for (passed, name, said) in &self.checks {
-            if verbose || !self.passed && !passed {
-                let sign = if *passed { '+' } else { '-' };
+        for check in checks(self.doors) {
+            if verbose || !check.passed {
+                let sign = if check.passed { '+' } else { '-' };
+                let said = match reader {
+                    Reader::Here => &check.whole,
+                    Reader::Network => &check.brief,
+                };
                 // Writing to a string cannot fail.
-                let _ = writeln!(text, "[{sign}]{name} {said}");
+                let _ = writeln!(text, "[{sign}]{} {said}", check.name);
             }
         }
-        match (self.passed, verbose) {
-            (true, false) => text.push_str("ok\n"),
-            (true, true) => text.push_str(&format!("{} check passed\n", self.name)),
-            (false, _) => text.push_str(&format!("{} check failed\n", self.name)),
-        }
+        let ended = if self.passed { "passed" } else { "failed" };
+        text.push_str(&format!("{} check {ended}\n", self.name));
         text
     }
 }
 
-/// A check: whether it passed, its name, and what is said of it.
-type Check = (bool, &'static str, String);
+/// A check: whether it passed, its name, what anybody may know of it, and what is known here.
+struct Check {
+    passed: bool,
+    name: &'static str,
+    brief: String,
+    whole: String,
+}
+
+impl Check {
+    /// One of which anybody may know all.
+    fn open(passed: bool, name: &'static str, said: impl Into<String>) -> Self {
+        let whole = said.into();
+        Self {
+            passed,
+            name,
+            brief: whole.clone(),
+            whole,
+        }
+    }
+}
+
+fn checks(doors: &Doors) -> [Check; 8] {
+    let board = doors.health.process();
+    let readiness = board.readiness();
+    [
+        live(board),
+        Check::open(readiness.is_ready(), "ready", readiness.as_str()),
+        health(doors),
+        bundles(doors),
+        policy(doors),
+        socket(doors.health.socket_is_gone()),
+        state_dir(doors),
+        audit(&doors.health.recording()),
+    ]
+}
 
 fn live(board: &ProcessHealth) -> Check {
     let silence_ms = board.heartbeat().silence().as_millis();
     let most_ms = SILENCE_MAX.as_millis();
     let said = format!("last sign of life {silence_ms} ms ago, at most {most_ms} ms");
-    (board.heartbeat().is_alive(), "live", said)
+    Check::open(board.heartbeat().is_alive(), "live", said)
 }
 
 /// Whether anybody is served as the policy has it.
@@ -102,17 +130,21 @@ fn is_healthy(doors: &Doors) -> bool {
 fn health(doors: &Doors) -> Check {
     let trust = &doors.judge.trust;
     let (health, phase) = (doors.health.process().health(), trust.phase());
-    let mut said = format!("{}, SPIRE {}", health.as_str(), phase.as_str());
+    let said = format!("{}, SPIRE {}", health.as_str(), phase.as_str());
+    let mut whole = said.clone();
     if let Some(why) = trust.why() {
         let socket = &doors.configured.settings().spire_socket().value;
         let (error, remedy) = (one_line(&why.error), and_to_do(&one_line(&why.remedy)));
         // A string takes whatever is written.
-        let _ = write!(said, ": {socket}: {error}{remedy}");
+        let _ = write!(whole, ": {socket}: {error}{remedy}");
     }
     if health == Health::Unhealthy && is_unenforced(doors) {
-        said.push_str("; enforce is off: who would be refused passes unverified");
+        whole.push_str("; enforce is off: who would be refused passes unverified");
     }
-    (is_healthy(doors), "health", said)
+    Check {
+        whole,
+        ..Check::open(is_healthy(doors), "health", said)
+    }
 }
 
 /// Whether every policy in force lets pass whom it denies. How the agent is, is said as if they did not:
@@ -144,38 +176,56 @@ fn bundles(doors: &Doors) -> Check {
     let told = told.join("; ");
     let said = match Coverage::of(barren.len(), world.snapshot().len()) {
         _ if world.snapshot().is_empty() => {
-            "there are none: nobody can be verified before SPIRE gives some".to_owned()
+            "there are none: nobody can be verified before SPIRE gives some"
         }
-        Coverage::Every => "each trust domain at hand has a usable authority".to_owned(),
-        Coverage::Some => format!("a trust domain has no usable authority: {told}"),
-        Coverage::Nobody => {
-            format!("no trust domain has a usable authority: nobody can be verified: {told}")
-        }
+        Coverage::Every => "each trust domain at hand has a usable authority",
+        Coverage::Some => "a trust domain has no usable authority",
+        Coverage::Nobody => "no trust domain has a usable authority: nobody can be verified",
     };
     let well = barren.is_empty() && !world.snapshot().is_empty();
-    (well, "bundles", said)
+    let whole = match told.is_empty() {
+        true => said.to_owned(),
+        false => format!("{said}: {told}"),
+    };
+    Check {
+        whole,
+        ..Check::open(well, "bundles", said)
+    }
 }
 
 /// Whether the bundles are of trust domains that the policy names.
 fn policy(doors: &Doors) -> Check {
     let trust = &doors.judge.trust;
-    let foreign = trust.foreign();
-    let said = match &foreign {
-        Some(why) => format!("{why}: {}", why.remedy()),
-        None if trust.load().snapshot().is_empty() => {
-            "not held against bundles: there are none".to_owned()
-        }
-        None => "bundles are there for the policy, or it names no trust domain".to_owned(),
+    let Some(why) = trust.foreign() else {
+        let said = match trust.load().snapshot().is_empty() {
+            true => "not held against bundles: there are none",
+            false => "bundles are there for the policy, or it names no trust domain",
+        };
+        return Check::open(true, "policy", said);
     };
-    (foreign.is_none(), "policy", said)
+    Check {
+        whole: format!("{why}: {}", why.remedy()),
+        ..Check::open(
+            false,
+            "policy",
+            "the bundles are of other trust domains than a policy's",
+        )
+    }
 }
 
 /// Whether decisions are recorded.
 fn audit(recording: &Recording) -> Check {
-    let complaint = recording.complaint();
-    let well = complaint.is_none();
-    let said = complaint.unwrap_or_else(|| "no sink is in trouble".to_owned());
-    (well, "audit", said)
+    let Some(complaint) = recording.complaint() else {
+        return Check::open(true, "audit", "no sink is in trouble");
+    };
+    let said = match recording.refuses {
+        true => "requests are refused for the want of records",
+        false => "records are in trouble",
+    };
+    Check {
+        whole: complaint,
+        ..Check::open(false, "audit", said)
+    }
 }
 
 /// Whether a proxy that starts finds us.
@@ -184,7 +234,7 @@ fn socket(gone: bool) -> Check {
         false => "the agent's socket is where proxies find it",
         true => "the agent's socket is gone from its path: restart the agent",
     };
-    (!gone, "socket", said.to_owned())
+    Check::open(!gone, "socket", said)
 }
 
 /// Whether who starts next finds what we know.
@@ -195,8 +245,11 @@ fn state_dir(doors: &Doors) -> Check {
         Some(_) => keeping.holds().as_str(),
         None => "no state-dir: a restart while SPIRE is away begins with nothing",
     };
-    let said = trouble
-        .as_ref()
-        .map_or_else(|| kept.to_owned(), |trouble| trouble.complaint());
-    (trouble.is_none(), "state-dir", said)
+    match trouble {
+        None => Check::open(true, "state-dir", kept),
+        Some(trouble) => Check {
+            whole: trouble.complaint(),
+            ..Check::open(false, "state-dir", "it takes nothing")
+        },
+    }
 }

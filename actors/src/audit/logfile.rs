@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::before::end_before;
 use super::chain::{Chain, TAIL_MAX_BYTES, Tail, tail};
+use crate::sparse;
 
 /// An open file.
 pub(super) struct LogFile {
@@ -108,8 +109,11 @@ pub(super) fn claim(file: &File, path: &Path) -> io::Result<bool> {
 }
 
 fn warn_of_company(path: &Path) {
-    let sink = path.display();
-    tracing::warn!(%sink, remedy = ONE_WRITER, "another agent writes to this audit file too");
+    let Some(left_out) = sparse::SHARED.admits() else {
+        return;
+    };
+    let (sink, left_out) = (path.display(), left_out.some());
+    tracing::warn!(%sink, left_out, remedy = ONE_WRITER, "another agent writes to this audit file too");
 }
 
 /// Whether another one holds the lock of the file; else we do, until it is closed. A file system

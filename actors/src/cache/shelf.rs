@@ -128,6 +128,9 @@ impl Shelf {
 
     /// Since when SPIRE says no to this agent, as far as anybody has noted.
     pub(super) fn note(&self) -> Kept {
+        if self.sight(MARK) == Sight::Barred {
+            return Kept::Barred("the mark of a withdrawal cannot be looked for".to_owned());
+        }
         let why = match self.bytes(REFUSED, NOTE_MAX_BYTES) {
             Ok(bytes) => return Kept::read(&bytes),
             Err(why) => why,
@@ -227,13 +230,13 @@ impl Shelf {
     /// They are there as before.
     pub(super) fn forget(&self, socket: &Path, how: Removal) -> Result<Mark, WriteError> {
         match self.read(socket) {
-            // Of no use to any start; or none of ours.
-            Err(ReadError::Missing | ReadError::Unusable(_) | ReadError::OtherSocket(_)) => {
-                return Ok(self.mark());
-            }
+            // Of no use to any start.
+            Err(ReadError::Missing | ReadError::Unusable(_)) => return Ok(self.mark()),
+            // Of another socket, which may be ours by another path: who writes now may have news of it.
+            Err(ReadError::OtherSocket(_)) if how == Removal::Alone => return Ok(self.mark()),
             Err(ReadError::Directory(error)) => return Err(error.into()),
             Ok(content) if Mark::of(&content) == Mark::Withdrawn => return Ok(Mark::Withdrawn),
-            Ok(_) | Err(ReadError::System(_)) => {}
+            Ok(_) | Err(ReadError::System(_) | ReadError::OtherSocket(_)) => {}
         }
         let dir = self.open_directory()?;
         let is_mark = match how {

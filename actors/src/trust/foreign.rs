@@ -36,14 +36,14 @@ impl Watch {
         in_force: impl FnOnce() -> Vec<Arc<Policy>>,
         now: Now,
     ) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !seen.is_due(snapshot, now) {
+        if !self.takes_turn(snapshot, now) {
             return;
         }
-        seen.last = Some((Arc::clone(snapshot), now.boot_ms));
+        // Without the lock: many policies and trust domains take their time, and others ask meanwhile.
         let policies = in_force();
         let mut all = policies.iter();
         let foreign = all.find_map(|policy| snapshot.foreign_to(policy.allow()));
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if foreign == seen.foreign {
             return;
         }
@@ -54,6 +54,18 @@ impl Watch {
             None => tracing::info!("SPIRE delivers bundles of trust domains that the policy names"),
         }
         seen.foreign = foreign;
+    }
+}
+
+impl Watch {
+    /// Whether it is time to look; then nobody else does.
+    fn takes_turn(&self, snapshot: &Arc<Snapshot>, now: Now) -> bool {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = seen.is_due(snapshot, now);
+        if is_due {
+            seen.last = Some((Arc::clone(snapshot), now.boot_ms));
+        }
+        is_due
     }
 }
 

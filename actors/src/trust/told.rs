@@ -69,9 +69,9 @@ impl TrustStore {
     #[must_use]
     pub fn requests_meet(&self) -> String {
         let said = self.requests(self.clock.now());
-        if self.foreign().is_some() {
+        if self.phase() == Phase::Live && self.foreign().is_some() {
             return format!(
-                "{said}; but nobody whom the policy allows can be, as SPIRE delivers no bundle of his trust domain"
+                "{said}; but nobody whom a policy in force allows can be, as SPIRE delivers no bundle of his trust domain"
             );
         }
         match self.coverage() {

@@ -75,6 +75,10 @@ async fn an_outage_is_told_with_its_cause_and_what_to_do() {
     for part in [why.error.as_str(), why.remedy.as_str(), "spire.sock: "] {
         assert!(!part.is_empty() && said.contains(part), "{part}: {body}");
     }
+    // Whoever was led here by a stranger's name is not told where SPIRE is; nor is the network.
+    let strange = "GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n";
+    let body = stage.ask(strange).await.body;
+    assert_eq!(line(&body, "health"), "[-]health unhealthy, SPIRE Outage");
 }
 
 /// A fault that costs no request is one all the same.

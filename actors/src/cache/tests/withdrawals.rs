@@ -126,18 +126,30 @@ async fn bundles_go_though_somebody_holds_the_lock() {
     assert_eq!(names(&dir), names_with(&tombstone()));
 }
 
+/// Bundles of another path may be those of our socket: with space they would be written over.
 #[tokio::test]
-async fn a_withdrawal_that_cannot_be_written_takes_no_others_bundles() {
+async fn a_withdrawal_that_cannot_be_written_takes_bundles_of_every_path() {
     let dir = TempDir::new().unwrap();
-    let writer = withdrawn(&dir, without(&dir, &[Step::Lock]));
     let socket = OTHER.to_owned();
-    let others = Content {
-        socket,
+    let others = || Content {
+        socket: socket.clone(),
         ..material()
     };
-    std::fs::write(file(&dir), others.encode().unwrap()).unwrap();
+    let writer = withdrawn(&dir, without(&dir, &[Step::Lock]));
+    std::fs::write(file(&dir), others().encode().unwrap()).unwrap();
+    assert!(matches!(writer.write(None), Ok(Truth::Tombstone)));
+    assert_eq!(found_for(&dir, OTHER), Found::Tombstone);
+    // Unless somebody writes at that moment, who may have news of SPIRE.
+    let dir = TempDir::new().unwrap();
+    let writer = withdrawn(&dir, shelf(&dir));
+    std::fs::write(file(&dir), others().encode().unwrap()).unwrap();
+    let other = shelf(&dir);
+    let locked = other.lock().unwrap();
     assert!(writer.write(None).is_err());
     assert_eq!(found_for(&dir, OTHER), Found::Material(Contact::at(NOW)));
+    drop(locked);
+    assert!(matches!(writer.write(None), Ok(Truth::Tombstone)));
+    assert_eq!(found_for(&dir, OTHER), Found::Tombstone);
 }
 
 #[test]
