@@ -118,6 +118,9 @@ fn note_text(verified: &Verified, note: Note) -> String {
             )
         }
         Note::Empty(place) => format!("{}: an empty line", at(verified, place)),
+        Note::Resent(place) => {
+            format!("{}: a batch that was sent twice", at(verified, place))
+        }
         Note::Unchained(lines) => format!("{lines} lines before the first chained record"),
         Note::Continues => "the first record continues a file that was not given".to_owned(),
         Note::Anew(place) => format!(

@@ -4,127 +4,15 @@
 //! that does not fit either, it was the middle one whose `prev` was changed: so a break waits for one
 //! more line before somebody is named.
 
+mod found;
+mod recent;
+
+pub use self::found::{Anchor, Broken, Note, Origin, Place, Report, Why};
+use self::recent::{Again, Recent};
 use super::chain::{LineHash, Link};
 
 /// Breaks and notes that are told one by one; the rest are counted.
 const TOLD_MAX: usize = 100;
-
-/// Which line of which file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The file, in the order in which they are read, from 0.
-    pub file: usize,
-    /// The line, from 1.
-    pub line: u64,
-}
-
-/// What is wrong with a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// It is not what was written.
-    Changed,
-    /// It is the last but one: it was changed, or the `prev` of the last.
-    ChangedOrNext,
-    /// It was not written by the agent into this chain.
-    Foreign,
-    /// Records are missing before it.
-    Missing {
-        /// The first.
-        from: u64,
-        /// The last.
-        to: u64,
-    },
-    /// It stood earlier already.
-    Repeated,
-    /// It belongs further up.
-    OutOfOrder,
-    /// A chain begins with it, in the middle of a file: an agent goes on with what its file ends with.
-    Anew,
-    /// A file, or a run of records, begins with it that those before are past.
-    Copied,
-}
-
-/// How records came to where they are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Origin {
-    /// The agent wrote the files, and went on with their chain at each start.
-    #[default]
-    Files,
-    /// Somebody collected them, from a stream or OTLP: there a chain begins with each start.
-    Collected,
-}
-
-/// A break of the chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// Where.
-    pub place: Place,
-    /// The record's number, where it has one.
-    pub seq: Option<u64>,
-    /// How.
-    pub why: Why,
-}
-
-/// What is worth knowing, and no break.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// A line that a crash tore; the next record covers it, unless it is the last line.
-    Torn(Place),
-    /// Lines that crashes tore one after the other: the first, and how many.
-    TornOften(Place, u64),
-    /// A line without anything in it, where a torn one could be: no agent leaves one.
-    Empty(Place),
-    /// So many lines before the first record are not of a chain.
-    Unchained(u64),
-    /// The first record continues a file that was not given.
-    Continues,
-    /// A chain begins, and nothing ties it to what stands before: records between them cannot be missed.
-    Anew(Place),
-}
-
-/// A record by which later ones are held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Anchor {
-    /// Its number.
-    pub seq: u64,
-    /// The hash of its line.
-    pub hash: LineHash,
-}
-
-/// What was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Records read.
-    pub records: u64,
-    /// The first.
-    pub first: Option<Anchor>,
-    /// The last.
-    pub last: Option<Anchor>,
-    /// Breaks, in the order of their discovery, at most a hundred.
-    pub broken: Vec<Broken>,
-    /// Further breaks.
-    pub more_broken: u64,
-    /// What else is worth knowing.
-    pub notes: Vec<Note>,
-    /// Further notes.
-    pub more_notes: u64,
-    /// The record that was looked for, if it is there.
-    pub expected: Option<Anchor>,
-}
-
-impl Report {
-    /// Whether nothing is wrong with the records; there may be none.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.broken.is_empty()
-    }
-
-    /// Whether there was nothing to verify.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.records == 0
-    }
-}
 
 /// A line of the chain, and whether it was named already.
 #[derive(Clone, Copy, Debug)]
@@ -173,6 +61,7 @@ pub struct Verifier {
     begun: Option<Line>,
     origin: Origin,
     expect: Option<LineHash>,
+    recent: Recent,
     report: Report,
 }
 
@@ -200,6 +89,13 @@ impl Verifier {
             },
             named: Named::No,
         };
+        if self.origin == Origin::Collected {
+            match self.recent.take(place, hash) {
+                Again::No => {}
+                Again::First => return self.note(Note::Resent(place)),
+                Again::GoesOn => return,
+            }
+        }
         self.report.records = self.report.records.saturating_add(1);
         if self.expect == Some(hash) {
             self.report.expected = Some(line.anchor);
