@@ -8,10 +8,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 use tokio::net::UnixStream;
+use verdict::availability::Phase;
 
 use super::callers::Callers;
 use super::files::FileId;
@@ -31,6 +32,8 @@ mod view;
 
 /// How long an agent that answers may take until it comes by the relay: it may be between two tries.
 const COMES_WITHIN: Duration = Duration::from_secs(20);
+/// How often its page is asked until it is Live.
+const LIVE_EVERY: Duration = Duration::from_millis(100);
 
 /// Somebody's own agent and SPIRE.
 #[derive(Clone, Debug)]
@@ -87,6 +90,25 @@ impl Deployment {
         told.map(drop).map_err(fail)
     }
 
+    /// Waits until the agent is Live by its own page, where that is known: that SPIRE spoke to it is less,
+    /// and bundles it may have of an earlier start.
+    async fn until_live(&self, agent: Option<Pid>, within: Duration) -> Result<(), RunError> {
+        let Some(admin) = self.admin else {
+            return Ok(());
+        };
+        let fail = |why| RunError::flag("--admin-address", Path::new(&admin.to_string()), why);
+        let until = Instant::now() + within;
+        loop {
+            let states = status::states(admin, agent, 0).await.map_err(fail)?;
+            match states.last().map(|state| state.to) {
+                Some(Phase::Live) => return Ok(()),
+                Some(other) if Instant::now() >= until => return Err(not_live(other)),
+                // A page without a state is refused as one that is not whole.
+                _ => tokio::time::sleep(LIVE_EVERY).await,
+            }
+        }
+    }
+
     async fn states(&self, began_ago_ms: u64) -> States {
         match self.admin {
             Some(admin) => {
@@ -129,6 +151,14 @@ impl Deployment {
 /// The process that listens on a socket, as far as it has a number here.
 async fn listener_of(socket: &Path) -> Option<Pid> {
     process_behind(&UnixStream::connect(socket).await.ok()?)
+}
+
+fn not_live(state: Phase) -> RunError {
+    RunError::Unready(format!(
+        "the agent came by the relay and is {}, not Live: SPIRE gives the tool no bundles there; register an \
+         entry whose selectors fit the tool, and see what the agent's log says",
+        state.as_str()
+    ))
 }
 
 /// Why nobody can be reached there, and what to do.
@@ -190,7 +220,7 @@ impl Acts for Deployed {
 }
 
 impl Deployed {
-    /// The agent answers as every scenario assumes, by the relay, and its page is its own.
+    /// The agent answers as every scenario assumes, by the relay, and is Live by its own page.
     async fn ready(&mut self, deployment: &Deployment, callers: &Callers) -> Result<(), RunError> {
         let verified = preflight::until_verified(&deployment.agent, callers).await;
         self.met.agent = listener_of(&deployment.agent).await;
@@ -207,7 +237,7 @@ impl Deployed {
         }
         verified?;
         preflight::until_refused(&deployment.agent, callers).await?;
-        deployment.tells_states(self.met.agent).await
+        deployment.until_live(self.met.agent, COMES_WITHIN).await
     }
 
     /// A first step that meets nobody shows nothing; at a later one the agent may be on its way back.

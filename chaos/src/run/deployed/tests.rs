@@ -14,7 +14,6 @@ use crate::scenario::answer::Said;
 use crate::scenario::caller::Caller;
 use crate::scenario::file::ScenarioFile;
 use crate::scenario::promise::{Always, Kind};
-use verdict::availability::Phase;
 
 fn scenario(name: &str) -> Scenario {
     let path = format!("{}/scenarios/{name}.kdl", env!("CARGO_MANIFEST_DIR"));
@@ -107,6 +106,41 @@ async fn stage(folder: &Path, is_here: bool) -> (Deployed, Option<UnixStream>) {
         met: Met::default(),
     };
     (stage, agent)
+}
+
+/// A status page that says one state after the other.
+async fn page_of(states: &'static [Phase]) -> SocketAddr {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for state in states {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+            let pid = std::process::id();
+            let change = format!(r#"{{"ago_ms":9,"from":null,"to":"{}"}}"#, state.as_str());
+            let status =
+                format!(r#"{{"process":{{"pid":{pid}}},"trust":{{"timeline":[{change}]}}}}"#);
+            let answer = format!("HTTP/1.0 200 OK\r\n\r\n{status}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    address
+}
+
+/// SPIRE's first bytes say nothing of bundles, and those of an earlier start verify as well.
+#[tokio::test]
+async fn an_agent_that_is_not_live_is_waited_for_and_is_an_error_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut deployment = deployment(folder.path());
+    deployment.until_live(None, Duration::ZERO).await.unwrap();
+    deployment.admin = Some(page_of(&[Phase::Outage, Phase::Live]).await);
+    deployment.until_live(None, COMES_WITHIN).await.unwrap();
+    deployment.admin = Some(page_of(&[Phase::Outage]).await);
+    let never = deployment.until_live(None, Duration::ZERO).await;
+    assert!(matches!(never, Err(RunError::Unready(_))), "{never:?}");
+    let said = never.unwrap_err().to_string();
+    assert!(said.contains("is Outage, not Live"), "{said}");
 }
 
 #[tokio::test]
