@@ -213,6 +213,25 @@ fn a_reader_that_goes_away_is_no_panic() {
     }
 }
 
+/// As a file on a disk that is full: nobody has gone, and the pages tell it all.
+#[test]
+fn a_result_that_cannot_be_written_ends_no_run_and_mends_no_promise() {
+    let site = Site::new();
+    let keeps = AGENT.replace("exec", ": > \"${2%/*}/audit.jsonl\"\nexec");
+    std::fs::write(site.path("agent"), keeps).unwrap();
+    let agent = site.path("agent").display().to_string();
+    for (agent, code) in [(&*agent, 1), ("/bin/false", 2)] {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let mut run = site.run(&["spire-killed-cache", "--agent", agent]);
+        let output = run.stdout(full.unwrap()).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("chaos: standard output: "), "{said}");
+        assert!(said.contains("the runs go on"), "{said}");
+        assert!(site.path("reports/index.html").exists());
+    }
+}
+
 #[test]
 fn an_output_that_takes_nothing_is_said_to_be_so() {
     let mut command = Command::new(CHAOS);

@@ -14,7 +14,7 @@ use chaos::run::{Backend, Deployment, Options as RunOptions};
 
 use super::{CommandError, FAILED, agent, scenarios, terminal};
 use done::{BROKEN, Done, Job, Total};
-use play::Interrupted;
+use play::{Interrupted, Played};
 
 /// What the exit code says, for `--help`.
 const EXIT_CODES: &str = "Exit codes:
@@ -90,7 +90,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, CommandError> {
         runtime.block_on(deployment.check())?;
     }
     let played = runtime.block_on(play::all(jobs, &under_test, at_once));
-    let (done, interrupted) = played.map_err(CommandError::Signals)?;
+    let Played {
+        done,
+        interrupted,
+        unsaid,
+    } = played.map_err(CommandError::Signals)?;
     // Whatever is still being taken down is down.
     drop(runtime);
     let pages = pages::write(&done, &under_test.words(), &options.report);
@@ -106,9 +110,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, CommandError> {
         }
         return Ok(ExitCode::from(interrupted.code()));
     }
-    summed_up?;
-    Ok(ExitCode::from(match (total.code(), &pages) {
+    match summed_up.and(unsaid.map_or(Ok(()), Err)) {
         // A broken promise is one, whoever can read of it.
+        Err(CommandError::Output(error)) if total.code() == BROKEN => {
+            terminal::tell(&format!("chaos: {}", CommandError::Output(error)));
+        }
+        said => said?,
+    }
+    Ok(ExitCode::from(match (total.code(), &pages) {
         (BROKEN, _) | (_, Ok(_)) => total.code(),
         (_, Err(_)) => FAILED,
     }))

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::UnderTest;
 use super::done::{Done, Job};
-use crate::commands::{PIPE, terminal};
+use crate::commands::{CommandError, PIPE, terminal};
 
 /// Why runs that had begun did not end by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,31 +81,57 @@ fn ignores_hup() -> bool {
         .is_some_and(|mask| mask & 1 == 1)
 }
 
+/// What came of all of them.
+pub(super) struct Played {
+    /// Those that ended by themselves.
+    pub(super) done: Vec<Done>,
+    /// Why there are not more.
+    pub(super) interrupted: Option<Interrupted>,
+    /// Why a result could not be said, though somebody may read: the first reason.
+    pub(super) unsaid: Option<CommandError>,
+}
+
+impl Played {
+    /// Says what came of one. What takes no more, as a full disk, is no reader that has gone: pages are
+    /// still to be had.
+    fn hear(&mut self, done: Done) {
+        match terminal::say(&done.told()) {
+            Ok(()) => {}
+            Err(CommandError::Closed) => self.interrupted = Some(Interrupted::Pipe),
+            Err(error) if self.unsaid.is_none() => {
+                terminal::tell(&format!("chaos: {error}; the runs go on"));
+                self.unsaid = Some(error);
+            }
+            Err(_) => {}
+        }
+        self.done.push(done);
+    }
+}
+
 /// Plays them, and says what came of each. Whoever interrupts this gets what has ended; the others are
 /// dropped, and take their processes, sockets and directories with them.
 pub(super) async fn all(
     jobs: Vec<Job>,
     under_test: &Arc<UnderTest>,
     at_once: usize,
-) -> io::Result<(Vec<Done>, Option<Interrupted>)> {
+) -> io::Result<Played> {
     let mut signals = Signals::listen()?;
     let places = Arc::new(Semaphore::new(at_once.clamp(1, jobs.len().max(1))));
     let mut running = JoinSet::new();
     for job in jobs {
         running.spawn(one(job, Arc::clone(&places), Arc::clone(under_test)));
     }
-    let (mut ended, mut interrupted) = (Vec::new(), None);
-    while interrupted.is_none() {
+    let mut played = Played {
+        done: Vec::new(),
+        interrupted: None,
+        unsaid: None,
+    };
+    while played.interrupted.is_none() {
         tokio::select! {
-            why = signals.next() => interrupted = Some(why),
+            why = signals.next() => played.interrupted = Some(why),
             done = running.join_next() => match done {
                 None => break,
-                Some(Ok(done)) => {
-                    if terminal::say(&done.told()).is_err() {
-                        interrupted = Some(Interrupted::Pipe);
-                    }
-                    ended.push(done);
-                }
+                Some(Ok(done)) => played.hear(done),
                 // A fault of ours is one as if it had been here.
                 Some(Err(error)) => if let Ok(panic) = error.try_into_panic() {
                     std::panic::resume_unwind(panic);
@@ -113,11 +139,11 @@ pub(super) async fn all(
             },
         }
     }
-    if let Some(Interrupted::Int | Interrupted::Term | Interrupted::Hup) = interrupted {
+    if let Some(Interrupted::Int | Interrupted::Term | Interrupted::Hup) = played.interrupted {
         terminal::tell("interrupted: what runs is taken down");
     }
     running.shutdown().await;
-    Ok((ended, interrupted))
+    Ok(played)
 }
 
 async fn one(job: Job, places: Arc<Semaphore>, under_test: Arc<UnderTest>) -> Done {
