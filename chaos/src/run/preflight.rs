@@ -13,9 +13,10 @@ use super::callers::{Callers, Question};
 use super::classify::{classify, let_pass_by};
 
 /// How long a deployment's agent may take to find SPIRE behind the relay.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const READY_WITHIN: Duration = Duration::from_secs(60);
 const READY_EVERY: Duration = Duration::from_millis(250);
-/// Tries that may stay without an answer, each for as long as a proxy waits: once, a machine may be busy.
+/// Tries in a row that may stay without an answer, each for as long as a proxy waits: once, a machine may be
+/// busy.
 const UNANSWERED_MAX: u8 = 1;
 
 /// Waits until the caller with the real certificate is allowed as itself.
@@ -23,9 +24,13 @@ pub(super) async fn until_verified(socket: &Path, callers: &Callers) -> Result<(
     let question = callers.ask(Caller::Frontend, 0);
     let question = question.ok_or(RunError::Unready("nobody to ask as".to_owned()))?;
     let until = Instant::now() + READY_WITHIN;
-    let mut unanswered = 0;
+    let mut unanswered = Unanswered::default();
     loop {
-        let seen = match asked(socket, &question).await {
+        let asked = asked(socket, &question).await;
+        if unanswered.is_silence_with(&asked) {
+            return Err(silent(socket));
+        }
+        let seen = match asked {
             Ok(answer) => match classify(&question, &answer, None) {
                 Outcome::Said(Said::Verified) => return Ok(()),
                 other => {
@@ -34,19 +39,41 @@ pub(super) async fn until_verified(socket: &Path, callers: &Callers) -> Result<(
                     unlike_verified(&other)
                 }
             },
-            Err(ClientError::Timeout { .. }) if unanswered == UNANSWERED_MAX => {
-                return Err(silent(socket));
-            }
-            Err(error) => {
-                unanswered += u8::from(matches!(error, ClientError::Timeout { .. }));
-                error.to_string()
-            }
+            Err(error) => error.to_string(),
         };
         if Instant::now() > until {
             return Err(RunError::flag("--agent-socket", socket, seen));
         }
         tokio::time::sleep(READY_EVERY).await;
     }
+}
+
+/// Tries in a row without an answer.
+#[derive(Default)]
+struct Unanswered(u8);
+
+impl Unanswered {
+    /// Whether they are more with this one than a busy machine explains.
+    fn is_silence_with<T>(&mut self, asked: &Result<T, ClientError>) -> bool {
+        self.0 = match asked {
+            Ok(_) => 0,
+            Err(ClientError::Timeout { .. }) => self.0.saturating_add(1),
+            Err(_) => self.0,
+        };
+        self.0 > UNANSWERED_MAX
+    }
+}
+
+/// A second try, as a machine may be busy once.
+async fn asked_again(socket: &Path, question: &Question) -> Result<Answer, RunError> {
+    let answer = match asked(socket, question).await {
+        Ok(answer) => return Ok(answer),
+        Err(_) => asked(socket, question).await,
+    };
+    answer.map_err(|error| match error {
+        ClientError::Timeout { .. } => silent(socket),
+        other => RunError::flag("--agent-socket", socket, other.to_string()),
+    })
 }
 
 async fn asked(socket: &Path, question: &Question) -> Result<Answer, ClientError> {
@@ -117,12 +144,9 @@ fn no_bundles(said: Said) -> String {
 /// Whether those whom nobody may take for somebody are refused: an agent that is to let them pass breaks no
 /// promise by it, and no scenario shows anything of it.
 pub(super) async fn until_refused(socket: &Path, callers: &Callers) -> Result<(), RunError> {
-    let fail = |error: ClientError| RunError::flag("--agent-socket", socket, error.to_string());
-    let connected = Client::connect(socket, Hello::default()).await;
-    let client = connected.map_err(fail)?;
     for caller in [Caller::Nobody, Caller::Garbage, Caller::Forged] {
         if let Some(question) = callers.ask(caller, 0) {
-            let answer = client.ask(&question.request).await.map_err(fail)?;
+            let answer = asked_again(socket, &question).await?;
             condition(&question, &answer)?;
         }
     }
@@ -159,6 +183,38 @@ mod tests {
         let why = until_verified(&socket, &callers).await.unwrap_err();
         assert!(matches!(why, RunError::Unready(_)), "{why}");
         assert!(why.to_string().contains("does not answer"), "{why}");
+    }
+
+    #[test]
+    fn silence_is_of_tries_in_a_row() {
+        let late = || {
+            Err(ClientError::Timeout {
+                what: "an answer".to_owned(),
+                after_ms: 0,
+            })
+        };
+        let mut unanswered = Unanswered::default();
+        let silent = [late(), Ok(()), late(), late()].map(|one| unanswered.is_silence_with(&one));
+        assert_eq!(silent, [false, false, false, true]);
+    }
+
+    /// It hangs up on whoever comes.
+    #[tokio::test]
+    async fn who_is_to_be_refused_is_asked_for_a_second_time() {
+        let home = tempfile::tempdir().unwrap();
+        let socket = home.path().join("agent.sock");
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let came = tokio::spawn(async move {
+            for _ in 0..2 {
+                drop(listener.accept().await.unwrap());
+            }
+        });
+        let now = crate::run::callers::unix_now();
+        let world = crate::world::World::start(home.path().join("spire.sock"), now).unwrap();
+        let callers = Callers::of(&world).unwrap();
+        let why = until_refused(&socket, &callers).await.unwrap_err();
+        assert!(why.to_string().starts_with("--agent-socket "), "{why}");
+        came.await.unwrap();
     }
 
     #[test]
