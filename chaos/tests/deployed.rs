@@ -14,6 +14,7 @@ use actors::agent::Agent;
 use actors::clock::Clock;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chaos::ca::{SvidOptions, Window};
 use chaos::run::{Deployment, Run, RunError, run_deployed};
 use chaos::scenario::file::ScenarioFile;
 use chaos::world::World;
@@ -173,6 +174,9 @@ async fn a_certificate_that_is_not_the_callers_is_refused_at_once() {
     };
     let ca = world.defective(ID, chaos::ca::Defect::CaTrue).unwrap();
     let old = world.expired(ID).unwrap();
+    let brief = Window::from(now.as_secs(), 30);
+    let brief = SvidOptions::at(now.as_secs()).with_window(brief);
+    let brief = world.svid_with(ID, &brief).unwrap();
     let other = "spiffe://example.org/other";
     for (id, pem, words) in [
         (
@@ -186,6 +190,7 @@ async fn a_certificate_that_is_not_the_callers_is_refused_at_once() {
             encoded(&old.chain_der[0]),
             "fetch the certificate again",
         ),
+        (ID, encoded(&brief.chain_der[0]), "ends during the run"),
     ] {
         let deployment = Deployment {
             agent: home.path().join("agent.sock"),

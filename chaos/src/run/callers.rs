@@ -1,7 +1,7 @@
 //! What each caller sends, and who it is.
 
 use std::sync::{PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -102,8 +102,8 @@ impl Callers {
         })
     }
 
-    /// Of a deployment: one certificate that is real, and what anybody can make.
-    pub(super) fn of_one(id: &str, pem: &str) -> Result<Self, RunError> {
+    /// Of a deployment: one certificate that is real for so long, and what anybody can make.
+    pub(super) fn of_one(id: &str, pem: &str, lasts: Duration) -> Result<Self, RunError> {
         let fail = |why: &str| RunError::Caller {
             id: id.to_owned(),
             why: why.to_owned(),
@@ -113,7 +113,7 @@ impl Callers {
             .and_then(|rest| rest.split('/').next());
         let domain = domain.ok_or_else(|| fail("is no SPIFFE ID"))?;
         let chain = certificates(pem).ok_or_else(|| fail("its file holds no PEM certificates"))?;
-        is_of(id, &chain).map_err(|why| fail(&why))?;
+        is_of(id, &chain, lasts).map_err(|why| fail(&why))?;
         // The key stays where it is: the proxy has seen it used, the agent never sees it.
         let real = carrying(&IssuedSvid::new(id.to_owned(), chain, Vec::new()));
         let now = unix_now();
@@ -205,9 +205,9 @@ fn certificates(pem: &str) -> Option<Vec<Vec<u8>>> {
     (!certificates.is_empty()).then_some(certificates)
 }
 
-/// Whether the certificate is one that says so, and counts now: what the agent would only say later, and
-/// less well.
-fn is_of(id: &str, chain: &[Vec<u8>]) -> Result<(), String> {
+/// Whether the certificate is one that says so, and counts now and for so long: what the agent would only
+/// say later, and less well.
+fn is_of(id: &str, chain: &[Vec<u8>], lasts: Duration) -> Result<(), String> {
     let presented = verdict::svid::examine(chain);
     let presented = presented.map_err(|refusal| {
         format!("its file is no X.509-SVID and its chain, leaf first: {refusal}")
@@ -218,9 +218,16 @@ fn is_of(id: &str, chain: &[Vec<u8>]) -> Result<(), String> {
             "its file is the certificate of {told}: name that ID"
         ));
     }
-    let now = UnixSeconds(i64::try_from(unix_now()).unwrap_or(i64::MAX));
-    let counts = presented.judge_validity(now);
-    counts.map_err(|refusal| format!("{refusal}: fetch the certificate again"))
+    let now = unix_now();
+    let counts =
+        |at: u64| presented.judge_validity(UnixSeconds(i64::try_from(at).unwrap_or(i64::MAX)));
+    counts(now).map_err(|refusal| format!("{refusal}: fetch the certificate again"))?;
+    counts(now.saturating_add(lasts.as_secs())).map_err(|_| {
+        format!(
+            "it ends during the run, which may take {} s with the wait before it: fetch it again",
+            lasts.as_secs()
+        )
+    })
 }
 
 fn question(caller: Caller, request: Request, id: &str) -> Question {

@@ -32,6 +32,10 @@ mod view;
 
 /// How long an agent that answers may take until it comes by the relay: it may be between two tries.
 const COMES_WITHIN: Duration = Duration::from_secs(20);
+/// How long all that precedes a run may take.
+const BEGINS_WITHIN: Duration = preflight::READY_WITHIN
+    .saturating_add(COMES_WITHIN)
+    .saturating_add(COMES_WITHIN);
 /// How often its page is asked until it is Live.
 const LIVE_EVERY: Duration = Duration::from_millis(100);
 
@@ -275,7 +279,8 @@ pub async fn run_deployed(
 ) -> Result<Run, RunError> {
     let view = View::of(scenario, deployment.admin.is_some())?;
     deployment.check().await?;
-    let callers = Callers::of_one(&deployment.caller_id, &deployment.caller_pem)?;
+    let lasts = BEGINS_WITHIN + Duration::from_millis(scenario.timeline.lasts_ms);
+    let callers = Callers::of_one(&deployment.caller_id, &deployment.caller_pem, lasts)?;
     let sheet = Arc::new(Sheet::new());
     let mut stage = Deployed {
         relay: Relay::start(&deployment.relay, &deployment.spire, &deployment.agent)?,
@@ -304,7 +309,8 @@ pub async fn run_deployed(
     let judged = judge(&view.scenario, &recording);
     let verdicts = view.told(scenario, &judged, (&recording, &states), &stage.met);
     let unmet = outage::unshown(scenario, &recording, &states);
-    let unshown = stage.met.unshown().or(unmet);
+    let unjudged = || view::unjudged(scenario, &verdicts);
+    let unshown = stage.met.unshown().or(unmet).or_else(unjudged);
     Ok(Run {
         recording,
         verdicts,

@@ -404,6 +404,28 @@ fn a_fault_that_is_around_our_own_agent_is_not_played_on_a_deployment() {
     assert!(skipped.to_string().contains("clock driven"), "{skipped}");
 }
 
+/// What every scenario promises is none of its own.
+#[test]
+fn a_run_without_a_judged_promise_of_its_own_shows_nothing() {
+    let scenario = scenario("spire-killed-cache");
+    let kept = |promise: &str| Verdict {
+        promise: promise.to_owned(),
+        finding: Finding::Kept("100 answers".to_owned()),
+    };
+    let own = &scenario.promises[0].name;
+    let mut verdicts = vec![
+        kept("no wrong allow"),
+        Verdict {
+            promise: own.clone(),
+            finding: Finding::NotJudged("not seen".to_owned()),
+        },
+    ];
+    let why = view::unjudged(&scenario, &verdicts).unwrap();
+    assert!(why.contains("of its own"), "{why}");
+    verdicts.push(kept(own));
+    assert_eq!(view::unjudged(&scenario, &verdicts), None);
+}
+
 #[test]
 fn an_agent_without_a_number_is_said_to_be_told_by_nothing() {
     let scenario = scenario("spire-killed-cache");

@@ -307,6 +307,15 @@ const fn around(agent: &AgentSetup) -> Option<&'static str> {
     }
 }
 
+/// Why a run shows nothing: what every scenario promises is kept without any fault, too.
+pub(super) fn unjudged(scenario: &Scenario, verdicts: &[Verdict]) -> Option<String> {
+    let is_own = |name: &str| scenario.promises.iter().any(|own| own.name == name);
+    let is_judged = |finding: &Finding| !matches!(finding, Finding::NotJudged(_));
+    let mut all = verdicts.iter();
+    let any = all.any(|verdict| is_own(&verdict.promise) && is_judged(&verdict.finding));
+    (!any).then(|| "no promise of its own could be judged".to_owned())
+}
+
 /// Promised whatever the agent's configuration is.
 fn is_always(name: &str) -> bool {
     Always::ALL.iter().any(|always| always.as_str() == name)
