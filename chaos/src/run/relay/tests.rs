@@ -211,7 +211,7 @@ async fn a_user_who_is_not_the_agents_gets_nothing_from_spire() {
     let site = Site::new();
     let nobodys = [u32::MAX, u32::MAX];
     let agent = site.path("agent.sock");
-    let relay = site.behind(Door::with(nobodys, &agent));
+    let relay = site.behind(Door::with(nobodys, u32::MAX, &agent));
     let mut stranger = UnixStream::connect(site.path("relay.sock")).await.unwrap();
     // Hung up on already, perhaps.
     let _ = stranger.write_all(b"hello").await;
@@ -225,4 +225,11 @@ async fn a_user_who_is_not_the_agents_gets_nothing_from_spire() {
     let _listener = std::os::unix::net::UnixListener::bind(&agent).unwrap();
     site.agent().await;
     assert_eq!(relay.traffic(None).carried, 1);
+    drop(relay);
+    // One that stands for many users is nobody's.
+    let own = rustix::process::geteuid().as_raw();
+    let _relay = site.behind(Door::with(nobodys, own, &agent));
+    let mut stranger = UnixStream::connect(site.path("relay.sock")).await.unwrap();
+    let _ = stranger.write_all(b"hello").await;
+    ends(&mut stranger).await;
 }
