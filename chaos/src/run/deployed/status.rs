@@ -73,13 +73,19 @@ fn is_of(told: i32, agent: Option<Pid>) -> Result<(), String> {
     };
     let path = format!("/proc/{agent}/status");
     let known = std::fs::read_to_string(path).unwrap_or_default();
-    match told == agent || numbers(&known).any(|number| number == told) {
+    match told == own_number(&known, agent) {
         true => Ok(()),
         false => Err(format!(
             "is of another agent, process {told}: process {agent} listens on --agent-socket; name the \
              --admin-address of that one"
         )),
     }
+}
+
+/// What a process calls itself, which has this number here: the innermost of its numbers. By another, an
+/// agent of another container would do.
+fn own_number(status: &str, here: i32) -> i32 {
+    numbers(status).last().unwrap_or(here)
 }
 
 /// Of a process in each of its pid namespaces (proc_pid_status(5), `NSpid`).
@@ -114,6 +120,14 @@ fn within(timeline: &[Change], began_ago_ms: u64) -> States {
         return Err(format!(
             "keeps {count} changes, and there were more in the run"
         ));
+    }
+    // An agent that is new begins in no state before it.
+    let is_new = |change: &Change| change.from.is_none() && change.ago_ms < began_ago_ms;
+    if timeline.first().is_some_and(is_new) {
+        return Err(
+            "is of an agent that was started again in the run: nobody tells its states before"
+                .to_owned(),
+        );
     }
     let mut states = Vec::new();
     for change in timeline {
@@ -168,6 +182,8 @@ mod tests {
         assert_eq!(told, [(0, Phase::Live), (2_000, Phase::Outage)]);
         let lost = within(timeline.get(2..).unwrap(), 5_000).unwrap_err();
         assert!(lost.contains("keeps 1 changes"), "{lost}");
+        let again = within(&timeline, 9_001).unwrap_err();
+        assert!(again.contains("started again in the run"), "{again}");
     }
 
     #[test]
@@ -194,8 +210,9 @@ mod tests {
             "{why}"
         );
         // One in a container calls itself by its number there.
-        let known: Vec<_> = numbers("Name:\tx\nNSpid:\t4567\t1\nVmPeak: 7 kB\n").collect();
-        assert_eq!(known, [4567, 1]);
+        let known = "Name:\tx\nNSpid:\t4567\t1\nVmPeak: 7 kB\n";
+        assert_eq!(own_number(known, 4567), 1);
+        assert_eq!(own_number("", 4567), 4567);
     }
 
     #[tokio::test]

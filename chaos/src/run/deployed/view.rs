@@ -33,8 +33,9 @@ const OR_ANOTHER: &str =
 /// What is promised about who they met.
 const IS_THE_AGENT: &str = "who came by the relay is the agent";
 const UNNUMBERED: &str = "the agent's process has no number here, as one of another pid namespace: whoever came \
-                          to the relay counted as the agent, which may reach SPIRE by another way; run the \
-                          tool where its processes have numbers, and let nobody else use the relay";
+                          to the relay counted as the agent, which may reach SPIRE by another way, and \
+                          --admin-address was not compared with it; run the tool where its processes \
+                          have numbers, and let nobody else use the relay";
 
 /// Whom the steps met, as far as that is known.
 #[derive(Debug, Default)]
