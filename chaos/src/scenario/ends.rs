@@ -1,4 +1,5 @@
 //! Steps that end a fault of SPIRE: without the fault they do nothing, and nothing is shown by them.
+//! `say-well` is none of them: what it says anew, after no fault either, is an update of its own.
 
 use super::action::{Action, Spire};
 use super::error::Rule;

@@ -68,7 +68,7 @@ fn page(one: &Done, heading: &Heading, folder: &Path) -> Result<Option<String>, 
     let Ok(run) = &one.result else {
         return Ok(None);
     };
-    let name = format!("{}.html", heading.title.replace(", ", "-"));
+    let name = page_name(heading);
     file(
         folder,
         &name,

@@ -224,7 +224,10 @@ fn a_way_back_is_measured_only_where_something_was_lost() {
         }
     };
     let told = words_of("back", unchanged);
-    assert_eq!(told, "nothing was lost: verified before it and ever since");
+    assert_eq!(
+        told,
+        "nothing was lost: verified before it and until all had it again"
+    );
     let each = words_of("each time", unchanged);
     assert_eq!(each, "nothing was lost, 1 times");
     // A second time at which something was lost is told alone.

@@ -108,7 +108,7 @@ pub(super) fn recovery(
             Err(format!("after {took} ms, not within {within_ms} ms"))
         }
         Some(took) if is_unchanged(recording, step, took, callers, answer) => Ok(format!(
-            "nothing was lost: {answer} before it and ever since"
+            "nothing was lost: {answer} before it and until all had it again"
         )),
         Some(took) => Ok(format!("after {took} ms")),
         None => Err(format!("nobody was answered {answer} after {from} ms")),
