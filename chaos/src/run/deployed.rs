@@ -266,6 +266,7 @@ impl Deployed {
         self.met.agent = listener_of(&self.socket).await.or(self.met.agent);
         if self.relay.traffic(self.met.agent).open > 0 {
             self.met.struck += 1;
+            self.met.cut += usize::from(self.met.agent.is_some() && Relay::cuts(act));
             return Ok(());
         }
         let missed = format!("spire {act} at {at_ms} ms met no connection of the agent");
@@ -321,7 +322,7 @@ pub async fn run_deployed(
     recording.transitions = states.clone().unwrap_or_default();
     let judged = judge(&view.scenario, &recording);
     let verdicts = view.told(scenario, &judged, (&recording, &states), &stage.met);
-    let unmet = outage::unshown(scenario, &recording, &states);
+    let unmet = outage::unshown(scenario, &recording, &states, stage.met.cut);
     let unjudged = || view::unjudged(scenario, &verdicts);
     let unshown = stage.met.unshown().or(unmet).or_else(unjudged);
     Ok(Run {

@@ -1,8 +1,8 @@
 //! Between somebody's agent and his SPIRE: carries bytes, and fails as SPIRE's process or socket would.
 //!
 //! It counts who comes, by process, and what it cuts: an agent that is not here would pass everything,
-//! and somebody else who is here proves nothing of it. And it takes away only what it made itself: the
-//! path may be a production socket's by then.
+//! and somebody else who is here proves nothing of it. And it takes away only what it made itself, or a
+//! tool that was killed left: the path may be a production socket's by then.
 
 use std::collections::HashMap;
 use std::io;
@@ -132,6 +132,11 @@ impl Relay {
     /// Whether this is felt by the connections that are there, and by nobody if there are none.
     pub(super) const fn strikes(act: Act) -> bool {
         matches!(act, Act::Stop | Act::Kill | Act::Freeze | Act::EndStreams)
+    }
+
+    /// Whether this ends the connections that are there.
+    pub(super) const fn cuts(act: Act) -> bool {
+        matches!(act, Act::Stop | Act::Kill | Act::EndStreams)
     }
 
     pub(super) async fn act(&mut self, act: Act) -> Result<(), RunError> {

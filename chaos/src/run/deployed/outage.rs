@@ -14,6 +14,10 @@ use crate::scenario::promise::Kind;
 const REMEDY: &str = "what was done is too short for the agent's own timings, or its mode is another: \
                       `chaos config` prints what the scenario assumes";
 
+/// The loss of a stream is seen at once, whatever the agent's timings are.
+const UNNOTICED: &str = "its connection was cut and its page says Live throughout: another agent's page, or it \
+                         did not notice";
+
 /// Where no answer would differ, either.
 const UNTOLD: &str = "nobody tells whether the agent met the outage, as no answer changes by it: \
                       --admin-address of the agent shows its states";
@@ -24,9 +28,10 @@ pub(super) fn unshown(
     scenario: &Scenario,
     recording: &Recording,
     states: &States,
+    cut: usize,
 ) -> Option<String> {
     match states {
-        Ok(told) if !told.is_empty() => unmet(scenario, states),
+        Ok(told) if !told.is_empty() => unmet(scenario, states, cut),
         Ok(_) | Err(_) if is_answered(recording) => None,
         Ok(_) | Err(_) if changes_answers(scenario) => {
             Some(format!("no answer is one of an outage; {REMEDY}"))
@@ -36,12 +41,14 @@ pub(super) fn unshown(
     }
 }
 
-/// Why there was no outage, by the agent's own states.
-pub(super) fn unmet(scenario: &Scenario, states: &States) -> Option<String> {
+/// Why there was no outage, by the agent's own states, when so many steps cut a connection of its.
+pub(super) fn unmet(scenario: &Scenario, states: &States, cut: usize) -> Option<String> {
     let phases: Vec<Phase> = states.iter().flatten().map(|state| state.to).collect();
     let has_lost = |phase: &Phase| matches!(phase, Phase::Outage | Phase::Withdrawn);
-    let is_kept = !phases.is_empty() && phases.iter().all(|phase| *phase == Phase::Live);
-    if is_kept {
+    if stayed_live(states) {
+        if cut > 0 {
+            return Some(UNNOTICED.to_owned());
+        }
         return Some(format!("the agent stayed Live throughout; {REMEDY}"));
     }
     if phases.is_empty() || phases.iter().any(has_lost) || !awaits(scenario) {
@@ -52,11 +59,18 @@ pub(super) fn unmet(scenario: &Scenario, states: &States) -> Option<String> {
     Some(format!("the agent was never in Outage ({path}); {REMEDY}"))
 }
 
-/// Whether a promise is about an outage: without one it is neither kept nor broken.
-pub(super) fn is_about_one(kind: &Kind, states: &States) -> bool {
+fn stayed_live(states: &States) -> bool {
+    let Ok(states) = states else { return false };
+    !states.is_empty() && states.iter().all(|state| state.to == Phase::Live)
+}
+
+/// Whether a promise is about an outage: without one it is neither kept nor broken. That an agent whose
+/// connection was cut has other states than Live is one of any agent.
+pub(super) fn is_about_one(kind: &Kind, states: &States, cut: usize) -> bool {
     let seen = |phase: &Phase| states.iter().flatten().any(|state| state.to == *phase);
     match kind {
         Kind::Window { only, .. } => only.iter().all(is_of_an_outage),
+        Kind::Transitions { .. } if cut > 0 && stayed_live(states) => false,
         Kind::Transitions { in_order, never } => !in_order.is_empty() && !never.iter().any(seen),
         Kind::Recovery { .. } | Kind::Recoveries { .. } | Kind::Restarts { .. } | Kind::Says(_) => {
             false

@@ -189,7 +189,7 @@ async fn an_agent_that_was_started_again_is_found_by_its_socket() {
     assert_eq!(listener_of(&stage.socket).await, own);
     stage.met.agent = Some(Pid::INIT);
     stage.act(0, &Action::Spire(Act::Kill)).await.unwrap();
-    assert_eq!(stage.met.agent, own);
+    assert_eq!((stage.met.agent, stage.met.cut), (own, 1));
 }
 
 #[tokio::test]
@@ -319,7 +319,7 @@ fn a_window_is_judged_in_its_states_and_in_no_others() {
 fn a_fault_that_became_no_outage_shows_nothing() {
     let scenario = scenario("spire-killed-fail-closed");
     let at = |at_ms, to| Transition { at_ms, to };
-    let unshown = |states: &States| outage::unshown(&scenario, &Recording::default(), states);
+    let unshown = |states: &States| outage::unshown(&scenario, &Recording::default(), states, 0);
     let live = Ok(vec![at(0, Phase::Live)]);
     assert!(unshown(&live).unwrap().contains("stayed Live"));
     let brief = vec![at(0, Phase::Live), at(1_100, Phase::Interrupted)];
@@ -364,17 +364,41 @@ fn a_fault_that_became_no_outage_shows_nothing() {
     assert!(matches!(refused, Finding::NotJudged(_)), "{refused:?}");
 }
 
+/// No agent's timings are so long: the loss of a stream is Interrupted at once.
+#[test]
+fn an_agent_that_was_cut_off_and_stayed_live_is_judged() {
+    let scenario = scenario("spire-killed-fail-closed");
+    let view = View::of(&scenario, true).unwrap();
+    let live = Ok(vec![Transition {
+        at_ms: 0,
+        to: Phase::Live,
+    }]);
+    let why = outage::unshown(&scenario, &Recording::default(), &live, 1).unwrap();
+    assert!(why.contains("another agent's page"), "{why}");
+    let broken = [Verdict {
+        promise: "the states".to_owned(),
+        finding: Finding::Broken("Live, not Outage".to_owned()),
+    }];
+    let met = Met {
+        cut: 1,
+        ..Met::default()
+    };
+    let told = view.told(&scenario, &broken, (&Recording::default(), &live), &met);
+    let states = told.iter().find(|row| row.promise == "the states").unwrap();
+    assert!(states.finding.is_broken(), "{states:?}");
+}
+
 #[test]
 fn where_nobody_tells_states_answers_do_that_an_outage_changes() {
     let mut recording = Recording::default();
     let untold: [States; 2] = [Ok(Vec::new()), Err("no page".to_owned())];
     let closed = scenario("spire-killed-fail-closed");
     for states in &untold {
-        let why = outage::unshown(&closed, &recording, states).unwrap();
+        let why = outage::unshown(&closed, &recording, states, 0).unwrap();
         assert!(why.contains("no answer is one of an outage"), "{why}");
         // No answer would change: nothing is known, and so nothing shown.
         let cached = scenario("spire-killed-cache");
-        let why = outage::unshown(&cached, &recording, states).unwrap();
+        let why = outage::unshown(&cached, &recording, states, 0).unwrap();
         assert!(why.contains("--admin-address"), "{why}");
     }
     recording.observations.push(Observation {
@@ -384,7 +408,7 @@ fn where_nobody_tells_states_answers_do_that_an_outage_changes() {
         took_us: 0,
         outcome: Outcome::Said(Said::Denied("TRUST_UNAVAILABLE")),
     });
-    assert_eq!(outage::unshown(&closed, &recording, &untold[0]), None);
+    assert_eq!(outage::unshown(&closed, &recording, &untold[0], 0), None);
 }
 
 /// The fault is what the agent is started with, and no step.

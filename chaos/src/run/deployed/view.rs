@@ -44,6 +44,8 @@ pub(super) struct Met {
     pub(super) agent: Option<Pid>,
     /// How many met a connection of the agent.
     pub(super) struck: usize,
+    /// How many ended one, of an agent that is known by its number.
+    pub(super) cut: usize,
     /// Those that met nobody.
     pub(super) missed: Vec<String>,
 }
@@ -196,8 +198,9 @@ impl View {
         let names = Always::ALL.iter().map(|always| always.as_str());
         let names = names.chain(scenario.promises.iter().map(|promise| &*promise.name));
         let mut verdicts = Vec::new();
-        let unmet = outage::unmet(scenario, seen.1);
-        let is_about_one = |promise: &&Promise| outage::is_about_one(&promise.kind, seen.1);
+        let unmet = outage::unmet(scenario, seen.1, met.cut);
+        let is_about_one =
+            |promise: &&Promise| outage::is_about_one(&promise.kind, seen.1, met.cut);
         for name in names {
             let mut promises = scenario.promises.iter();
             let promise = promises.find(|promise| promise.name == name);
