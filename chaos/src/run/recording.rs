@@ -11,6 +11,10 @@ use crate::scenario::action::Action;
 use crate::scenario::answer::Said;
 use crate::scenario::caller::Caller;
 
+/// Moments are whole milliseconds, those of an answer's begin and of its length: one that seems to end
+/// with the millisecond in which a step began may have met it, ms.
+const GRAIN_MS: u64 = 2;
+
 /// One run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recording {
@@ -171,7 +175,9 @@ impl Recording {
             Some(last) => last.began_ms + (planned_ms - last.planned_ms),
             None => planned_ms,
         };
-        next.map_or(reached, |next| reached.min(next.began_ms))
+        next.map_or(reached, |next| {
+            reached.min(next.began_ms.saturating_sub(GRAIN_MS))
+        })
     }
 
     /// Stretches in which no answer can be asked of the agent: its process is down or does not run.

@@ -139,7 +139,8 @@ fn what_was_kept_is_kept() {
 fn steps_that_were_late_move_the_windows() {
     let recording = kept();
     assert_eq!(recording.after(2_000), 2_055);
-    assert_eq!(recording.before(4_000), 4_050);
+    // Begun at 4050: what seems to end with that millisecond may have met it.
+    assert_eq!(recording.before(4_000), 4_048);
     assert_eq!(recording.before(1_000), 1_000);
     // Planned for 1000 and done at 1055: what was asked in between is in no window.
     let early = after(|recording| answer(recording, Caller::Frontend, 1_010, AWAY));
