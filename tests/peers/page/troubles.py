@@ -133,7 +133,7 @@ def another_spire(world):
                 check(name in said, f"{name} is not in {said!r}")
             remedy = seen.appears("To do for the policy", "federate it with elsewhere.test")
             seen.summary("degraded; SPIRE Live; ready")
-            seen.appears("Requests", "nobody whom the policy allows")
+            seen.appears("Requests", "nobody whom a policy in force allows")
             told_without_scripts(seen, said.removeprefix("can be verified: "), remedy)
             # As the page advises.
             partner.federate()
