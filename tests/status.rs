@@ -33,6 +33,12 @@ fn shown_at(address: &str) -> String {
     text(&run(&["status", "--admin-address", address]))
 }
 
+/// The same for programs.
+fn json_at(address: &str) -> String {
+    let arguments = ["status", "--output", "json", "--admin-address", address];
+    text(&run(&arguments))
+}
+
 /// Waits until it shows this.
 async fn until_shown(address: &str, part: &str) {
     common::eventually(part, async || shown_at(address).contains(part)).await;
@@ -80,14 +86,7 @@ async fn a_running_agent_is_told_on_one_screen() {
     ] {
         assert!(page.contains(part), "no {part:?} in {page}");
     }
-    let json: Value = serde_json::from_str(&text(&run(&[
-        "status",
-        "--admin-address",
-        &at,
-        "--output",
-        "json",
-    ])))
-    .unwrap();
+    let json: Value = serde_json::from_str(&json_at(&at)).unwrap();
     assert_eq!(json["trust"]["state"], "Live");
     let once = run(&["top", "--once", "--admin-address", &at]);
     assert!(text(&once).contains("SPIRE    Live"));
@@ -766,15 +765,7 @@ async fn what_requests_meet_is_told_and_found() {
             page()
         );
         assert!(!doctor_finds(&site, &at, code));
-        let json = || {
-            text(&run(&[
-                "status",
-                "--output",
-                "json",
-                "--admin-address",
-                &at,
-            ]))
-        };
+        let json = || json_at(&at);
         assert!(json().contains("\"fault\":\"none\""), "{}", json());
         site.world.spire().stop(SocketFile::Left).await.unwrap();
         agent.said(0, "to=\"Outage\"").await;
@@ -975,14 +966,7 @@ async fn proxies_are_told_by_version() {
             && page.contains("zentinel-proxy 0.6.45, 0 connections")
     })
     .await;
-    let json = text(&run(&[
-        "status",
-        "--output",
-        "json",
-        "--admin-address",
-        &at,
-    ]));
-    let json: Value = serde_json::from_str(&json).unwrap();
+    let json: Value = serde_json::from_str(&json_at(&at)).unwrap();
     assert_eq!(json["proxies"][0]["name"], "sentinel-proxy");
     assert_eq!(json["proxies"][0]["version"], "0.4.9");
     drop(old);
@@ -999,15 +983,7 @@ async fn json_of_what_peers_wrote_commands_no_terminal() {
     let hostile = "id\u{9b}2J\u{202e}";
     let request = chaos::client::Request::get("/").with_id(hostile);
     client.ask(&request).await.unwrap();
-    let json = || {
-        text(&run(&[
-            "status",
-            "--output",
-            "json",
-            "--admin-address",
-            &at,
-        ]))
-    };
+    let json = || json_at(&at);
     common::eventually("the denial", async || json().contains("id\\u009b2J\\u202e")).await;
     let told: Value = serde_json::from_str(&json()).unwrap();
     assert_eq!(told["denials"][0]["correlation_id"], hostile);

@@ -2,10 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
+use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
+
+/// Lives as long as the process, beside whoever listens: were there one listener alone, a line that
+/// another thread reaches first, where nobody listens, would count as one that nobody wants.
+static BESIDE: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
 
 /// What is logged on this thread while it lives.
 #[derive(Clone, Default)]
@@ -13,6 +18,7 @@ pub(crate) struct Overheard(Arc<Mutex<Vec<u8>>>);
 
 impl Overheard {
     pub(crate) fn listen() -> (Self, DefaultGuard) {
+        LazyLock::force(&BESIDE);
         let log = Self::default();
         let subscriber = tracing_subscriber::fmt()
             .with_writer(log.clone())

@@ -11,6 +11,7 @@ mod foreign;
 mod meets;
 mod timeline;
 mod told;
+mod turn;
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;

@@ -97,8 +97,8 @@ fn asked(
         site: said(headers, &SITE),
         dest: said(headers, &DEST),
     };
+    let reader = Reader::of(asked.peer, asked.host);
     let resource = admit(asked).map_err(|refusal| Box::new(refuse(refusal)))?;
-    let reader = Reader::of(peer.ip(), said(headers, &HOST));
     Ok((resource, Told { verbose, reader }))
 }
 

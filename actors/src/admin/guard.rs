@@ -87,7 +87,7 @@ pub struct Asked<'a> {
     pub path: &'a str,
     /// Whether a probe is to tell each check.
     pub verbose: bool,
-    /// The `Host` header, if there is exactly one and it is text.
+    /// The `Host` header, if there is any: empty, which is no name, if there are several or it is no text.
     pub host: Option<&'a str>,
     /// `Origin`: a browser sends it where a page asks for another server's.
     pub origin: Option<&'a str>,

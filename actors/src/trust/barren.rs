@@ -10,21 +10,20 @@ use verdict::id::TrustDomain;
 use verdict::time::Now;
 use verdict::trust::{Coverage, Snapshot};
 
-/// How often bundles that nobody changed are looked at again, milliseconds of boot time: authorities end
-/// on a second.
-const LOOK_EVERY_MS: i64 = 1_000;
+use super::turn::Turn;
 
 /// Domains told of in lines of their own at one look: more are counted.
 const TOLD_MAX: usize = 16;
 
 /// What was seen last.
 #[derive(Debug, Default)]
-pub(super) struct Watch(Mutex<Seen>);
+pub(super) struct Watch {
+    turn: Turn,
+    seen: Mutex<Seen>,
+}
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// Which bundles were looked at, and when: the same are left alone for a moment.
-    last: Option<(Arc<Snapshot>, i64)>,
     barren: HashSet<TrustDomain>,
     coverage: Coverage,
 }
@@ -32,18 +31,18 @@ struct Seen {
 impl Watch {
     /// Of how many trust domains somebody could be verified when it was last looked.
     pub(super) fn coverage(&self) -> Coverage {
-        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.coverage
     }
 
     /// Looks, and tells what is new.
     pub(super) fn look(&self, snapshot: &Arc<Snapshot>, now: Now) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !seen.is_due(snapshot, now) {
+        if !self.turn.comes(snapshot, now) {
             return;
         }
-        seen.last = Some((Arc::clone(snapshot), now.boot_ms));
+        // Without the lock: many bundles take their time, and probes ask meanwhile.
         let barren: Vec<_> = snapshot.barren(now).collect();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.coverage = Coverage::of(barren.len(), snapshot.len());
         let new = barren.iter();
         let new: Vec<_> = new
@@ -58,24 +57,14 @@ impl Watch {
         }
         let now_barren: HashSet<TrustDomain> =
             barren.into_iter().map(|(one, _)| one.clone()).collect();
-        seen.mended(&now_barren);
+        seen.mended(snapshot, &now_barren);
         seen.barren = now_barren;
     }
 }
 
 impl Seen {
-    fn is_due(&self, snapshot: &Arc<Snapshot>, now: Now) -> bool {
-        self.last.as_ref().is_none_or(|(seen, at)| {
-            let passed_ms = now.boot_ms.saturating_sub(*at);
-            !Arc::ptr_eq(seen, snapshot) || !(0..LOOK_EVERY_MS).contains(&passed_ms)
-        })
-    }
-
     /// Says of whom somebody can be verified again; a domain that is gone was told of as such.
-    fn mended(&self, barren: &HashSet<TrustDomain>) {
-        let Some((snapshot, _)) = &self.last else {
-            return;
-        };
+    fn mended(&self, snapshot: &Snapshot, barren: &HashSet<TrustDomain>) {
         let there: HashSet<&TrustDomain> = snapshot.iter().map(|(domain, _)| domain).collect();
         let mended = self.barren.difference(barren);
         for trust_domain in mended.filter(|one| there.contains(one)).take(TOLD_MAX) {
