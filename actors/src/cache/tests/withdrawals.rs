@@ -386,3 +386,14 @@ async fn a_directory_that_cannot_be_looked_into_counts_as_a_refusal() {
     symlink("round", dir.path().join("round")).unwrap();
     assert_eq!(earlier("round"), Earlier::RefusedLongAgo);
 }
+
+/// The file alone says it, too, whatever became of the mark: to an agent at any socket.
+#[tokio::test]
+async fn a_tombstone_without_its_mark_counts_at_every_socket() {
+    let dir = TempDir::new().unwrap();
+    write_to(&dir, &tombstone());
+    std::fs::remove_file(dir.path().join("x509-bundles.withdrawn")).unwrap();
+    for socket in [SOCKET, OTHER] {
+        assert_eq!(found_for(&dir, socket), Found::Tombstone, "{socket}");
+    }
+}
