@@ -190,9 +190,12 @@ pub(crate) struct Doctor {
     /// Audit records to look at [default: the first file that records go to]
     #[arg(long, value_name = "FILE")]
     pub(crate) records: Option<PathBuf>,
-    /// Send a request with a forged credential header through the hop, as http://HOST:PORT/PATH
+    /// Send a request with a forged credential header through the hop, as http://HOST:PORT/PATH or https://…
     #[arg(long, value_name = "URL")]
     pub(crate) through: Option<String>,
+    /// Show the hop svid.0.pem of this directory with svid.0.key, as inspect --write leaves them
+    #[arg(long, value_name = "DIR", requires = "through")]
+    pub(crate) client_svid: Option<PathBuf>,
     /// The form of the answer
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,

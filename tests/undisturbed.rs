@@ -1,7 +1,7 @@
 //! What goes wrong beside the requests costs them nothing: the slowest of a hundred is as fast as ever.
 //!
 //! Ratios of windows that follow each other, never times: machines that test are busy. They want the
-//! released build, and nothing beside them. The gate's step `footprint` asks for the first by name; all:
+//! released build, and nothing beside them. The gate's step `footprint` asks for both, one after the other:
 //!
 //! ```sh
 //! AGENT_BIN=target/release/sentinel-spiffe-agent cargo test --test undisturbed -- \
@@ -47,8 +47,28 @@ async fn p99(client: &Client, request: &Request) -> Duration {
     took[WINDOW * 99 / 100]
 }
 
+/// Rounds at most: what runs beside a test makes a ratio worse, never better, and does not last. What the
+/// agent does to itself is there in each.
+const ROUNDS: usize = 3;
+
+/// That a round keeps the promise.
+async fn held(what: &str, mut window: impl AsyncFnMut(bool) -> Duration) {
+    let mut ratios = Vec::new();
+    while ratios.len() < ROUNDS {
+        let ratio = ratio(&mut window).await;
+        eprintln!(
+            "{what}: p99 {ratio:.2} times the undisturbed, median of {PAIRS} pairs of windows"
+        );
+        if ratio <= PROMISED {
+            return;
+        }
+        ratios.push(ratio);
+    }
+    panic!("{what}: more than {PROMISED} times in each round: {ratios:.2?}");
+}
+
 /// The median of the ratios of pairs, disturbed to quiet; which comes first changes.
-async fn ratio(mut window: impl AsyncFnMut(bool) -> Duration) -> f64 {
+async fn ratio(window: &mut impl AsyncFnMut(bool) -> Duration) -> f64 {
     let mut ratios = Vec::new();
     for pair in 0..PAIRS {
         let first = window(pair % 2 == 0).await;
@@ -62,11 +82,6 @@ async fn ratio(mut window: impl AsyncFnMut(bool) -> Duration) -> f64 {
     }
     ratios.sort_unstable_by(f64::total_cmp);
     ratios[PAIRS / 2]
-}
-
-fn held(what: &str, ratio: f64) {
-    eprintln!("{what}: p99 {ratio:.2} times the undisturbed, median of {PAIRS} pairs of windows");
-    assert!(ratio <= PROMISED, "{what}: {ratio:.2}");
 }
 
 async fn serving(site: &Site, sink: &str) -> Agent {
@@ -90,11 +105,11 @@ async fn a_full_disk_makes_no_request_slower() {
     ];
     let clients = [agents[0].connect().await, agents[1].connect().await];
     let requests = [well.asks(FRONTEND), full.asks(FRONTEND)];
-    let ratio = ratio(async |is_disturbed| {
+    held("a full disk", async |is_disturbed| {
         let at = usize::from(is_disturbed);
         p99(&clients[at], &requests[at]).await
-    });
-    held("a full disk", ratio.await);
+    })
+    .await;
     agents[1].said(0, "No space left on device").await;
 }
 
@@ -139,7 +154,7 @@ fn read(address: SocketAddr, path: &str) -> std::io::Result<usize> {
 }
 
 #[tokio::test]
-#[ignore = "a ratio that wants the released build and a quiet machine: see above"]
+#[ignore = "a ratio that wants the released build and a quiet machine: .ci/run footprint"]
 async fn a_hammered_admin_listener_makes_no_request_slower() {
     let site = Site::new();
     let mut command = site.configured(LOAD_POLICY);
@@ -148,15 +163,14 @@ async fn a_hammered_admin_listener_makes_no_request_slower() {
     agent.said(0, "to=\"Live\"").await;
     let (client, request) = (agent.connect().await, site.asks(FRONTEND));
     let hammer = Hammer::new(agent.admin_address());
-    let ratio = ratio(async |is_disturbed| {
+    held("a hammered admin listener", async |is_disturbed| {
         hammer.goes.store(is_disturbed, Relaxed);
         let took = p99(&client, &request).await;
         hammer.goes.store(false, Relaxed);
         took
-    });
-    let ratio = ratio.await;
+    })
+    .await;
     let served = hammer.served.load(Relaxed);
     eprintln!("{served} pages served meanwhile");
     assert!(served > 0);
-    held("a hammered admin listener", ratio);
 }

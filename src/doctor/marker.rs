@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use actors::audit::Recorded;
 use base64::Engine as _;
 use verdict::policy::CertFormat;
 
@@ -34,6 +35,8 @@ pub(super) const MARKERS: &str = "spiffe://doctor.invalid/probe/";
 pub(super) struct Marker {
     /// What a record would name.
     pub(super) id: String,
+    /// What the request is called, where hop and proxy pass a name on.
+    pub(super) request_id: String,
     der: Vec<u8>,
 }
 
@@ -41,9 +44,33 @@ impl Marker {
     /// One that no other run has.
     pub(super) fn new() -> Self {
         let uuid = std::fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default();
-        let id = format!("{MARKERS}{}", uuid.trim());
+        let request_id = uuid.trim().to_owned();
+        let id = format!("{MARKERS}{request_id}");
         let der = certificate(&id);
-        Self { id, der }
+        Self {
+            id,
+            request_id,
+            der,
+        }
+    }
+
+    /// Of the trace that the request is in: 32 digits, as a version 4 UUID has them.
+    pub(super) fn trace_id(&self) -> String {
+        self.request_id.replace('-', "")
+    }
+
+    /// W3C Trace Context, 3.2.2: not sampled, nobody is to look for it in a trace store.
+    pub(super) fn traceparent(&self) -> String {
+        let trace_id = self.trace_id();
+        let parent_id = trace_id.get(..16).unwrap_or_default();
+        format!("00-{trace_id}-{parent_id}-00")
+    }
+
+    /// Whether a record is of the request that carried it.
+    pub(super) fn is_of(&self, record: &Recorded) -> bool {
+        record.trace_id.as_ref() == Some(&self.trace_id())
+            || record.request_id.as_ref() == Some(&self.request_id)
+            || record.correlation_id == self.request_id
     }
 
     /// As a proxy would write it in this format; `auto` reads XFCC too.

@@ -9,6 +9,7 @@ mod audit;
 mod finding;
 mod hop;
 mod identity;
+mod knock;
 mod marker;
 mod meets;
 mod proxies;
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &Doctor) -> anyhow::Result<Exit> {
         records::look(path, &settings, &mut examination);
     }
     if let Some(url) = &args.through {
-        let probe = hop::probe(url, &settings, records.as_deref(), &mut examination);
+        let probe = hop::probe(url, args, &settings, records.as_deref(), &mut examination);
         runtime.block_on(probe);
     }
     show(&examination, args.output)?;

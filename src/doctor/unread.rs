@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use actors::admin::status::Status;
 
 use super::finding::{Examination, Severity};
-use crate::status::ask;
+use crate::status::ask::{self, Health};
 
 /// Why there is none.
 pub(super) struct Unread {
@@ -35,14 +35,13 @@ pub(super) fn read(answer: anyhow::Result<(u16, Vec<u8>)>) -> Result<Status, Unr
 /// Of one that answers otherwise.
 pub(super) async fn tell(unread: &Unread, address: SocketAddr, examination: &mut Examination) {
     let mut seen = format!("http://{address}/status: {}", unread.seen);
-    let failing = ask::failing(address).await;
-    let severity = match failing {
-        Some(_) => Severity::Problem,
-        None => Severity::Warning,
+    let severity = match ask::health(address).await {
+        Some(Health::Failing(failing)) => {
+            seen.push_str(&format!("; its /healthz says: {failing}"));
+            Severity::Problem
+        }
+        Some(Health::Well) | None => Severity::Warning,
     };
-    if let Some(failing) = failing {
-        seen.push_str(&format!("; its /healthz says: {failing}"));
-    }
     examination.add(
         severity,
         "status-unread",

@@ -7,7 +7,7 @@ use std::path::Path;
 use actors::admin::status::Status;
 use config::{AdminAddress, Settings};
 
-use crate::status::ask;
+use crate::status::ask::{self, Health};
 
 /// `None` where no agent of this SPIRE says that it refuses, nor one that it cannot say.
 pub(super) async fn of(settings: &Settings) -> Option<String> {
@@ -16,7 +16,7 @@ pub(super) async fn of(settings: &Settings) -> Option<String> {
     };
     let json = match ask::get(address, "/status").await.ok()? {
         (200, json) => json,
-        (503, body) => return Some(unasked(address, &body).await),
+        (503, body) => return unasked(address, &body).await,
         (_, _) => return None,
     };
     let status: Status = serde_json::from_slice(&json).ok()?;
@@ -31,14 +31,15 @@ pub(super) async fn of(settings: &Settings) -> Option<String> {
     Some(format!("the agent at {address} says: {requests}"))
 }
 
-/// Its status is asked for by others all the time: nobody may take that for no objection.
-async fn unasked(address: SocketAddr, body: &[u8]) -> String {
+/// Its status is asked for by others all the time: nobody may take that for no objection. What does not
+/// answer probes as an agent does is none.
+async fn unasked(address: SocketAddr, body: &[u8]) -> Option<String> {
     let said = ask::one_line(body);
-    let probes = match ask::failing(address).await {
-        Some(failing) => format!("its /healthz says: {failing}"),
-        None => "its /healthz names no trouble".to_owned(),
+    let probes = match ask::health(address).await? {
+        Health::Well => "its /healthz names no trouble".to_owned(),
+        Health::Failing(failing) => format!("its /healthz says: {failing}"),
     };
-    format!(
+    Some(format!(
         "it is not known what requests meet: the agent at {address} answers 503 to /status ({said}); {probes}"
-    )
+    ))
 }

@@ -62,11 +62,21 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> anyhow::Result<(u16,
     Ok((last.status, last.body))
 }
 
-/// What fails by the agent's own word, on one line: probes are answered at once, whoever else asks.
-pub(crate) async fn failing(address: SocketAddr) -> Option<String> {
-    match once(address, "/healthz").await.ok()? {
-        Answer { status: 200, .. } => None,
-        Answer { body, .. } => Some(one_line(&body)),
+/// What an agent's `/healthz` says.
+pub(crate) enum Health {
+    Well,
+    /// What fails, on one line.
+    Failing(String),
+}
+
+/// Probes are answered at once, whoever else asks. `None` where no agent answers.
+pub(crate) async fn health(address: SocketAddr) -> Option<Health> {
+    let answer = once(address, "/healthz").await.ok()?;
+    let said = one_line(&answer.body);
+    match answer.status {
+        200 if said == "ok" => Some(Health::Well),
+        503 if said.ends_with("healthz check failed") => Some(Health::Failing(said)),
+        _ => None,
     }
 }
 
@@ -150,6 +160,17 @@ mod tests {
             }
         });
         address
+    }
+
+    #[tokio::test]
+    async fn who_only_answers_503_is_no_agent() {
+        let busy = answering(vec!["HTTP/1.0 503 Busy\r\n\r\nno upstream\n"]).await;
+        assert!(health(busy).await.is_none());
+        let no = "HTTP/1.0 503 No\r\n\r\n[-]audit no\nhealthz check failed\n";
+        let failing = answering(vec![no]).await;
+        assert!(
+            matches!(health(failing).await, Some(Health::Failing(said)) if said.starts_with("[-]audit"))
+        );
     }
 
     #[tokio::test]

@@ -1,51 +1,68 @@
 //! `--through`: a hop that forwards a client's own credential header, and one that does not.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
 
-use chaos::client::Request;
+use chaos::ca::{Authority, AuthorityOptions, IssuedSvid, SvidOptions};
+use chaos::client::{Client, Hello, Request};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::common::Site;
 use super::{POLICY, codes, doctor, found};
 
-/// A hop and a proxy in one: asks the agent about one request, its headers treated as said.
-fn hop(site: &Site, overwrites: bool, runtime: tokio::runtime::Handle) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/orders", listener.local_addr().unwrap());
+/// What a hop does with a request.
+#[derive(Clone, Copy, PartialEq)]
+enum Does {
+    Overwrite,
+    Forward,
+    /// Overwrites, and lets no name of the request through.
+    Rename,
+    /// Answers by itself.
+    Nothing,
+}
+
+/// A hop and a proxy in one, for one request.
+async fn hop(site: &Site, does: Does) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
     let socket = site.socket();
-    std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let request = forwarded(&head(&mut stream), overwrites);
-        runtime.block_on(async {
-            let hello = chaos::client::Hello::default();
-            let client = chaos::client::Client::connect(&socket, hello)
-                .await
-                .unwrap();
-            client.ask(&request).await.unwrap();
-        });
-        stream
-            .write_all(b"HTTP/1.1 401 Unauthorized\r\n\r\n")
-            .unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        serve(stream, &socket, does).await;
     });
-    url
+    format!("http://{address}/orders")
 }
 
-fn head(stream: &mut TcpStream) -> String {
+async fn serve<T: AsyncRead + AsyncWrite + Unpin>(mut stream: T, socket: &Path, does: Does) {
     let mut head = Vec::new();
-    let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
+        stream.read_buf(&mut head).await.unwrap();
     }
-    String::from_utf8(head).unwrap()
+    let head = String::from_utf8(head).unwrap();
+    if does != Does::Nothing {
+        let client = Client::connect(socket, Hello::default()).await.unwrap();
+        client.ask(&forwarded(&head, does)).await.unwrap();
+    }
+    let answer = b"HTTP/1.1 401 Unauthorized\r\n\r\n";
+    stream.write_all(answer).await.unwrap();
+    stream.flush().await.unwrap();
 }
 
-fn forwarded(head: &str, overwrites: bool) -> Request {
+fn forwarded(head: &str, does: Does) -> Request {
     let mut request = Request::get("/orders");
     for (name, value) in head.lines().filter_map(|line| line.split_once(": ")) {
-        let name = name.to_lowercase();
-        if name == "x-forwarded-client-cert" && !overwrites {
-            request = request.header(&name, value);
+        match name.to_lowercase().as_str() {
+            "x-forwarded-client-cert" if does == Does::Forward => {
+                request = request.header(name, value);
+            }
+            // As the proxies do: the trace is what the request is known by.
+            "x-trace-id" if does != Does::Rename => request = request.with_id(value),
+            _ => {}
         }
     }
     request
@@ -57,25 +74,107 @@ async fn a_hop_that_forwards_a_forged_header_is_found_out() {
     let agent = site.live(POLICY).await;
     let records = site.path("audit.jsonl");
     let records = records.to_str().unwrap();
-    for (overwrites, expected) in [(true, None), (false, Some("hop-forwards"))] {
-        let url = hop(&site, overwrites, tokio::runtime::Handle::current());
+    for (does, expected) in [
+        (Does::Overwrite, None),
+        (Does::Forward, Some("hop-forwards")),
+        // Records of others, which a busy agent always has, say nothing of the probe.
+        (Does::Rename, Some("probe-unseen")),
+        (Does::Nothing, Some("probe-unseen")),
+    ] {
+        let url = hop(&site, does).await;
         let through = ["--through", &url, "--records", records];
         let codes = codes(&doctor(&site, POLICY, &through));
         assert_eq!(codes.first().map(String::as_str), expected);
     }
-    let nowhere = ["--through", "http://127.0.0.1:1/", "--records", records];
-    assert_eq!(codes(&doctor(&site, POLICY, &nowhere)), ["probe-failed"]);
+    for nowhere in [
+        "http://127.0.0.1:1/",
+        "ftp://127.0.0.1/",
+        "127.0.0.1:80",
+        "http://a b/",
+    ] {
+        let nowhere = ["--through", nowhere, "--records", records];
+        assert_eq!(codes(&doctor(&site, POLICY, &nowhere)), ["probe-failed"]);
+    }
     agent.stop().await;
     let unseen = found(&site, POLICY, &["--through", "http://127.0.0.1:1/"]);
     assert_eq!(unseen, ["probe-unseen"]);
-    // A hop whose route asks nobody.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        head(&mut stream);
-        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+}
+
+/// A hop that wants a certificate of this authority from everybody.
+fn strict(authority: &Authority, svid: &IssuedSvid) -> TlsAcceptor {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    for anchor in authority.anchors() {
+        roots.add(anchor.clone().into()).unwrap();
+    }
+    let clients =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let chain = vec![CertificateDer::from(svid.leaf_der().to_vec())];
+    let key = PrivateKeyDer::try_from(svid.key_pkcs8_der().to_vec()).unwrap();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(clients.build().unwrap())
+        .with_single_cert(chain, key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// As `inspect --write` leaves them.
+fn written(site: &Site, svid: &IssuedSvid) -> String {
+    let pem = |label, der: &[u8]| {
+        use base64::Engine as _;
+        let text = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+    };
+    let dir = site.path("svids");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("svid.0.pem"), svid.chain_pem()).unwrap();
+    let key = pem("PRIVATE KEY", svid.key_pkcs8_der());
+    std::fs::write(dir.join("svid.0.key"), key).unwrap();
+    dir.to_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hop_that_speaks_tls_alone_and_wants_a_certificate_is_asked_too() {
+    let site = Site::new();
+    let agent = site.live(POLICY).await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.unwrap().as_secs();
+    let authority = Authority::new("example.org", AuthorityOptions::at(now)).unwrap();
+    let svid = authority
+        .issue("spiffe://example.org/hop", &SvidOptions::at(now))
+        .unwrap();
+    let acceptor = strict(&authority, &svid);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Nobody's certificate is for that name, and the SVID names no host at all.
+    let url = format!(
+        "https://localhost:{}/orders",
+        listener.local_addr().unwrap().port()
+    );
+    let socket = site.socket();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            if let Ok(stream) = acceptor.accept(stream).await {
+                serve(stream, &socket, Does::Forward).await;
+            }
+        }
     });
-    let unasked = found(&site, POLICY, &["--through", &url, "--records", records]);
-    assert_eq!(unasked, ["probe-unseen"]);
+    let records = site.path("audit.jsonl");
+    let probe = ["--through", &url, "--records", records.to_str().unwrap()];
+    let refused = doctor(&site, POLICY, &probe);
+    assert_eq!(codes(&refused), ["probe-failed"]);
+    let text = String::from_utf8_lossy(&refused.stdout);
+    assert!(
+        text.contains("--client-svid") && text.contains("CertificateRequired"),
+        "{text}"
+    );
+    let svids = written(&site, &svid);
+    let as_client = [&probe[..], &["--client-svid", &svids]].concat();
+    assert_eq!(
+        codes(&doctor(&site, POLICY, &as_client)).first().unwrap(),
+        "hop-forwards"
+    );
+    agent.stop().await;
 }
