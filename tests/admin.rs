@@ -16,6 +16,7 @@ use std::process::Command;
 
 use common::expect::Expected;
 use common::{Agent, FRONTEND, LOAD_POLICY, Site, asked, eventually};
+use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
 /// The program with this admin address and the usual policy.
@@ -107,5 +108,32 @@ async fn none_is_none() {
     let site = Site::new();
     let agent = site.serve(command(&site, "none")).await;
     assert!(!agent.log().contains("admin="), "{}", agent.log());
+    agent.stop().await;
+}
+
+/// Connections that come in one burst, more than there are places; what the kernel queues for a listener
+/// is more than that.
+const BURST: usize = 100;
+
+/// A probe in the middle of a flood that says nothing: it is not told apart from that before it speaks.
+#[tokio::test]
+async fn a_probe_within_a_burst_of_connections_is_answered() {
+    let site = Site::new();
+    let agent = site.serve(command(&site, "127.0.0.1:0")).await;
+    agent.said(0, "to=\"Live\"").await;
+    let at = agent.admin_address();
+    eventually("ready", async || get(at, "/readyz").0 == 200).await;
+    // All of them wait in the queue when the agent looks again.
+    kill_process(agent.pid(), Signal::STOP).unwrap();
+    let flood = |count| (0..count).map(|_| TcpStream::connect(at).unwrap());
+    let mut before: Vec<_> = flood(20).collect();
+    let mut probe = TcpStream::connect(at).unwrap();
+    write!(probe, "GET /livez HTTP/1.1\r\nHost: {at}\r\n\r\n").unwrap();
+    before.extend(flood(BURST));
+    kill_process(agent.pid(), Signal::CONT).unwrap();
+    let mut answer = String::new();
+    probe.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
+    drop(before);
     agent.stop().await;
 }

@@ -13,6 +13,7 @@ pub mod cache;
 pub mod clock;
 pub mod configured;
 pub mod doors;
+mod episode;
 mod fingerprint;
 mod gate;
 pub mod health;

@@ -103,6 +103,14 @@ pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
         .any(|no| code == Some(*no))
 }
 
+/// What to do where a connection could not be accepted.
+pub(crate) fn of_accepting(error: &io::Error) -> &'static str {
+    match is_out_of_descriptors(error) {
+        true => OUT_OF_DESCRIPTORS,
+        false => "look at the machine: is it out of memory or of sockets?",
+    }
+}
+
 /// What registers this agent in SPIRE.
 pub(crate) fn registration(uid: u32) -> String {
     format!(

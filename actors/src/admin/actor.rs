@@ -11,6 +11,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::places::Places;
 use super::{Admin, connection};
+use crate::episode::Episode;
+use crate::remedy::of_accepting;
 use crate::supervision::{Ping, Pings, Tree, attentive};
 
 /// Wait after a failed accept: out of descriptors, trying harder makes it worse.
@@ -110,15 +112,22 @@ async fn watch(
 
 /// Whoever comes is served at once: if all places are taken, by the oldest giving way.
 async fn accept(listener: TcpListener, admin: Arc<Admin>) -> std::convert::Infallible {
-    let mut places = Places::default();
+    let (mut places, mut trouble) = (Places::default(), Episode::new());
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
+                trouble.ends();
                 let admin = Arc::clone(&admin);
                 places.give(|kind| connection::serve(stream, peer, admin, kind));
+                // A flood waits in the queue of the socket: whoever comes out of it is to have his turn
+                // before the next one takes his place.
+                tokio::task::yield_now().await;
             }
             Err(error) => {
-                tracing::warn!(%error, "an admin connection could not be accepted");
+                if trouble.begins(Instant::now()) {
+                    let remedy = of_accepting(&error);
+                    tracing::warn!(%error, remedy, "an admin connection could not be accepted");
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }

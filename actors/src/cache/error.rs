@@ -70,6 +70,12 @@ pub(super) enum WriteError {
     /// Only we and root can have put it there.
     #[error("its x509-bundles.lock cannot be locked: {0}")]
     Lock(#[source] Unusable),
+    /// Only we and root can have put it there.
+    #[error("its x509-bundles.withdrawn cannot be written: {0}")]
+    Mark(#[source] Unusable),
+    /// Nothing failed yet, and nothing was written.
+    #[error("a write has not come to an end in {} s", super::SLOW_AFTER.as_secs())]
+    Slow,
     #[error("cannot {step}: {error}")]
     System {
         step: &'static str,
@@ -86,6 +92,20 @@ pub(super) fn failed(step: &'static str) -> impl Fn(Errno) -> WriteError {
         step,
         error: errno.into(),
     }
+}
+
+/// Why the mark could not be opened to be written.
+pub(super) fn mark_error(step: &'static str) -> impl Fn(Errno) -> WriteError {
+    move |errno| match errno {
+        // What opening a pipe that nobody reads says, and what O_NOFOLLOW says of a link.
+        Errno::NXIO | Errno::LOOP => WriteError::Mark(Unusable::NotAFile),
+        errno => failed(step)(errno),
+    }
+}
+
+/// What is written as the mark must be ours.
+pub(super) fn check_mark(stat: &Stat) -> Result<(), WriteError> {
+    check_owner(stat).map_err(WriteError::Mark)
 }
 
 pub(super) fn missing_directory(error: DirectoryError) -> ReadError {

@@ -51,6 +51,9 @@ const LOUD_MAX: u32 = 3;
 /// [`RETRY_MAX_MS`] each, one in ten minutes.
 const GRAVE_EVERY: u32 = 20;
 
+/// A write that goes on for longer is told of, as one that failed.
+const SLOW_AFTER: Duration = Duration::from_secs(5);
+
 /// How long an orderly stop waits for the disk: a third of what the agent gives its whole tree.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
@@ -85,6 +88,8 @@ pub enum CacheMsg {
     },
     /// A write ended; what it came to is the cache's own business.
     Written(WriteEnd),
+    /// A write does not come to an end.
+    Slow,
     /// A wait is over.
     Due,
     /// The task that follows the world ended.
@@ -166,6 +171,7 @@ impl Actor for CacheActor {
                 let _ = done.send(());
             }
             CacheMsg::Written(WriteEnd(end)) => state.written(end, &myself),
+            CacheMsg::Slow => state.slow(),
             CacheMsg::Due => {
                 state.work = Work::Idle;
                 state.look(&myself);
@@ -224,6 +230,11 @@ impl Caching {
 
     fn begin(&mut self, myself: &ActorRef<CacheMsg>) {
         let write = write(Arc::clone(&self.writer), self.on_disk.clone());
+        let owner = myself.clone();
+        let write = told_if_slow(write, move || {
+            // An owner that is gone has nobody to tell.
+            let _ = owner.send_message(CacheMsg::Slow);
+        });
         let written = |end: Result<_, TaskPanicked>| {
             let end =
                 end.unwrap_or_else(|panicked| Err(WriteError::Panicked(panicked.to_string())));
@@ -232,6 +243,13 @@ impl Caching {
         self.work = Work::Writing {
             _task: spawn_watched(myself, write, written),
         };
+    }
+
+    /// The disk may hang for ever: that is told while it does.
+    fn slow(&mut self) {
+        if matches!(self.work, Work::Writing { .. }) {
+            self.complain(&WriteError::Slow);
+        }
     }
 
     fn is_up_to_date(&self, truth: &Truth) -> bool {
@@ -331,6 +349,18 @@ impl Caching {
 async fn write(writer: Arc<Writer>, known: Option<Truth>) -> Result<Truth, WriteError> {
     let written = tokio::task::spawn_blocking(move || writer.write(known.as_ref())).await;
     written.unwrap_or_else(|error| Err(WriteError::Panicked(error.to_string())))
+}
+
+/// The same, and `tell` is called if it takes long.
+async fn told_if_slow<T>(write: impl Future<Output = T>, tell: impl FnOnce()) -> T {
+    let mut write = std::pin::pin!(write);
+    match tokio::time::timeout(SLOW_AFTER, write.as_mut()).await {
+        Ok(end) => end,
+        Err(_) => {
+            tell();
+            write.await
+        }
+    }
 }
 
 /// Whether this failure to note a refusal is one that the log tells.

@@ -18,6 +18,12 @@ impl WriteError {
             Self::Lock(_) => {
                 "remove its x509-bundles.lock: only this user and root can have put it there"
             }
+            Self::Mark(_) => {
+                "remove its x509-bundles.withdrawn: only this user and root can have put it there"
+            }
+            Self::Slow => {
+                "look at its disk: is it a mount whose server is gone, or out of order? (dmesg)"
+            }
             Self::Busy => "give each agent a --state-dir of its own",
             Self::System { error, .. } => match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {

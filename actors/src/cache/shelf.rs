@@ -14,8 +14,8 @@ use rustix::io::Errno;
 
 use super::content::{Content, Record};
 use super::error::{
-    DirectoryError, ReadError, Unusable, WriteError, check_file, check_lock, failed,
-    missing_directory, open_error,
+    DirectoryError, ReadError, Unusable, WriteError, check_file, check_lock, check_mark, failed,
+    mark_error, missing_directory, open_error,
 };
 use super::faults::{Faults, Step};
 use super::refusal::{Kept, Note};
@@ -402,10 +402,16 @@ impl Locked<'_> {
         let step = "mark the withdrawal";
         self.shelf.before(Step::Mark, step)?;
         // It may hold the bundles that were made the mark: their space is wanted back.
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::WRONLY
+            | OFlags::CREATE
+            | OFlags::TRUNC
+            | OFlags::NOFOLLOW
+            // A pipe in its place would wait for a reader, and nothing would be written any more.
+            | OFlags::NONBLOCK
+            | OFlags::CLOEXEC;
         let made = rustix::fs::openat(self.dir.as_fd(), MARK, flags, OURS_ALONE);
-        made.map(drop).map_err(failed(step))
+        let made = made.map_err(mark_error(step))?;
+        check_mark(&rustix::fs::fstat(&made).map_err(failed(step))?)
     }
 
     fn unmark(&self) -> Result<(), WriteError> {

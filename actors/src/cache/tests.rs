@@ -5,6 +5,7 @@
     clippy::print_stderr,
     reason = "a test may panic, and says so when it is skipped"
 )]
+mod slow;
 mod withdrawals;
 
 use std::os::unix::ffi::OsStrExt as _;

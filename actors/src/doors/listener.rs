@@ -7,10 +7,10 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::episode::Episode;
 use super::{ConnectionActor, ConnectionArgs, Doors, Entrance, Places};
+use crate::episode::Episode;
 use crate::metrics::count;
-use crate::remedy::{OUT_OF_DESCRIPTORS, is_out_of_descriptors};
+use crate::remedy::of_accepting;
 use crate::sparse;
 use crate::supervision::{Ping, Pings, Temporaries, attentive};
 
@@ -150,11 +150,7 @@ async fn accept(args: ListenerArgs) {
 /// Once, until one is accepted, and never more often than the log can bear.
 fn complain(error: &std::io::Error, trouble: &mut Episode) {
     if trouble.begins(Instant::now()) {
-        let remedy = if is_out_of_descriptors(error) {
-            OUT_OF_DESCRIPTORS
-        } else {
-            "look at the machine: is it out of memory or of sockets?"
-        };
+        let remedy = of_accepting(error);
         tracing::warn!(%error, remedy, "a connection could not be accepted");
     }
 }

@@ -6,7 +6,6 @@ pub mod budget;
 mod connection;
 mod conversation;
 mod entrance;
-mod episode;
 mod filing;
 pub mod grpc;
 mod ledger;

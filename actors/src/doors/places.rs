@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::episode::Episode;
+use crate::episode::Episode;
 use crate::metrics::{Metrics, count};
 
 /// One place in so many must be free before a full door counts as open again: one that leaves while

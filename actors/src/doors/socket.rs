@@ -15,7 +15,7 @@ use tokio::net::UnixListener;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::episode::Episode;
+use crate::episode::Episode;
 use crate::remedy;
 
 /// Connections the kernel queues while none is accepted.

@@ -25,7 +25,7 @@ fn without(dir: &TempDir, steps: &[Step]) -> Shelf {
 }
 
 /// One process: it starts with what lies there, and writes by this shelf.
-fn process(dir: &TempDir, shelf: Shelf, clock: &Clock) -> Writer {
+pub(super) fn process(dir: &TempDir, shelf: Shelf, clock: &Clock) -> Writer {
     let timing = Timing::default();
     let loaded = load_from(dir, clock);
     let world = loaded.world(timing, clock.now());
@@ -395,5 +395,24 @@ async fn a_tombstone_without_its_mark_counts_at_every_socket() {
     std::fs::remove_file(dir.path().join("x509-bundles.withdrawn")).unwrap();
     for socket in [SOCKET, OTHER] {
         assert_eq!(found_for(&dir, socket), Found::Tombstone, "{socket}");
+    }
+}
+
+/// A pipe waits for somebody who reads it, and with it whoever opens it to write.
+#[tokio::test]
+async fn a_pipe_in_the_place_of_the_mark_hinders_no_withdrawal() {
+    for is_read in [false, true] {
+        let dir = TempDir::new().unwrap();
+        let writer = withdrawn(&dir, shelf(&dir));
+        let mark = dir.path().join("x509-bundles.withdrawn");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &mark, Mode::RWXU).unwrap();
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let reader = is_read.then(|| rustix::fs::open(&mark, flags, Mode::empty()).unwrap());
+        // The bundles themselves are made the mark, and take its place.
+        writer.write(None).unwrap();
+        drop(reader);
+        assert!(std::fs::symlink_metadata(&mark).unwrap().is_file());
+        let loaded = load_from(&dir, &clock_at(NOW, "boot"));
+        assert_eq!(loaded.found, Found::Tombstone);
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::doors::episode::Episode;
+use crate::episode::Episode;
 
 /// The strangers of a door; owned above its actor.
 pub(super) struct Strangers {

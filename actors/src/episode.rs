@@ -10,7 +10,7 @@ const QUIET: Duration = Duration::from_secs(60);
 
 /// Whether it has been told of.
 #[derive(Debug)]
-pub(super) struct Episode {
+pub(crate) struct Episode {
     stage: Stage,
     told_at: Option<Instant>,
 }
@@ -24,7 +24,7 @@ enum Stage {
 }
 
 impl Episode {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             stage: Stage::Untold,
             told_at: None,
@@ -32,7 +32,7 @@ impl Episode {
     }
 
     /// Something is wrong, still or again. True: say so.
-    pub(super) fn begins(&mut self, now: Instant) -> bool {
+    pub(crate) fn begins(&mut self, now: Instant) -> bool {
         let quiet = self.told_at.is_some_and(|told_at| now < told_at + QUIET);
         if self.stage == Stage::Told || quiet {
             return false;
@@ -43,12 +43,12 @@ impl Episode {
     }
 
     /// All is well.
-    pub(super) const fn ends(&mut self) {
+    pub(crate) const fn ends(&mut self) {
         self.stage = Stage::Untold;
     }
 
     #[cfg(test)]
-    pub(super) fn is_told(&self) -> bool {
+    pub(crate) fn is_told(&self) -> bool {
         self.stage == Stage::Told
     }
 }
