@@ -29,7 +29,6 @@ const SECOND_ELEMENT: &str = "a second XFCC element begins";
 /// What is counted in them.
 #[derive(Default)]
 struct Told {
-    records: usize,
     unconfigured: BTreeMap<String, u64>,
     several_elements: u64,
     longest: Option<(i64, String)>,
@@ -42,22 +41,16 @@ pub(super) fn look(path: &Path, settings: &Settings, examination: &mut Examinati
     let shown = path.display();
     let lines = match tail(path) {
         Ok(lines) => lines,
-        Err(error) => {
-            let fix = "run this as the agent's user, or name the file with --records";
-            let what = "the records cannot be read";
-            return examination.warn(
-                "records-unreadable",
-                what,
-                &format!("{shown}: {error}"),
-                fix,
-            );
-        }
+        Err(error) => return unreadable(&format!("{shown}: {error}"), fix_of(&error), examination),
     };
     let mut told = Told::default();
-    for line in lines {
-        if let Ok(recorded) = Recorded::parse(line.as_bytes()) {
-            told.take(&recorded);
-        }
+    let records = lines.iter().map(|line| Recorded::parse(line.as_bytes()));
+    let records = records.filter_map(Result::ok).inspect(|one| told.take(one));
+    let records = records.count();
+    if records == 0 && !lines.is_empty() {
+        let lines = counted(lines.len(), "line", "lines");
+        let seen = format!("{shown}: {lines} read, and none of them is a record");
+        return unreadable(&seen, ELSEWHERE, examination);
     }
     told.tell(settings, examination);
     // Where only denials are recorded their share says nothing.
@@ -67,15 +60,33 @@ pub(super) fn look(path: &Path, settings: &Settings, examination: &mut Examinati
     {
         told.newest(settings, examination);
     }
-    let records = counted(told.records, "record", "records");
+    let records = counted(records, "record", "records");
     examination.well(format!("{records} read: {shown}"));
 }
 
-/// Whole lines of the end of a file.
+const ELSEWHERE: &str = "name the file with --records";
+
+fn unreadable(seen: &str, fix: &str, examination: &mut Examination) {
+    let what = "the records cannot be read: what they tell was not looked at";
+    examination.warn("records-unreadable", what, seen, fix);
+}
+
+fn fix_of(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => "run this as the agent's user",
+        std::io::ErrorKind::Unsupported => {
+            "name the file that the pipe's reader writes them to with --records"
+        }
+        _ => ELSEWHERE,
+    }
+}
+
+/// Whole lines of the end of a file. What a crash tears may end within a character.
 pub(super) fn tail(path: &Path) -> std::io::Result<Vec<String>> {
     // It would wait for somebody who writes there.
     if path.metadata()?.file_type().is_fifo() {
-        return Err(std::io::Error::other("it is a pipe"));
+        let pipe = std::io::ErrorKind::Unsupported;
+        return Err(std::io::Error::new(pipe, "it is a pipe"));
     }
     let mut file = File::open(path)?;
     let start = file.metadata()?.len().saturating_sub(TAIL_BYTES);
@@ -84,7 +95,10 @@ pub(super) fn tail(path: &Path) -> std::io::Result<Vec<String>> {
     if start > 0 {
         reader.skip_until(b'\n')?;
     }
-    Ok(reader.lines().map_while(Result::ok).collect())
+    let lines = reader.split(b'\n');
+    lines
+        .map(|line| Ok(String::from_utf8_lossy(&line?).into_owned()))
+        .collect()
 }
 
 impl Told {
@@ -93,7 +107,6 @@ impl Told {
         if id.starts_with(MARKERS) {
             return;
         }
-        self.records += 1;
         if self.newest.len() == NEWEST {
             self.newest.pop_front();
         }
@@ -113,7 +126,7 @@ impl Told {
         let lifetime = recorded
             .cert
             .as_ref()
-            .map(|cert| cert.not_after - cert.not_before);
+            .map(|cert| cert.not_after.saturating_sub(cert.not_before));
         if let (Some(lifetime), Some(id)) = (lifetime, &recorded.spiffe_id)
             && self
                 .longest
@@ -219,6 +232,18 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::*;
+
+    /// Or doctor would clear what comes after.
+    #[test]
+    fn a_line_that_is_no_text_hides_none_behind_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records");
+        std::fs::write(&path, b"one\nissuer=\xc3\nthree\n").unwrap();
+        let lines = tail(&path).unwrap();
+        assert_eq!(lines, ["one", "issuer=\u{fffd}", "three"]);
+        // Nor is what cannot be read taken for the end of the file.
+        tail(dir.path()).unwrap_err();
+    }
 
     #[test]
     fn a_pipe_is_not_waited_for() {

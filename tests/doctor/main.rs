@@ -444,8 +444,19 @@ async fn what_records_tell() {
         assert!(found.contains(says), "no {says:?} in {found}");
     }
     agent.stop().await;
-    let missing = found(&site, POLICY, &["--records", "/no/such/file"]);
-    assert_eq!(missing, ["records-unreadable"]);
+    let no_records = site.path("doctor.kdl").to_str().unwrap().to_owned();
+    for unread in ["/no/such/file", "/tmp", &no_records] {
+        let unread = found(&site, POLICY, &["--records", unread]);
+        assert_eq!(unread, ["records-unreadable"]);
+    }
+    // A file that anybody can have written.
+    let text = std::fs::read_to_string(&records).unwrap();
+    let mut record: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    record["cert"]["not_before"] = i64::MIN.into();
+    record["cert"]["not_after"] = i64::MAX.into();
+    std::fs::write(&records, format!("{record}\n")).unwrap();
+    let absurd = found(&site, POLICY, &arguments);
+    assert!(absurd.contains(&"svid-long-lived".to_owned()), "{absurd:?}");
 }
 
 /// The newest records share one reason: that is the hop, and no caller.
