@@ -1013,6 +1013,26 @@ async fn what_of_telemetry_cannot_be_followed_is_told_and_found() {
     agent.stop().await;
 }
 
+/// A collector that is away, or speaks another protocol: the variables are in order, and nothing arrives.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_reach_its_collector_is_told_and_found() {
+    let site = Site::new();
+    let mut command = site.configured(LOAD_POLICY);
+    command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
+    command.env("OTEL_METRIC_EXPORT_INTERVAL", "100");
+    let agent = site.serve(command).await;
+    let at = agent.admin_address().to_string();
+    let told = "metrics do not reach http://127.0.0.1:1/v1/metrics (http/protobuf): ";
+    until_shown(&at, &format!("exports  {told}")).await;
+    agent.said(0, "remedy=\"is a collector there").await;
+    let found = doctor_says(&site, &at);
+    for part in ["telemetry-undelivered", told, "4317 is usually grpc"] {
+        assert!(found.contains(part), "no {part:?} in {found}");
+    }
+    agent.stop().await;
+}
+
 /// Who is closed unheard is named by its process, in the log with what to do, and on the screen by number.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_at_the_socket_is_named() {

@@ -88,7 +88,8 @@ fn running(status: &Status, settings: &Settings, examination: &mut Examination) 
     proxies::look(status, examination);
 }
 
-/// What the agent cannot follow of the variables that it was started with: ours may be others.
+/// What the agent cannot follow of the variables that it was started with (ours may be others), and what
+/// does not arrive.
 fn telemetry(status: &Status, examination: &mut Examination) {
     if !status.telemetry.is_empty() {
         examination.warn(
@@ -97,6 +98,14 @@ fn telemetry(status: &Status, examination: &mut Examination) {
             &status.telemetry.join("; "),
             "correct them where the agent is started (Environment= of the unit, env of the pod), and restart it; \
              the README's section on telemetry has what each may be",
+        );
+    }
+    if !status.undelivered.is_empty() {
+        examination.warn(
+            "telemetry-undelivered",
+            "telemetry does not reach its collector, and is lost; requests do not wait for it",
+            &status.undelivered.join("; "),
+            "start the collector, or name it by OTEL_EXPORTER_OTLP_ENDPOINT where the agent is started",
         );
     }
 }

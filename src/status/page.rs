@@ -45,7 +45,7 @@ impl Report for Shown<'_> {
         unusable(&status.trust, page);
         audit(status, page);
         state_dir(status, page);
-        for said in &status.telemetry {
+        for said in status.telemetry.iter().chain(&status.undelivered) {
             complaint("exports", Some(said), false, page);
         }
         proxies(status, page);

@@ -131,6 +131,7 @@ impl<T> Drop for Batches<T> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use crate::telemetry::losses::tests::losses;
     use std::num::NonZeroUsize;
     use std::sync::Mutex;
     use std::time::Duration;
@@ -165,7 +166,7 @@ mod tests {
             delay: Duration,
             accepted: impl Fn(&[u32]) -> OTelSdkResult + Send + Sync + 'static,
         ) -> Self {
-            let losses = Arc::new(Losses::new(Signal::Traces));
+            let losses = Arc::new(losses(Signal::Traces));
             let (queue, batches) = queue(batch(delay, HOUR), &losses);
             let stop = CancellationToken::new();
             let exported: Arc<Mutex<Vec<Vec<u32>>>> = Arc::default();
@@ -253,7 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_takes_forever_holds_up_for_a_timeout_and_then_it_counts() {
-        let losses = Arc::new(Losses::new(Signal::Logs));
+        let losses = Arc::new(losses(Signal::Logs));
         let (queue, batches) = queue(batch(SOON, SOON), &losses);
         let stop = CancellationToken::new();
         tokio::spawn(batches.run(stop, |_: Vec<u32>| std::future::pending()));
@@ -264,7 +265,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_left_at_the_end_is_counted() {
-        let losses = Arc::new(Losses::new(Signal::Logs));
+        let losses = Arc::new(losses(Signal::Logs));
         let (queue, batches) = queue(batch(HOUR, HOUR), &losses);
         (0..5).for_each(|item: u32| queue.put(item));
         drop(batches);

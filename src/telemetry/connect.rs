@@ -81,7 +81,7 @@ trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 /// An address as it may be told: without the name and password that may stand before an `@`.
-fn shown(endpoint: &str) -> String {
+pub(super) fn shown(endpoint: &str) -> String {
     let shown = match endpoint.rsplit_once('@') {
         Some((_, host)) => format!("…@{host}"),
         None => endpoint.to_owned(),

@@ -18,6 +18,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::admin::Exports;
 use actors::agent::Agent;
 use actors::audit::Carrier;
 use actors::observe::{Decided, Happened, Observer};
@@ -107,9 +108,10 @@ impl Making {
     fn signal<T>(
         &mut self,
         signal: Signal,
+        target: &Target,
         make: impl FnOnce(&Beside, &Arc<Losses>) -> Result<T, ExportError>,
     ) -> Option<T> {
-        let losses = Arc::new(Losses::new(signal));
+        let losses = Arc::new(Losses::new(signal, target));
         let made = make(self.beside.as_ref()?, &losses);
         let left_out = |error| format!("{} are not exported: {error}", signal.as_str());
         match made {
@@ -135,19 +137,19 @@ impl Telemetry {
             complaints: plan.ignored,
         };
         let spans = plan.traces.and_then(|(target, sampler, batch)| {
-            let queue = making.signal(Signal::Traces, |beside, losses| {
+            let queue = making.signal(Signal::Traces, &target, |beside, losses| {
                 beside.spans(&target, batch, losses)
             })?;
             Some(Spans::new(queue, sampler))
         });
         let logs = plan.logs.and_then(|(target, batch)| {
-            making.signal(Signal::Logs, |beside, losses| {
+            making.signal(Signal::Logs, &target, |beside, losses| {
                 beside.logs(&target, batch, losses)
             })
         });
         let (log, carrier) = logs.unzip();
         let push = plan.metrics.and_then(|(target, period)| {
-            making.signal(Signal::Metrics, |beside, losses| {
+            making.signal(Signal::Metrics, &target, |beside, losses| {
                 beside.metrics(&target, period, losses)
             })
         });
@@ -196,7 +198,16 @@ impl Telemetry {
         self.metrics.read(agent, self.losses.clone());
         if let Some(admin) = agent.admin() {
             admin.expose_metrics(Arc::new(self.metrics.page()));
-            admin.tell_of_telemetry(self.complaints.clone());
+            let losses = self.losses.clone();
+            admin.tell_of_telemetry(Exports {
+                misread: self.complaints.clone(),
+                undelivered: Box::new(move || {
+                    losses
+                        .iter()
+                        .filter_map(|losses| losses.complaint())
+                        .collect()
+                }),
+            });
         }
     }
 

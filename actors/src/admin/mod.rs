@@ -59,6 +59,14 @@ pub const STREAMS_MAX: usize = 8;
 /// Renders what `/metrics` answers, in the format of Prometheus.
 pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
 
+/// What is wrong with the export of telemetry, in sentences.
+pub struct Exports {
+    /// What of the `OTEL_*` variables cannot be followed.
+    pub misread: Vec<String>,
+    /// Asks what does not arrive now.
+    pub undelivered: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+}
+
 /// The listener and what it shows; owned above its actor.
 pub struct Admin {
     listener: TcpListener,
@@ -77,7 +85,7 @@ pub(crate) struct Subject {
     pub(crate) rates: Rates,
     pub(crate) tree: OnceLock<Arc<Tree>>,
     metrics: OnceLock<MetricsText>,
-    telemetry: OnceLock<Vec<String>>,
+    exports: OnceLock<Exports>,
 }
 
 /// Nobody is refused because the page fails: given up after 64 failures within ten minutes only.
@@ -149,7 +157,7 @@ impl Admin {
                 rates: Rates::default(),
                 tree: OnceLock::new(),
                 metrics: OnceLock::new(),
-                telemetry: OnceLock::new(),
+                exports: OnceLock::new(),
             }),
         })
     }
@@ -175,8 +183,8 @@ impl Admin {
         let _ = self.subject.metrics.set(text);
     }
 
-    /// What `/status` says is wrong with the settings of telemetry. The first to say it holds.
-    pub fn tell_of_telemetry(&self, complaints: Vec<String>) {
-        let _ = self.subject.telemetry.set(complaints);
+    /// Where `/status` asks what is wrong with the export of telemetry. The first to say it holds.
+    pub fn tell_of_telemetry(&self, exports: Exports) {
+        let _ = self.subject.exports.set(exports);
     }
 }

@@ -7,6 +7,7 @@
     reason = "a test may panic"
 )]
 
+use crate::telemetry::losses::tests::losses;
 use std::collections::BTreeSet;
 
 use actors::agent::Agent;
@@ -36,7 +37,7 @@ async fn page() -> String {
     let agent = agent.await.unwrap();
     let metrics = Metrics::new(Resource::builder_empty().build(), None).unwrap();
     let _time = metrics.decision_time();
-    metrics.read(&agent, vec![Arc::new(Losses::new(Signal::Traces))]);
+    metrics.read(&agent, vec![Arc::new(losses(Signal::Traces))]);
     let page = metrics.page()();
     agent.shutdown().await;
     page

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+use crate::telemetry::losses::tests::losses;
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
@@ -54,7 +55,7 @@ fn decided<'a>(decision: &'a Decision<'a>, traceparent: &'a str) -> Decided<'a> 
 
 #[tokio::test]
 async fn a_refusal_is_a_span_in_the_callers_trace() {
-    let losses = Arc::new(Losses::new(Signal::Traces));
+    let losses = Arc::new(losses(Signal::Traces));
     let (queue, batches) = batch::queue(BATCH, &losses);
     let spans = Spans::new(queue, Sampler::default());
     let decision = refuse(Intake::Overloaded, &"every permit is taken");
@@ -108,7 +109,7 @@ async fn a_refusal_is_a_span_in_the_callers_trace() {
 async fn an_unsampled_request_costs_a_fraction_of_a_sampled_one() {
     const ROUNDS: usize = 31;
     const EACH: usize = 500;
-    let losses = Arc::new(Losses::new(Signal::Traces));
+    let losses = Arc::new(losses(Signal::Traces));
     // Nobody takes spans: most are made and find no room.
     let (queue, _batches) = batch::queue(BATCH, &losses);
     let spans = Spans::new(queue, Sampler::default());

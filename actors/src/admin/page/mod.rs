@@ -92,7 +92,8 @@ fn troubles(status: &Status) -> Vec<String> {
     let kept = audit.into_iter().chain(disk).flatten().cloned();
     let said = stuck.into_iter().chain(of_trust(&status.trust)).chain(gone);
     let said = said.chain(unusable(&status.trust)).chain(kept);
-    said.chain(status.telemetry.iter().cloned()).collect()
+    let exports = status.telemetry.iter().chain(&status.undelivered);
+    said.chain(exports.cloned()).collect()
 }
 
 /// Why somebody cannot be verified, or nobody.

@@ -134,7 +134,7 @@ function now(status) {
     ...(trust.unreadable ?? []).map((one) => [`Bundle of ${one.key}`, `cannot be read, for ${span(one.for_ms)}; ${one.kept ? "the one before counts until cache-ttl" : "there is none before"}: ${one.error}`, "warn"]),
     ...(audit && audit.complaint ? [["Records", audit.complaint, audit.refuses ? "bad" : "warn"]] : []),
     ...(disk && disk.complaint ? [["Disk", disk.complaint, disk.refusal_missing ? "bad" : "warn"]] : []),
-    ...(status.telemetry ?? []).map((said, at) => [at ? `Telemetry ${at + 1}` : "Telemetry", said, "warn"]),
+    ...[...(status.telemetry ?? []), ...(status.undelivered ?? [])].map((said, at) => [at ? `Telemetry ${at + 1}` : "Telemetry", said, "warn"]),
     ["Up for", span(process.uptime_ms)],
   ]);
   say(byId("summary"), `${health.state}; SPIRE ${trust.state}; ${health.readiness}`, LEVELS[health.state]);

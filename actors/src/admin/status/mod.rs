@@ -45,6 +45,9 @@ pub struct Status {
     /// What of the `OTEL_*` variables cannot be followed.
     #[serde(default)]
     pub telemetry: Vec<String>,
+    /// What is exported and does not reach its collector now: where to, why, since when, what to do.
+    #[serde(default)]
+    pub undelivered: Vec<String>,
     /// What was decided.
     pub decisions: Decisions,
     /// Proxies that introduced themselves, the latest first: at most 32 kinds.

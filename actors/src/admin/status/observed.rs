@@ -26,6 +26,7 @@ impl Status {
         let doors = &subject.doors;
         let now = doors.clock.now();
         let denials = doors.denials.newest_first();
+        let exports = subject.exports.get();
         let tree = subject
             .tree
             .get()
@@ -40,7 +41,8 @@ impl Status {
             trust: TrustView::of(&doors.judge.trust, now),
             audit: Some(audit(&doors.health.recording())),
             state_dir: state_dir(doors),
-            telemetry: subject.telemetry.get().cloned().unwrap_or_default(),
+            telemetry: exports.map_or_else(Vec::new, |exports| exports.misread.clone()),
+            undelivered: exports.map_or_else(Vec::new, |exports| (exports.undelivered)()),
             decisions: decisions(subject),
             proxies: proxies(&doors.proxies, now),
             denials: shown(denials, doors.judge.trust.why()),
