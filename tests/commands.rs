@@ -142,6 +142,33 @@ fn exit_codes_are_those_of_the_table() {
     }
 }
 
+/// A line as logs have it is no value, and a good credential in it no bad one.
+#[test]
+fn explain_takes_no_whole_line_for_a_value() {
+    let explain = |header: &str| {
+        let arguments = ["explain", "--spire-socket", "/nowhere", "--header", header];
+        agent().args(arguments).output().unwrap()
+    };
+    let line = explain("x-forwarded-client-cert: By=spiffe://example.org/hop");
+    assert_eq!(line.status.code(), Some(2));
+    let said = String::from_utf8(line.stderr).unwrap();
+    assert!(said.contains("give its value"), "{said}");
+    // Who appends is told of, and how he is told to overwrite.
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("c.kdl");
+    let policy =
+        "allowlist { any #true }\ntls { client-cert-format \"xfcc\"; xfcc-element \"only\" }\n";
+    std::fs::write(&file, policy).unwrap();
+    let arguments = ["explain", "--spire-socket", "/nowhere", "--config"];
+    let mut explain = agent();
+    explain
+        .args(arguments)
+        .arg(&file)
+        .args(["--header", "By=a,By=b"]);
+    let said = String::from_utf8(explain.output().unwrap().stdout).unwrap();
+    assert!(said.contains("SANITIZE_SET"), "{said}");
+}
+
 #[test]
 fn a_configuration_is_checked_for_programs_too() {
     let home = tempfile::tempdir().unwrap();

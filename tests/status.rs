@@ -1033,6 +1033,35 @@ async fn what_does_not_reach_its_collector_is_told_and_found() {
     agent.stop().await;
 }
 
+/// The proxy was told, and its operator does not look there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_is_refused_is_told_and_found() {
+    let pushes = |config: Value| Hello {
+        config: Some(config),
+        ..Hello::default()
+    };
+    let site = Site::new();
+    let mut command =
+        site.configured("audit { log-success #true }\nagent { accept-pushed-config #true }\n");
+    command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
+    let agent = site.serve(command).await;
+    let at = agent.admin_address().to_string();
+    let wrong = serde_json::json!({ "allowlist": { "exact": ["not an id"] } });
+    let refused = chaos::client::Client::connect(site.socket(), pushes(wrong)).await;
+    assert!(refused.is_err(), "it is told");
+    until_shown(&at, "pushes   1 refused, the last from ").await;
+    assert!(shown_at(&at).contains("not an id"));
+    let found = doctor_says(&site, &at);
+    for part in ["push-refused", "not an id", "correct the config block"] {
+        assert!(found.contains(part), "no {part:?} in {found}");
+    }
+    let right = serde_json::json!({ "allowlist": { "exact": [FRONTEND] } });
+    let applied = chaos::client::Client::connect(site.socket(), pushes(right)).await;
+    common::eventually("mended", async || !shown_at(&at).contains("pushes ")).await;
+    drop(applied);
+    agent.stop().await;
+}
+
 /// Who is closed unheard is named by its process, in the log with what to do, and on the screen by number.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_at_the_socket_is_named() {

@@ -12,6 +12,7 @@ use crate::gate::Gate;
 use crate::metrics::{Metrics, count};
 use crate::observe::{Happened, Happening, Observer};
 use crate::policies::{InForce, Policies, PolicyError};
+use crate::refused::{LastRefused, RefusedPush};
 use crate::sparse;
 use crate::trust::TrustStore;
 use crate::unhurried::{HEAVY_BYTES, unhurried};
@@ -40,6 +41,7 @@ pub struct Configured {
     trust: Arc<TrustStore>,
     metrics: Arc<Metrics>,
     observer: Arc<dyn Observer>,
+    refused: LastRefused,
 }
 
 /// How much of a credential is read under these bounds.
@@ -80,6 +82,7 @@ impl Configured {
             trust,
             metrics,
             observer,
+            refused: LastRefused::default(),
         })
     }
 
@@ -134,16 +137,28 @@ impl Configured {
             proxy,
             pushed: &pushed,
         };
-        self.count(&pushed);
+        self.count(&pushed, proxy);
         let mut tell = || self.log(&pushed, proxy);
         self.observer.happened(&Happened { what, since }, &mut tell);
         (pushed, policy)
     }
 
-    fn count(&self, pushed: &Pushed) {
+    /// The push that was refused last, while its proxy has brought none that is in order.
+    #[must_use]
+    pub fn refused_push(&self) -> Option<RefusedPush> {
+        self.refused.get()
+    }
+
+    fn count(&self, pushed: &Pushed, proxy: &str) {
         match pushed {
-            Pushed::Applied => count(&self.metrics.pushes_applied),
-            Pushed::Refused(_) => count(&self.metrics.pushes_refused),
+            Pushed::Applied => {
+                count(&self.metrics.pushes_applied);
+                self.refused.applied(proxy);
+            }
+            Pushed::Refused(reason) => {
+                count(&self.metrics.pushes_refused);
+                self.refused.refused(proxy, reason);
+            }
             Pushed::Ignored => {}
         }
     }
@@ -166,7 +181,7 @@ impl Configured {
                 proxy,
                 reason,
                 left_out = left_out.some(),
-                "pushed configuration refused, the one before stays"
+                "pushed configuration refused: what was in force before stays, if anything was"
             ),
             Pushed::Ignored => {}
         }

@@ -25,6 +25,7 @@ pub mod observe;
 mod overheard;
 pub mod parts;
 pub mod policies;
+pub mod refused;
 mod remedy;
 mod sparse;
 pub mod supervision;

@@ -31,6 +31,14 @@ const KNOWN: [Known; 2] = [
 ];
 
 pub(super) fn look(status: &Status, examination: &mut Examination) {
+    if let Some(push) = &status.policies.refused_push {
+        examination.problem(
+            "push-refused",
+            "a proxy pushes a configuration that is refused: its connections keep what they had before, if anything",
+            &format!("{} refused, the last from {}: {}", push.total, push.proxy, push.reason),
+            "correct the config block in the proxy's file, and reload the proxy",
+        );
+    }
     let open = status.proxies.iter().filter(|proxy| proxy.open > 0);
     for proxy in open {
         one(proxy, status.policies.total > 0, examination);

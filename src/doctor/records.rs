@@ -9,7 +9,7 @@ use std::path::Path;
 use actors::audit::Recorded;
 use config::Settings;
 use verdict::policy::{Mode, PolicySpec, ValidationFailure};
-use verdict::reason::Reason;
+use verdict::reason::{Reason, SECOND_ELEMENT};
 
 use super::alike::{Alike, Example};
 use super::finding::Examination;
@@ -22,9 +22,6 @@ const TAIL_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Records that show how it is now.
 const NEWEST: usize = 60;
-
-/// What the rule of `xfcc-element "only"` says: other rules speak of elements, too.
-const SECOND_ELEMENT: &str = "a second XFCC element begins";
 
 /// What is counted in them.
 #[derive(Default)]

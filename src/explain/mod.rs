@@ -45,7 +45,10 @@ pub(crate) fn run(args: &Explain) -> anyhow::Result<Exit> {
         now,
     };
     let mut explanation = match input {
-        Input::Header { value, chain } => case.header(&value, chain.as_deref()),
+        Input::Header { value, chain } => {
+            refuse_a_line(&value, policy.as_deref())?;
+            case.header(&value, chain.as_deref())
+        }
         Input::Chain(chain) => case.chain(&chain),
         Input::Records(lines) => return records(args, lines, &case),
     };
@@ -53,6 +56,22 @@ pub(crate) fn run(args: &Explain) -> anyhow::Result<Exit> {
     explanation.meanwhile = meanwhile(args, &settings)?;
     show(&explanation, args.output)?;
     Ok(Exit::Success)
+}
+
+/// A line as a log or `curl -v` has it: with its name in front it would be judged as no proxy reads it.
+fn refuse_a_line(value: &str, policy: Option<&InForce>) -> anyhow::Result<()> {
+    let Some((name, _)) = value.split_once(':') else {
+        return Ok(());
+    };
+    let known = policy.map(|policy| policy.header.name());
+    let mut known = known.into_iter().chain(["X-Forwarded-Client-Cert"]);
+    if known.any(|known| name.trim().eq_ignore_ascii_case(known)) {
+        return Err(Usage(format!(
+            "this is a whole header line: give its value, what follows \"{name}:\""
+        ))
+        .into());
+    }
+    Ok(())
 }
 
 /// Explains one record after the other; each must be what its own evidence leads to.

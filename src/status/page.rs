@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use actors::admin::status::{Decisions, Denial, Domain, Place, Process, Status, TrustView};
+use actors::admin::status::{
+    Decisions, Denial, Domain, Place, Policies, Process, Status, TrustView,
+};
 use serde::Serialize;
 
 use super::unsaid;
@@ -49,6 +51,7 @@ impl Report for Shown<'_> {
             complaint("exports", Some(said), false, page);
         }
         proxies(status, page);
+        refused_push(&status.policies, page);
         decisions(&status.decisions, page);
         for domain in status.trust.domains.iter().take(DOMAINS) {
             write_domain(domain, &status.time, page);
@@ -233,6 +236,18 @@ fn proxies(status: &Status, page: &mut Page) {
     if !told.is_empty() {
         page.line(format_args!("proxies  {}", told.join("; ")));
     }
+}
+
+/// Its proxy was told, and its connections have what they had before: perhaps nothing.
+fn refused_push(policies: &Policies, page: &mut Page) {
+    let Some(push) = &policies.refused_push else {
+        return;
+    };
+    let (proxy, reason, ago) = (clean(&push.proxy), clean(&push.reason), span(push.ago_ms));
+    let total = push.total;
+    page.line(format_args!(
+        "pushes   {BAD}{total} refused{BAD:#}, the last from {proxy}, {ago} ago: {reason}; correct the proxy's config block"
+    ));
 }
 
 fn decisions(decisions: &Decisions, page: &mut Page) {

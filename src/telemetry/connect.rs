@@ -80,8 +80,12 @@ trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
-/// An address as it may be told: without the name and password that may stand before an `@`.
+/// An address as it may be told: without the name and password that may stand before an `@`, and without
+/// the token that may stand in a query.
 pub(super) fn shown(endpoint: &str) -> String {
+    let endpoint = endpoint
+        .split_once(['?', '#'])
+        .map_or(endpoint, |(place, _)| place);
     let shown = match endpoint.rsplit_once('@') {
         Some((_, host)) => format!("…@{host}"),
         None => endpoint.to_owned(),

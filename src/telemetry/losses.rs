@@ -152,7 +152,7 @@ pub(super) mod tests {
     pub(in crate::telemetry) fn losses(signal: Signal) -> Losses {
         let target = Target {
             protocol: Protocol::Http,
-            endpoint: "http://user:secret@127.0.0.1:4318/v1/traces".to_owned(),
+            endpoint: "http://user:secret@127.0.0.1:4318/v1/traces?key=secret".to_owned(),
             certificate: None,
             timeout: Duration::from_secs(1),
         };

@@ -2,6 +2,8 @@
 
 mod advice;
 
+pub use advice::SECOND_ELEMENT;
+
 /// Why a request was, or would have been, denied. The order is the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {

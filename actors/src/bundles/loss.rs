@@ -4,6 +4,7 @@ use std::error::Error;
 
 use tonic::{Code, Status};
 use verdict::availability::Loss;
+use verdict::unseen::is_unseen;
 
 use super::obstacle::Obstacle;
 
@@ -140,7 +141,7 @@ fn text_of(error: &(dyn Error + 'static)) -> String {
 }
 
 fn shown(text: &str) -> String {
-    let printable = text.chars().filter(|c| !c.is_control());
+    let printable = text.chars().filter(|c| !is_unseen(*c));
     printable.take(TEXT_MAX_CHARS).collect()
 }
 

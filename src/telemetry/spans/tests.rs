@@ -14,7 +14,6 @@ use verdict::decide::{Decision, Intake, refuse};
 use verdict::time::Now;
 
 use super::super::batch;
-use super::super::losses::Losses;
 use super::super::plan::{Batch, Signal};
 use super::*;
 

@@ -3,6 +3,9 @@
 use super::Reason;
 use crate::svid::{ANCHOR, LEAF};
 
+/// What the rule of `xfcc-element "only"` says: other rules speak of elements, too.
+pub const SECOND_ELEMENT: &str = "a second XFCC element begins";
+
 impl Reason {
     /// What happened, for a person.
     #[must_use]
@@ -42,6 +45,9 @@ impl Reason {
             }
             Self::Expired if place(ANCHOR) => {
                 "rotate or renew the authority in SPIRE (spire-server localauthority x509): no client can help it; are the clocks right?"
+            }
+            Self::Malformed if rule.contains(SECOND_ELEMENT) => {
+                "a hop appends to the header instead of overwriting it: in Envoy forward_client_cert_details: SANITIZE_SET, on every listener"
             }
             _ => self.advice(),
         }

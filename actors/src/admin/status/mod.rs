@@ -363,6 +363,22 @@ pub struct Policies {
     pub total: usize,
     /// The first few.
     pub shown: Vec<Policy>,
+    /// The push that was refused last, while its proxy has brought none that is in order.
+    #[serde(default)]
+    pub refused_push: Option<RefusedPushView>,
+}
+
+/// A push that was refused.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RefusedPushView {
+    /// What the proxy calls itself: a peer's text.
+    pub proxy: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// How long ago, milliseconds.
+    pub ago_ms: u64,
+    /// How many pushes were refused since the start.
+    pub total: u64,
 }
 
 /// One policy.

@@ -46,7 +46,7 @@ impl Status {
             decisions: decisions(subject),
             proxies: proxies(&doors.proxies, now),
             denials: shown(denials, doors.judge.trust.why()),
-            policies: Policies::of(&doors.configured),
+            policies: Policies::of(&doors.configured, &doors.metrics),
             configuration: configuration::in_force(&doors.configured),
             tree: tree.into_iter().map(Place::from).collect(),
         }

@@ -1,10 +1,14 @@
 //! Policies in force.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use verdict::lists::ListSpec;
 
-use super::{List, Policies, Policy};
+use super::{List, Policies, Policy, RefusedPushView};
 use crate::configured::Configured;
+use crate::metrics::Metrics;
 use crate::policies::InForce;
+use crate::refused::RefusedPush;
 
 /// Policies shown: one proxy pushes one.
 const POLICIES_SHOWN: usize = 8;
@@ -13,7 +17,7 @@ const POLICIES_SHOWN: usize = 8;
 const ENTRIES_SHOWN: usize = 32;
 
 impl Policies {
-    pub(super) fn of(configured: &Configured) -> Self {
+    pub(super) fn of(configured: &Configured, metrics: &Metrics) -> Self {
         let all = configured.policies().in_force();
         let shown = all.iter().take(POLICIES_SHOWN);
         Self {
@@ -21,6 +25,20 @@ impl Policies {
             shown: shown
                 .map(|(policy, of_file)| Policy::of(policy, *of_file))
                 .collect(),
+            refused_push: configured
+                .refused_push()
+                .map(|push| RefusedPushView::of(push, metrics)),
+        }
+    }
+}
+
+impl RefusedPushView {
+    fn of(push: RefusedPush, metrics: &Metrics) -> Self {
+        Self {
+            proxy: push.proxy,
+            reason: push.reason,
+            ago_ms: u64::try_from(push.at.elapsed().as_millis()).unwrap_or(u64::MAX),
+            total: metrics.pushes_refused.load(Relaxed),
         }
     }
 }
