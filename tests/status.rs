@@ -720,7 +720,7 @@ async fn a_state_directory_that_takes_nothing_is_shown() {
     assert!(
         doctor.contains("requests-at-risk")
             && doctor.contains("chmod 0700")
-            && doctor.contains("mend the state directory"),
+            && !doctor.contains("mend the state directory"),
         "{doctor}"
     );
     mode(0o700);
@@ -874,7 +874,11 @@ async fn what_spire_said_last_and_whom_it_leaves_out_is_told() {
     let agent = site.serve(command).await;
     agent.said(0, "to=\"Live\"").await;
     let at = agent.admin_address().to_string();
-    until_shown(&at, "missing  bundles of absent.test: ").await;
+    until_shown(&at, "missing  an allowlist names absent.test, ").await;
+    let missing: Value = serde_json::from_str(&json_at(&at)).unwrap();
+    let missing = &missing["trust"]["missing"];
+    assert_eq!(missing["trust_domains"][0], "absent.test", "{missing}");
+    assert_eq!(missing["total"], 1);
     let refused = "SPIRE refused this agent before that";
     site.world.spire().withdraw();
     agent.said(0, "to=\"Withdrawn\"").await;

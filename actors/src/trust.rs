@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use verdict::availability::{Effect, Event, Loss, Phase, Timing, Transition};
 use verdict::policy::Policy;
 use verdict::time::Now;
-use verdict::trust::{Coverage, Foreign, Snapshot, UpdateError, UpdateReport, World};
+use verdict::trust::{Coverage, Foreign, Snapshot, Undelivered, UpdateError, UpdateReport, World};
 
 use self::absence::Absence;
 pub use self::absence::{REMIND_EVERY_MS, Why};
@@ -237,6 +237,12 @@ impl TrustStore {
         self.foreign.foreign()
     }
 
+    /// Trust domains that policies in force name and SPIRE does not deliver, likewise.
+    #[must_use]
+    pub fn undelivered(&self) -> Option<Undelivered> {
+        self.foreign.undelivered()
+    }
+
     /// Why SPIRE is away, as it was last seen; `None` while it is not, or nothing is known.
     #[must_use]
     pub fn why(&self) -> Option<Why> {
@@ -284,8 +290,8 @@ impl TrustStore {
         self.remind(absence, now);
         let world = self.load();
         self.barren.look(world.snapshot(), now);
-        let in_force = || self.policies();
-        self.foreign.look(world.snapshot(), in_force, now);
+        let (in_force, faults) = (|| self.policies(), || self.faults.now());
+        self.foreign.look(world.snapshot(), in_force, faults, now);
     }
 
     fn publish(&self, world: World) {

@@ -7,7 +7,6 @@ use actors::admin::status::Status;
 use config::Settings;
 
 use super::finding::{Examination, Severity};
-use crate::status::unsaid;
 
 /// What the agent says is wrong, and what to do about it.
 #[derive(Default)]
@@ -87,9 +86,9 @@ impl Causes {
             .seen
             .extend(requests.map(|said| format!("requests: {said}")));
         causes.remedies.extend(trust.remedy.clone());
-        causes
-            .seen
-            .extend(unsaid::refused_before(trust).map(str::to_owned));
+        if let Some(refused) = &trust.refused {
+            causes.add(refused.error.clone(), &refused.remedy);
+        }
         for one in &trust.barren {
             causes.add(format!("{}: {}", one.trust_domain, one.error), &one.remedy);
         }
@@ -100,10 +99,12 @@ impl Causes {
             let gone = "the agent's socket is gone from its path".to_owned();
             causes.add(gone, "restart the agent: it makes its socket anew");
         }
-        let dir = status.state_dir.as_ref();
-        if let Some(complaint) = dir.and_then(|dir| dir.complaint.clone()) {
+        if let Some(dir) = &status.state_dir
+            && let Some(complaint) = &dir.complaint
+        {
+            // Of an agent that does not tell it by itself.
             let remedy = "mend the state directory, as is said at the end of what is seen of it";
-            causes.add(complaint, remedy);
+            causes.add(complaint.clone(), dir.remedy.as_deref().unwrap_or(remedy));
         }
         causes.remedies.dedup();
         causes

@@ -4,7 +4,6 @@ pub(crate) mod ask;
 mod keys;
 mod page;
 mod screen;
-pub(crate) mod unsaid;
 
 use std::time::Duration;
 

@@ -7,8 +7,6 @@ use actors::admin::status::{
 };
 use serde::Serialize;
 
-use super::unsaid;
-
 use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, Page, Report, STRONG, clean, counted};
 use crate::when::{relative, span};
 
@@ -121,15 +119,15 @@ fn trust(status: &Status, page: &mut Page) {
             page.line(format_args!("{label:<8} {}", clean(words)));
         }
     }
-    if let Some(refused) = unsaid::refused_before(trust) {
-        page.line(format_args!("refused  {BAD}{refused}{BAD:#}"));
+    if let Some(refused) = &trust.refused {
+        let (error, remedy) = (clean(&refused.error), clean(&refused.remedy));
+        page.line(format_args!("refused  {BAD}{error}{BAD:#}"));
+        page.line(format_args!("to do    {remedy}"));
     }
-    if let Some(domains) = unsaid::undelivered(status) {
-        let domains = clean(&domains);
-        page.line(format_args!(
-            "missing  {DOUBTFUL}bundles of {domains}{DOUBTFUL:#}: the allowlist names it, and its callers meet \
-             UNKNOWN_TRUST_DOMAIN; federate with it, and add -federatesWith to this agent's own entry"
-        ));
+    if let Some(missing) = &trust.missing {
+        let (error, remedy) = (clean(&missing.error), clean(&missing.remedy));
+        page.line(format_args!("missing  {DOUBTFUL}{error}{DOUBTFUL:#}"));
+        page.line(format_args!("to do    {remedy}"));
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use self::coverage::Coverage;
-pub use self::foreign::Foreign;
+pub use self::foreign::{Foreign, Undelivered};
 use crate::anchors::{AnchorError, AnchorSet};
 use crate::availability::{self, Phase, Stance, State, Timing};
 use crate::id::{IdError, SpiffeId, TrustDomain};

@@ -128,6 +128,38 @@ impl Unkept {
         self.since.elapsed()
     }
 
+    /// What is missing on the disk, and why.
+    #[must_use]
+    pub fn what(&self) -> String {
+        let (dir, error) = (self.dir.display(), &self.error);
+        match self.missing {
+            Missing::Bundles => format!(
+                "bundles cannot be written to {dir}: {error}; a restart while SPIRE is away finds older ones, or none"
+            ),
+            Missing::Refusal => {
+                format!("SPIRE refuses this agent, and {dir} cannot be told: {error}")
+            }
+        }
+    }
+
+    /// What to do about that, also where the error says it.
+    #[must_use]
+    pub fn to_do(&self) -> String {
+        let mend = match self.remedy {
+            "" => {
+                "chmod 0700 the state directory if it is the agent's alone, or name another --state-dir"
+            }
+            remedy => remedy,
+        };
+        match self.missing {
+            Missing::Bundles => mend.to_owned(),
+            Missing::Refusal => {
+                let dir = self.dir.display();
+                format!("do not restart the agent before it is, or remove {dir} first; {mend}")
+            }
+        }
+    }
+
     /// In a line: what is missing on the disk, why, and what to do.
     #[must_use]
     pub fn complaint(&self) -> String {
@@ -147,6 +179,21 @@ impl Unkept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::error::DirectoryError;
+
+    /// Also where the error's own words say it: whoever shows the remedy alone has one.
+    #[test]
+    fn each_trouble_has_a_remedy_of_its_own() {
+        let (path, mode) = ("/d".to_owned(), 0o777);
+        let writable = WriteError::Directory(DirectoryError::Writable { path, mode });
+        for error in [writable, WriteError::Busy, WriteError::TooBig(1)] {
+            let keeping = Keeping::default();
+            keeping.failed(Path::new("/d"), Missing::Bundles, 1, &error);
+            let trouble = keeping.trouble().unwrap();
+            assert!(!trouble.to_do().is_empty(), "{error}");
+            assert!(trouble.what().contains(&error.to_string()), "{error}");
+        }
+    }
 
     #[test]
     fn a_trouble_lasts_from_its_first_failure_to_the_next_write() {
@@ -162,6 +209,7 @@ mod tests {
             "{}",
             first.complaint()
         );
+        assert_eq!(first.to_do(), WriteError::Busy.remedy());
         keeping.failed(Path::new("/d"), Missing::Refusal, 2, &WriteError::Busy);
         let next = keeping.trouble().unwrap();
         assert_eq!((next.since, next.failures), (first.since, 2));
@@ -169,6 +217,11 @@ mod tests {
         for part in ["SPIRE refuses", "do not restart", "; give each agent"] {
             assert!(said.contains(part), "{said}");
         }
+        assert!(
+            next.to_do().starts_with("do not restart the agent before"),
+            "{}",
+            next.to_do()
+        );
         keeping.succeeded(Holds::Bundles);
         assert_eq!(keeping.holds(), Holds::Bundles);
         assert!(keeping.trouble().is_none());

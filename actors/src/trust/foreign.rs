@@ -3,11 +3,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use verdict::id::TrustDomain;
 use verdict::policy::Policy;
 use verdict::reason::Reason;
 use verdict::time::Now;
-use verdict::trust::{Foreign, Snapshot};
+use verdict::trust::{Foreign, Snapshot, Undelivered};
 
+use super::faults::Faults;
 use super::turn::Turn;
 
 /// What was seen last.
@@ -15,6 +17,7 @@ use super::turn::Turn;
 pub(super) struct Watch {
     turn: Turn,
     foreign: Mutex<Option<Foreign>>,
+    undelivered: Mutex<Option<Undelivered>>,
 }
 
 impl Watch {
@@ -24,11 +27,18 @@ impl Watch {
         seen.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Trust domains that policies in force name and that are not delivered, as last looked at.
+    pub(super) fn undelivered(&self) -> Option<Undelivered> {
+        let seen = self.undelivered.lock();
+        seen.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Looks, and tells what is new.
     pub(super) fn look(
         &self,
         snapshot: &Arc<Snapshot>,
         in_force: impl FnOnce() -> Vec<Arc<Policy>>,
+        faults: impl FnOnce() -> Faults,
         now: Now,
     ) {
         if !self.turn.comes(snapshot, now) {
@@ -36,6 +46,7 @@ impl Watch {
         }
         // Without the lock: many policies and trust domains take their time, and others ask meanwhile.
         let policies = in_force();
+        self.look_for_undelivered(snapshot, &policies, &faults());
         let mut all = policies.iter();
         let foreign = all.find_map(|policy| snapshot.foreign_to(policy.allow()));
         let mut seen = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,6 +60,15 @@ impl Watch {
             None => tracing::info!("SPIRE delivers bundles of trust domains that the policy names"),
         }
         *seen = foreign;
+    }
+
+    /// A bundle that came and cannot be read has a complaint of its own.
+    fn look_for_undelivered(&self, snapshot: &Snapshot, policies: &[Arc<Policy>], faults: &Faults) {
+        let allowlists = policies.iter().map(|policy| policy.allow());
+        let is_unreadable = |domain: &TrustDomain| faults.unreadable.contains_key(&domain.id());
+        let undelivered = snapshot.undelivered(allowlists, is_unreadable);
+        let seen = self.undelivered.lock();
+        *seen.unwrap_or_else(PoisonError::into_inner) = undelivered;
     }
 }
 

@@ -138,12 +138,17 @@ fn live(failure: Failure) -> TrustStore {
 
 /// SPIRE gives bundles.
 fn deliver(store: &TrustStore) {
+    deliver_with(store, &[]);
+}
+
+/// Besides what is usual, these bundles.
+fn deliver_with(store: &TrustStore, more: &[(&str, &[u8])]) {
     let now_s = START.wall_ms.unsigned_abs() / 1_000;
     let ca = Authority::new("example.org", AuthorityOptions::at(now_s)).unwrap();
     let (key, der) = (ca.bundle_key(), ca.anchors_der());
-    store
-        .update([(key.as_str(), der.as_slice())].into_iter())
-        .unwrap();
+    let mut all = vec![(key.as_str(), der.as_slice())];
+    all.extend_from_slice(more);
+    store.update(all.into_iter()).unwrap();
     assert_eq!(store.phase(), Phase::Live);
 }
 
@@ -207,6 +212,40 @@ async fn bundles_of_no_domain_that_the_policy_names_are_told_of() {
             "{entries}: {says}"
         );
         assert_eq!(foreign.is_some(), named.is_some(), "{entries}");
+    }
+}
+
+/// Whom a policy names and SPIRE leaves out is known, but for whose bundle came and cannot be read.
+#[tokio::test(start_paused = true)]
+async fn domains_that_a_policy_names_and_nobody_delivers_are_known() {
+    let named = |names: &str| format!("trust-domains \"example.org\" {names}");
+    let many = "\"a.test\" \"b.test\" \"c.test\" \"d.test\" \"e.test\" \"f.test\"";
+    for (entries, total, says) in [
+        (named(many), 5, "a.test, b.test, c.test, d.test and 1 more"),
+        (named("\"a.test\""), 1, "names a.test, and SPIRE"),
+        (named("\"f.test\""), 0, ""),
+        (named(""), 0, ""),
+        ("patterns \"spiffe://[a-e]+\\\\.test/.*\"".to_owned(), 0, ""),
+    ] {
+        let store = store(Found::Nothing);
+        let policy = allowing(&entries, Failure::default());
+        store.judge_by(Arc::new(move || vec![Arc::clone(&policy)]));
+        store.tick();
+        assert_eq!(store.undelivered(), None, "without bundles: {entries}");
+        deliver_with(&store, &[("spiffe://f.test", b"unreadable")]);
+        let found = store.undelivered();
+        assert_eq!(found.as_ref().map_or(0, Undelivered::total), total);
+        let told = found.map_or(String::new(), |found| found.to_string());
+        assert!(told.contains(says), "{entries}: {told}");
+        // Delivered, they are missing no more.
+        let all = ["a", "b", "c", "d", "e"].map(|name| format!("spiffe://{name}.test"));
+        let all: Vec<_> = all
+            .iter()
+            .map(|key| (key.as_str(), b"".as_slice()))
+            .collect();
+        deliver_with(&store, &all);
+        let left = store.undelivered().map_or(0, |found| found.total());
+        assert_eq!(left, usize::from(entries.contains("f.test")), "{entries}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! Bundles that are none of the policy's: SPIRE is there, and nobody whom a policy allows can be verified.
 
+use std::collections::BTreeSet;
+
 use super::Snapshot;
 use crate::id::TrustDomain;
 use crate::lists::List;
@@ -29,7 +31,61 @@ impl Foreign {
     }
 }
 
+/// SPIRE delivers bundles, and none of some trust domains that allowlists name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an allowlist names {}, and SPIRE delivers no bundle of that name", self.names())]
+pub struct Undelivered {
+    domains: Vec<TrustDomain>,
+    total: usize,
+}
+
+impl Undelivered {
+    /// The first few, in order.
+    pub fn domains(&self) -> impl Iterator<Item = &TrustDomain> {
+        self.domains.iter()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn total(&self) -> usize {
+        self.total
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        let names = self.names();
+        format!(
+            "federate SPIRE with {names}, and add -federatesWith to this agent's own entry; or see whether the \
+             allowlist names the right trust domains"
+        )
+    }
+
+    fn names(&self) -> String {
+        told(self.domains.iter(), self.total)
+    }
+}
+
 impl Snapshot {
+    /// Trust domains that these allowlists name and that are not here, but for those that came and cannot
+    /// be read. No bundles at all are another matter.
+    pub fn undelivered<'a>(
+        &self,
+        allowlists: impl Iterator<Item = &'a List>,
+        is_unreadable: impl Fn(&TrustDomain) -> bool,
+    ) -> Option<Undelivered> {
+        if self.is_empty() {
+            return None;
+        }
+        let named: BTreeSet<&TrustDomain> = allowlists.flat_map(List::domains).collect();
+        let is_missing =
+            |domain: &&TrustDomain| !self.bundles.contains_key(*domain) && !is_unreadable(domain);
+        let mut missing = named.into_iter().filter(is_missing);
+        let domains: Vec<TrustDomain> = missing.by_ref().take(NAMES_MAX).cloned().collect();
+        let total = domains.len().saturating_add(missing.count());
+        (total > 0).then_some(Undelivered { domains, total })
+    }
+
     /// Whether nobody whom this allowlist may cover can be verified, for want of a bundle of his trust
     /// domain. No bundles at all, and a list that allows nobody, are other matters.
     #[must_use]
@@ -48,11 +104,18 @@ impl Snapshot {
 }
 
 fn names<'a>(domains: impl Iterator<Item = &'a TrustDomain>, none: &str) -> String {
-    let all: Vec<&str> = domains.map(TrustDomain::as_str).collect();
-    let shown = all.get(..NAMES_MAX).unwrap_or(&all).join(", ");
+    let all: Vec<&TrustDomain> = domains.collect();
     match all.len() {
         0 => none.to_owned(),
-        n if n > NAMES_MAX => format!("{shown} and {} more", n - NAMES_MAX),
-        _ => shown,
+        total => told(all.into_iter(), total),
+    }
+}
+
+/// The first few of so many.
+fn told<'a>(domains: impl Iterator<Item = &'a TrustDomain>, total: usize) -> String {
+    let shown: Vec<&str> = domains.take(NAMES_MAX).map(TrustDomain::as_str).collect();
+    match total.saturating_sub(shown.len()) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }

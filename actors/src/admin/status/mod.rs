@@ -101,8 +101,14 @@ pub struct StateDirView {
     pub failures: u32,
     /// For how long writes have failed; absent while they do not.
     pub for_ms: Option<u64>,
-    /// What is missing on the disk, why, and what to do; absent while nothing is.
+    /// All of that in one line; absent while nothing is missing.
     pub complaint: Option<String>,
+    /// What is missing on the disk, and why; absent while nothing is.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// What to do about that.
+    #[serde(default)]
+    pub remedy: Option<String>,
     /// Whether it is that SPIRE refuses the agent: a restart might forget it.
     pub refusal_missing: bool,
 }
@@ -190,6 +196,13 @@ pub struct TrustView {
     /// Why nobody whom a policy allows can be verified, though there are bundles; absent while somebody can.
     #[serde(default)]
     pub foreign: Option<ForeignView>,
+    /// Trust domains that an allowlist in force names, while SPIRE delivers bundles of others; absent
+    /// while it delivers all, or none (then `foreign` says so).
+    #[serde(default)]
+    pub missing: Option<MissingView>,
+    /// That SPIRE refused this agent before `error` got in the way; absent while it did not.
+    #[serde(default)]
+    pub refused: Option<RefusedView>,
     /// Bundles of the latest update that cannot be read: the first few.
     #[serde(default)]
     pub unreadable: Vec<UnreadableView>,
@@ -237,6 +250,28 @@ pub struct BarrenView {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ForeignView {
     /// What is named, and what is delivered.
+    pub error: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// Trust domains whose callers meet `UNKNOWN_TRUST_DOMAIN`, though a policy names them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MissingView {
+    /// The first few.
+    pub trust_domains: Vec<String>,
+    /// How many there are.
+    pub total: usize,
+    /// What is named, and not delivered.
+    pub error: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// What SPIRE said before it went: that it is back will not do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RefusedView {
+    /// That it was so.
     pub error: String,
     /// What to do about it.
     pub remedy: String,
@@ -313,7 +348,8 @@ pub struct Decisions {
 pub struct ProxyView {
     /// What it calls itself, `unsaid` if it does not.
     pub name: String,
-    /// The version that it says, likewise.
+    /// The version that it says, likewise; of a proxy that speaks version 1 of the protocol, which has no
+    /// word for it, that it is not told.
     pub version: String,
     /// Connections that are open.
     pub open: u64,

@@ -126,6 +126,8 @@ fn state_dir(doors: &Doors) -> Option<StateDirView> {
         failures: trouble.map_or(0, |one| one.failures),
         for_ms: trouble.map(|one| millis(one.lasts())),
         complaint: trouble.map(Unkept::complaint),
+        error: trouble.map(Unkept::what),
+        remedy: trouble.map(Unkept::to_do),
         refusal_missing: trouble.is_some_and(|one| one.missing == Missing::Refusal),
     })
 }

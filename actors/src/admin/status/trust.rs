@@ -3,15 +3,18 @@
 use verdict::anchors::{Anchor, Barren};
 use verdict::availability::{Blame, Phase};
 use verdict::id::TrustDomain;
+use verdict::reason::Reason;
 use verdict::time::{Age, Now};
-use verdict::trust::{Bundle, Foreign, Snapshot, Standing};
+use verdict::trust::{Bundle, Foreign, Snapshot, Standing, Undelivered};
 
 use super::observed::since;
 use super::{
-    Authority, BarrenView, Change, Domain, FaultView, ForeignView, TrustView, UnreadableView,
+    Authority, BarrenView, Change, Domain, FaultView, ForeignView, MissingView, RefusedView,
+    TrustView, UnreadableView,
 };
 use crate::audit::rfc3339;
-use crate::trust::{self, Fault, TrustStore};
+use crate::bundles::obstacle::Obstacle;
+use crate::trust::{self, Fault, TrustStore, Why};
 
 /// Trust domains shown: who federates with more reads `inspect`.
 const DOMAINS_SHOWN: usize = 64;
@@ -35,6 +38,10 @@ impl TrustView {
         barren.truncate(BARREN_SHOWN);
         let faults = store.faults();
         let why = store.why();
+        let foreign = store.foreign();
+        // Where none is the policy's, `foreign` says so, and names them all.
+        let missing = foreign.is_none().then(|| store.undelivered()).flatten();
+        let refused = refused(state.phase(), why.as_ref());
         let (error, remedy) = why.map(|why| (why.error, why.remedy)).unzip();
         bundles.truncate(DOMAINS_SHOWN);
         Self {
@@ -65,7 +72,9 @@ impl TrustView {
             domains_total,
             barren: barren.into_iter().map(BarrenView::from).collect(),
             barren_total,
-            foreign: store.foreign().map(ForeignView::from),
+            foreign: foreign.map(ForeignView::from),
+            missing: missing.map(MissingView::from),
+            refused,
             unreadable: faults
                 .unreadable
                 .iter()
@@ -99,6 +108,29 @@ impl From<Foreign> for ForeignView {
     fn from(why: Foreign) -> Self {
         Self {
             error: why.to_string(),
+            remedy: why.remedy(),
+        }
+    }
+}
+
+/// Of an agent that SPIRE refused before something else got in the way.
+fn refused(phase: Phase, why: Option<&Why>) -> Option<RefusedView> {
+    let error = why.map_or("", |why| why.error.as_str());
+    let is_other = !error.is_empty() && !error.contains(Obstacle::NotRegistered.what());
+    (phase == Phase::Withdrawn && is_other).then(|| RefusedView {
+        error: "SPIRE refused this agent before that; or its state-dir could not be looked into, as its log says"
+            .to_owned(),
+        remedy: format!("when SPIRE is back, {}", Obstacle::NotRegistered.remedy()),
+    })
+}
+
+impl From<Undelivered> for MissingView {
+    fn from(why: Undelivered) -> Self {
+        let answered = Reason::UnknownTrustDomain.as_str();
+        Self {
+            trust_domains: why.domains().map(ToString::to_string).collect(),
+            total: why.total(),
+            error: format!("{why}: who comes from there meets {answered}"),
             remedy: why.remedy(),
         }
     }
