@@ -122,6 +122,12 @@ impl Conversation {
         }
     }
 
+    /// A proxy asks in version 1 of the protocol, where nobody says what he is called.
+    pub(super) fn introduce_v1(&mut self) {
+        let now = self.doors.clock.now();
+        self.introduced = self.doors.proxies.introduce_v1(now);
+    }
+
     /// Takes a push; its policy governs the questions after it.
     pub(super) fn push(&mut self, config: &str) -> Pushed {
         let Pushes::Taken(peer) = &self.pushes else {

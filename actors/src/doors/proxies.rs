@@ -19,6 +19,9 @@ pub const NAME_MAX_CHARS: usize = 64;
 /// What a proxy that does not say is called.
 const UNSAID: &str = "unsaid";
 
+/// The version of a proxy whose protocol has no word for it.
+const NOT_TOLD: &str = "not told by agent protocol 1";
+
 /// The proxies seen since the start; owned by the doors.
 #[derive(Clone, Default)]
 pub struct Proxies(Arc<Mutex<Vec<Seen>>>);
@@ -88,6 +91,11 @@ impl Proxies {
         })
     }
 
+    /// The same of a proxy that cannot say what it is called: version 1 of the protocol has no handshake.
+    pub(super) fn introduce_v1(&self, now: Now) -> Option<Introduced> {
+        self.introduce(None, Some(NOT_TOLD), now)
+    }
+
     /// Every row, the last to introduce itself first.
     #[must_use]
     pub fn snapshot(&self) -> Vec<Seen> {
@@ -153,6 +161,13 @@ mod tests {
         assert_eq!(rows[1].last, at(2));
         drop(second);
         assert_eq!(proxies.snapshot()[1].open, 0);
+        // Who cannot say is told apart from who does not.
+        let _old = proxies.introduce_v1(at(4));
+        let rows = proxies.snapshot();
+        assert_eq!(
+            (rows[0].name.as_str(), rows[0].version.as_str()),
+            (UNSAID, "not told by agent protocol 1")
+        );
     }
 
     #[test]

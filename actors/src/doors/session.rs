@@ -175,6 +175,7 @@ impl Session {
         at: Instant,
         out: &mut Vec<u8>,
     ) -> Result<Step, SessionError> {
+        let is_first = !self.is_greeted();
         self.stage = Stage::AskingV1;
         let request = v1::parse(message).inspect_err(|error| self.unreadable(error));
         let request = match request {
@@ -184,6 +185,9 @@ impl Session {
                 return Err(SessionError::Envelope(error));
             }
         };
+        if is_first {
+            self.conversation.introduce_v1();
+        }
         match request.event {
             v1::EventType::RequestHeaders => {
                 Ok(self.request(Framed::V1, request.payload.as_bytes(), at, out))
