@@ -321,7 +321,7 @@ def policies_are_shown(world):
     page.until("gone with its connection", "document.querySelectorAll('#policy-list dl').length === 1")
     same(world.cell("settings", "agent.admin-address", 2), "--admin-address", "the source of a setting")
     same(world.cell("settings", "spire.unavailable-after-ms", 1), "2000", "a setting")
-    build = {"Process": str(world.agent.child.pid), "Build": "debug", "Socket": str(world.agent.socket),
+    build = {"Process": str(world.agent.child.pid), "Build": "debug", "Socket path": str(world.agent.socket),
              "File": str(world.agent.directory / "agent.kdl"), "SPIRE's socket": str(world.node.socket)}
     same({name: world.term(name, "build") for name in build}, build, "the process")
 
@@ -367,6 +367,7 @@ def main():
         return
     # pylint: disable=import-outside-toplevel
     import looks
+    import more
     import troubles
     suite, worlds = Suite("page"), []
     with tempfile.TemporaryDirectory(prefix="peers-") as root, contextlib.ExitStack() as stack:
@@ -382,6 +383,7 @@ def main():
                 *looks.CASES,
                 ("without scripts", without_scripts),
                 *troubles.CASES,
+                *more.CASES,
                 ("authorities count down to their end", authorities_count_down),
                 ("the agent's end is shown", its_end_is_shown),
                 ("the browser complained of nothing", lambda world: same(real(world), [], "complaints")),

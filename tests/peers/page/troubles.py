@@ -39,23 +39,23 @@ def socket_gone(world):
     with world.beside("socket") as seen:
         path = seen.agent.socket
         seen.summary(WELL)
-        same(seen.term("Socket", "build"), str(path), "where proxies connect")
+        same(seen.term("Socket path", "build"), str(path), "where proxies connect")
         with Client(path) as connected:
             aside = path.with_suffix(".aside")
             path.rename(aside)
-            said = seen.appears("Socket", "gone from its path", "bad")
+            said = seen.appears("Socket file", "gone from its path", "bad")
             seen.summary("degraded; SPIRE Live; ready")
             told_without_scripts(seen, said)
             check(connected.ask(world.frontend.header()).allowed, "who is connected is not served")
             aside.rename(path)
-            seen.vanishes("Socket")
+            seen.vanishes("Socket file")
             seen.summary(WELL)
             path.unlink()
-            seen.appears("Socket", "gone from its path", "bad")
+            seen.appears("Socket file", "gone from its path", "bad")
         # As the page advises.
         seen.agent.stop()
         seen.agent.start()
-        seen.vanishes("Socket")
+        seen.vanishes("Socket file")
         seen.summary(WELL)
 
 
@@ -73,8 +73,9 @@ def refused_with_a_broken_disk(world):
         state.rename(aside)
         state.write_text("")
         world.server.forget(entry)
-        said = seen.appears("Disk", "do not restart the agent before it is", "bad")
-        told_without_scripts(seen, said.split(", for ")[0])
+        said = seen.appears("Disk", "SPIRE refuses this agent, and ", "bad")
+        remedy = seen.appears("To do for the disk", "do not restart the agent before it is")
+        told_without_scripts(seen, said.split("; for ")[0], remedy.split("; ")[0])
         page.until("Withdrawn", "document.querySelector('#bars rect[data-state=Withdrawn]') !== null")
         page.until("the summary", "document.querySelector('#summary').textContent.startsWith('unhealthy; SPIRE Withdrawn')")
         page.until("no bundles", "!document.querySelector('#domains-none').hidden")
@@ -82,12 +83,14 @@ def refused_with_a_broken_disk(world):
         check("SPIRE is Withdrawn" in page.text("#news"), page.text("#news"))
         entry = world.register()
         seen.appears("Disk", "bundles cannot be written", "warn")
+        check("restart" not in seen.term("To do for the disk"), seen.term("To do for the disk"))
         seen.summary("degraded; SPIRE Live; ready")
         seen.vanishes("Away because")
         seen.vanishes("To do")
         state.unlink()
         aside.rename(state)
         seen.vanishes("Disk")
+        seen.vanishes("To do for the disk")
         seen.summary(WELL)
     world.server.forget(entry)
 
@@ -268,7 +271,7 @@ def the_wrong_socket(world):
         seen.appears("Bundles confirmed", "never")
         seen.page.until("not ready", "document.querySelector('#summary').textContent.includes('; SPIRE Starting; ')")
         same(seen.level("Ready"), "warn", "readiness")
-        for none in ("#domains-none", "#policies-none"):
+        for none in ("#domains-none", "#policies-none", "#proxies-none"):
             page.until(none, f"!document.querySelector('{none}').hidden")
         same(seen.term("Untrusted proxies turned away", "counters"), "0", "nobody asked yet")
         with contextlib.suppress(OSError):

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Subject;
-use super::status::{Status, TrustView};
+use super::status::{ProxyView, Status, TrustView};
 
 const HTML: &str = include_str!("index.html");
 const CSS: &str = include_str!("page.css");
@@ -72,6 +72,14 @@ fn snapshot(subject: &Subject) -> String {
     for said in troubles(&status) {
         let _ = writeln!(text, "{said}");
     }
+    for proxy in &status.proxies {
+        let ProxyView { name, version, .. } = proxy;
+        let (open, all) = (proxy.open, proxy.connections);
+        let _ = writeln!(
+            text,
+            "proxy {name}, version {version}: {open} open, {all} in all"
+        );
+    }
     for denial in &status.denials {
         let id = denial.spiffe_id.as_deref().unwrap_or("-");
         let _ = writeln!(
@@ -99,23 +107,38 @@ fn troubles(status: &Status) -> Vec<String> {
 /// Why somebody cannot be verified, or nobody.
 fn of_trust(trust: &TrustView) -> impl Iterator<Item = String> {
     let away = [&trust.error, &trust.remedy].into_iter().flatten().cloned();
+    let refused = trust.refused.iter();
+    let refused = refused.flat_map(|why| [why.error.clone(), why.remedy.clone()]);
+    let missing = trust.missing.iter();
+    let missing = missing.flat_map(|why| [why.error.clone(), why.remedy.clone()]);
     let barren = trust.barren.iter().map(|one| {
         let (domain, error, remedy) = (&one.trust_domain, &one.error, &one.remedy);
         format!("nobody of {domain} is verified: {error}; {remedy}")
     });
     let foreign = trust.foreign.iter();
     let foreign = foreign.flat_map(|why| [why.error.clone(), why.remedy.clone()]);
-    away.chain(barren).chain(foreign)
+    let others = beyond(trust.barren_total, trust.barren.len());
+    let others = others.map(|count| format!("nobody of {count} more is verified"));
+    let said = away.chain(refused).chain(barren).chain(others);
+    said.chain(foreign).chain(missing)
 }
 
 /// What of SPIRE's updates cannot be used.
 fn unusable(trust: &TrustView) -> impl Iterator<Item = String> {
     let discarded = trust.discarded.iter();
     let discarded = discarded.map(|fault| format!("updates are discarded: {}", fault.error));
-    discarded.chain(trust.unreadable.iter().map(|one| {
+    let unreadable = trust.unreadable.iter().map(|one| {
         let (key, error) = (&one.key, &one.fault.error);
         format!("bundle of {key} cannot be read: {error}")
-    }))
+    });
+    let others = beyond(trust.unreadable_total, trust.unreadable.len());
+    let others = others.map(|count| format!("bundles of {count} more cannot be read"));
+    discarded.chain(unreadable).chain(others)
+}
+
+/// How many there are beyond those listed, if any.
+fn beyond(total: usize, listed: usize) -> Option<usize> {
+    Some(total.saturating_sub(listed)).filter(|count| *count > 0)
 }
 
 /// As text of an HTML document.

@@ -11,6 +11,7 @@ const LANES = ["Live", "Interrupted", "Outage", "Withdrawn", "Starting"];
 // An authority that ends within a day should have a successor by now; within an hour it is late.
 const SOON_S = 86400;
 const LATE_S = 3600;
+const DENIALS_SHOWN = 40;
 
 const byId = (id) => document.getElementById(id);
 
@@ -115,8 +116,59 @@ function confirmed(trust) {
   return trust.domains_total > 0 ? "in the future: was the clock set back?" : "never";
 }
 
+/** How many there are beyond those listed. */
+function more(id, total, listed) {
+  const node = byId(`${id}-more`);
+  node.hidden = total <= listed;
+  say(node, total > listed ? `and ${total - listed} more` : "");
+}
+
+/** The same among terms. */
+function others(total, listed, term, text, level) {
+  const count = total - (listed ?? []).length;
+  return count > 0 ? [[term(count), text, level]] : [];
+}
+
+/** Why somebody cannot be verified, or nobody, and what to do. */
+function unverifiable(trust) {
+  return [
+    ...(trust.error ? [["Away because", trust.error, "warn"]] : []),
+    ...(trust.remedy ? [["To do", trust.remedy]] : []),
+    ...(trust.refused ? [["Refused before", trust.refused.error, "bad"], ["To do for the refusal", trust.refused.remedy]] : []),
+    ...(trust.barren ?? []).flatMap((one) => [[`Nobody of ${one.trust_domain}`, `is verified: ${one.error}`, "bad"], [`To do for ${one.trust_domain}`, one.remedy]]),
+    ...others(trust.barren_total, trust.barren, (count) => `Nobody of ${count} more`, "is verified", "bad"),
+    ...(trust.foreign ? [["Nobody whom the policy allows", `can be verified: ${trust.foreign.error}`, "bad"], ["To do for the policy", trust.foreign.remedy]] : []),
+    ...(trust.missing ? [["Bundles missing", trust.missing.error, "warn"], ["To do for those missing", trust.missing.remedy]] : []),
+  ];
+}
+
+/** What of SPIRE's updates cannot be used. */
+function unusable(trust) {
+  return [
+    ...(trust.discarded ? [["Updates", `discarded for ${span(trust.discarded.for_ms)}: ${trust.discarded.error}`, "warn"]] : []),
+    ...(trust.unreadable ?? []).map((one) => [`Bundle of ${one.key}`, `cannot be read, for ${span(one.for_ms)}; ${one.kept ? "the one before counts until cache-ttl" : "there is none before"}: ${one.error}`, "warn"]),
+    ...others(trust.unreadable_total, trust.unreadable, (count) => `Bundles of ${count} more`, "cannot be read", "warn"),
+  ];
+}
+
+/** What the state directory does not take. */
+function unkept(disk) {
+  if (!disk?.error) return [];
+  return [
+    ["Disk", `${disk.error}; for ${span(disk.for_ms)}`, disk.refusal_missing ? "bad" : "warn"],
+    ["To do for the disk", disk.remedy],
+  ];
+}
+
+// The proxy was told; its operator looks here.
+function refusedPush({ refused_push: push }) {
+  if (!push) return [];
+  const said = `${push.total} refused, the last from ${push.proxy}, ${span(push.ago_ms)} ago: ${push.reason}`;
+  return [["Pushes", said, "bad"], ["To do for pushes", "correct the config block in the proxy's file, and reload the proxy"]];
+}
+
 function now(status) {
-  const { health, trust, process, audit, state_dir: disk } = status;
+  const { health, trust, process, audit } = status;
   terms(byId("now-list"), [
     ["Health", health.state, LEVELS[health.state]],
     ["Ready", health.readiness, health.ready ? "good" : "warn"],
@@ -125,15 +177,12 @@ function now(status) {
     ["SPIRE", `${trust.state} for ${span(trust.for_ms)}`, LEVELS[trust.state]],
     ["Bundles confirmed", confirmed(trust)],
     ["Fault", ...(trust.fault === "ours" ? ["SPIRE says that we call it wrongly", "bad"] : ["none of ours", "good"])],
-    ...(trust.error ? [["Away because", trust.error, "warn"]] : []),
-    ...(trust.remedy ? [["To do", trust.remedy]] : []),
-    ...(trust.barren ?? []).flatMap((one) => [[`Nobody of ${one.trust_domain}`, `is verified: ${one.error}`, "bad"], [`To do for ${one.trust_domain}`, one.remedy]]),
-    ...(trust.foreign ? [["Nobody whom the policy allows", `can be verified: ${trust.foreign.error}`, "bad"], ["To do for the policy", trust.foreign.remedy]] : []),
-    ...(process.socket_gone ? [["Socket", "gone from its path: no proxy can connect anew, those connected are served; restart the agent", "bad"]] : []),
-    ...(trust.discarded ? [["Updates", `discarded for ${span(trust.discarded.for_ms)}: ${trust.discarded.error}`, "warn"]] : []),
-    ...(trust.unreadable ?? []).map((one) => [`Bundle of ${one.key}`, `cannot be read, for ${span(one.for_ms)}; ${one.kept ? "the one before counts until cache-ttl" : "there is none before"}: ${one.error}`, "warn"]),
+    ...unverifiable(trust),
+    ...(process.socket_gone ? [["Socket file", "gone from its path: no proxy can connect anew, those connected are served; restart the agent", "bad"]] : []),
+    ...unusable(trust),
     ...(audit && audit.complaint ? [["Records", audit.complaint, audit.refuses ? "bad" : "warn"]] : []),
-    ...(disk && disk.complaint ? [["Disk", disk.complaint, disk.refusal_missing ? "bad" : "warn"]] : []),
+    ...unkept(status.state_dir),
+    ...refusedPush(status.policies),
     ...[...(status.telemetry ?? []), ...(status.undelivered ?? [])].map((said, at) => [at ? `Telemetry ${at + 1}` : "Telemetry", said, "warn"]),
     ["Up for", span(process.uptime_ms)],
   ]);
@@ -180,6 +229,7 @@ function left(authority, nowS) {
 function domains(status, nowS) {
   const all = status.trust.domains;
   byId("domains-none").hidden = all.length > 0;
+  more("domains", status.trust.domains_total, all.length);
   const create = (domain) => {
     const box = make("div");
     const wide = make("div", "wide");
@@ -257,7 +307,21 @@ function denials(status) {
     return item;
   };
   const key = (denial) => `${denial.time} ${denial.correlation_id} ${denial.reason}`;
-  keep(byId("denial-list"), status.denials.slice(0, 40), key, create, () => {});
+  keep(byId("denial-list"), status.denials.slice(0, DENIALS_SHOWN), key, create, () => {});
+  more("denials", status.denials.length, DENIALS_SHOWN);
+}
+
+function proxies(status) {
+  const seen = status.proxies ?? [];
+  byId("proxies-none").hidden = seen.length > 0;
+  for (const id of ["proxies-hint", "proxy-table"]) byId(id).hidden = seen.length === 0;
+  rows(byId("proxy-list"), seen, (one) => `${one.name} ${one.version}`, (one) => [
+    { text: one.name },
+    { text: one.version, className: "version" },
+    { text: one.open, className: "number" },
+    { text: one.connections, className: "number" },
+    { text: `${span(one.last_ms)} ago`, className: "when" },
+  ]);
 }
 
 function tree(status) {
@@ -281,12 +345,13 @@ function inForce(status) {
   terms(byId("build"), [
     ["Version", process.version], ["Build", process.build], ["For", process.target],
     ["Process", process.pid],
-    ...(process.socket ? [["Socket", process.socket]] : []), ...(process.config ? [["File", process.config]] : []),
+    ...(process.socket ? [["Socket path", process.socket]] : []), ...(process.config ? [["File", process.config]] : []),
     ...(process.spire_socket ? [["SPIRE's socket", process.spire_socket]] : []),
     ["Started", clock(process.started)],
   ]);
   const { policies } = status;
   byId("policies-none").hidden = policies.total > 0;
+  more("policies", policies.total, policies.shown.length);
   keep(byId("policy-list"), policies.shown, (_, at) => String(at), () => make("dl", "policy"), (list, policy) => {
     const entries = (one) => {
       const more = one.total > one.shown.length ? ` and ${one.total - one.shown.length} more` : "";
@@ -337,7 +402,7 @@ let paused = false;
 function show() {
   if (!latest) return;
   const nowS = (Date.now() + skew) / 1000;
-  for (const part of [now, availability, domains, decisions, denials, tree, inForce, news]) part(latest, nowS);
+  for (const part of [now, availability, domains, decisions, denials, proxies, tree, inForce, news]) part(latest, nowS);
 }
 
 function link(text, level) {
