@@ -121,6 +121,7 @@ def many_policies(world):
 def many_denials(world):
     """The page is given more than it lists: so many reasons cannot be had in a moment."""
     page = world.page
+    check(not world.agent.ask(None).allowed, "nobody is allowed")
     page.until("a denial", "document.querySelector('#denial-list li') !== null")
     count = DENIALS + 5
     text = page.run(f"""(() => {{
