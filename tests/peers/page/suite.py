@@ -316,7 +316,7 @@ def policies_are_shown(world):
         check("no: decided and recorded only" in page.text("#policy-list"), "a roll-out is not told")
         check(client.ask(world.stranger.header()).allowed, "a roll-out refuses")
         first = "document.querySelector('#denial-list li h3')"
-        page.until("let pass", f"{first}.textContent === 'NOT_ALLOWED let pass' && {first}.dataset.level === 'warn'")
+        page.until("let pass", f"{first}?.textContent === 'NOT_ALLOWED let pass' && {first}.dataset.level === 'warn'")
         world.until("counted", lambda: world.cell("answers", "unverified-not-enforced", 1) == "1")
     page.until("gone with its connection", "document.querySelectorAll('#policy-list dl').length === 1")
     same(world.cell("settings", "agent.admin-address", 2), "--admin-address", "the source of a setting")
