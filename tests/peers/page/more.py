@@ -7,7 +7,7 @@ import struct
 
 import certs
 from rows import check, same
-from sentinel_v2 import Client
+from sentinel_v2 import Client, ProtocolError
 from spire import Agent, Server
 from troubles import A_DAY_MS, QUIET, WELL, federated, told_without_scripts
 
@@ -163,6 +163,40 @@ def proxies(world):
         seen.until("it went", lambda: row_of(seen, "unsaid") == [OLD, "0", "1"])
 
 
+def refused_pushes(world):
+    """A mistake in the proxy's config block, and its mend."""
+    with world.beside("pushes", answers=False) as seen:
+        seen.summary(WELL)
+        with Named(seen.agent.socket, HOSTILE, "1.0") as client:
+            refuses(client, {"allowlist": {"exact": "nobody's"}})
+            said = seen.appears("Pushes", f"1 refused, the last from {HOSTILE}", "bad")
+            check("nobody's" in said, said)
+            remedy = seen.appears("To do for pushes", "correct the config block")
+            same(seen.page.run("document.querySelectorAll('main img').length"), 0, "elements made of a hostile name")
+            told_without_scripts(seen, remedy)
+            # As the page advises.
+            client.configure({"allowlist": {"exact": FRONTEND}})
+            seen.vanishes("Pushes")
+            seen.vanishes("To do for pushes")
+
+
+def refuses(client, config):
+    try:
+        client.configure(config)
+    except ProtocolError:
+        return
+    check(False, "the push was taken")
+
+
+def no_collector(world):
+    """The variables are in order, and nobody takes what is sent."""
+    nowhere = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_METRIC_EXPORT_INTERVAL": "100",
+               "OTEL_TRACES_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
+    with world.beside("collector", environment=nowhere) as seen:
+        said = seen.appears("Telemetry lost", "metrics do not reach http://127.0.0.1:9/v1/metrics (http/protobuf)", "warn")
+        check("4317 is usually grpc" in said, said)
+
+
 def row_of(seen, name):
     return [seen.cell("proxy-list", name, column) for column in (1, 2, 3)]
 
@@ -187,4 +221,6 @@ CASES = [
     ("more policies than are listed", many_policies),
     ("more denials than are listed", many_denials),
     ("who is connected", proxies),
+    ("pushes that are refused", refused_pushes),
+    ("a collector that is not there", no_collector),
 ]

@@ -101,7 +101,13 @@ fn troubles(status: &Status) -> Vec<String> {
     let said = stuck.into_iter().chain(of_trust(&status.trust)).chain(gone);
     let said = said.chain(unusable(&status.trust)).chain(kept);
     let exports = status.telemetry.iter().chain(&status.undelivered);
-    said.chain(exports.cloned()).collect()
+    let pushes = status.policies.refused_push.iter().map(|push| {
+        format!(
+            "{} pushes refused, the last from {}: {}; correct the config block in the proxy's file, and reload the proxy",
+            push.total, push.proxy, push.reason
+        )
+    });
+    said.chain(exports.cloned()).chain(pushes).collect()
 }
 
 /// Why somebody cannot be verified, or nobody.

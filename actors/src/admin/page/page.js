@@ -160,7 +160,12 @@ function unkept(disk) {
   ];
 }
 
-// The proxy was told; its operator looks here.
+/** Each complaint as a term of its own. */
+function numbered(term, complaints) {
+  return (complaints ?? []).map((said, at) => [at ? `${term} ${at + 1}` : term, said, "warn"]);
+}
+
+/** The push that was refused last: the proxy was told, and its operator looks here. */
 function refusedPush({ refused_push: push }) {
   if (!push) return [];
   const said = `${push.total} refused, the last from ${push.proxy}, ${span(push.ago_ms)} ago: ${push.reason}`;
@@ -183,7 +188,8 @@ function now(status) {
     ...(audit && audit.complaint ? [["Records", audit.complaint, audit.refuses ? "bad" : "warn"]] : []),
     ...unkept(status.state_dir),
     ...refusedPush(status.policies),
-    ...[...(status.telemetry ?? []), ...(status.undelivered ?? [])].map((said, at) => [at ? `Telemetry ${at + 1}` : "Telemetry", said, "warn"]),
+    ...numbered("Telemetry", status.telemetry),
+    ...numbered("Telemetry lost", status.undelivered),
     ["Up for", span(process.uptime_ms)],
   ]);
   say(byId("summary"), `${health.state}; SPIRE ${trust.state}; ${health.readiness}`, LEVELS[health.state]);
