@@ -9,6 +9,7 @@ mod cli;
 mod demo;
 mod descriptors;
 mod doctor;
+mod edited;
 mod exit;
 mod explain;
 mod inspect;

@@ -78,6 +78,7 @@ fn ready(address: SocketAddr, status: Option<&Status>, examination: &mut Examina
 
 /// What the running agent says of itself.
 fn running(status: &Status, settings: &Settings, examination: &mut Examination) {
+    identity::edited(status, settings, examination);
     meets::look(status, examination);
     untrusted(status, examination);
     if let Some(audit) = &status.audit {

@@ -6,6 +6,7 @@ use actors::admin::status::Status;
 use config::Settings;
 
 use super::finding::{Examination, Severity};
+use crate::edited::{Edited, READ_ONCE, same};
 
 /// Whether it is another one: then what it says of itself says nothing of ours. One that does not tell is
 /// taken at its word.
@@ -20,14 +21,17 @@ pub(super) fn is_other(
         return false;
     };
     let ours = settings.agent().socket.value.to_string();
-    let other = !same(socket, &ours);
+    // A file that names another socket now is its file all the same.
+    let edited = Edited::of(status, settings).unwrap_or_default();
+    let other = !same(socket, &ours) && !edited.says("agent.socket");
     let spire = settings.spire_socket().value.to_string();
     let told = process.spire_socket.as_deref();
     let mut differs = Vec::new();
     if other {
         differs.push(format!("its socket is {socket}, not {ours}"));
     }
-    if let Some(told) = told.filter(|told| !same(told, &spire)) {
+    let elsewhere = |told: &&str| !same(told, &spire) && !edited.says("spire.socket");
+    if let Some(told) = told.filter(elsewhere) {
         differs.push(format!("its SPIRE is at {told}, not {spire}"));
     }
     if let Some(file) = settings.file_name() {
@@ -57,8 +61,23 @@ pub(super) fn is_other(
     other
 }
 
-/// Whether two paths lead to one file.
-fn same(one: &str, other: &str) -> bool {
-    let real = |path: &str| std::fs::canonicalize(path).ok();
-    one == other || real(one).is_some_and(|path| real(other) == Some(path))
+/// Whether the file says what its agent runs with.
+pub(super) fn edited(status: &Status, settings: &Settings, examination: &mut Examination) {
+    let Some(edited) = Edited::of(status, settings) else {
+        return;
+    };
+    // Whoever was taken off a list since is let in.
+    let severity = match edited.policy {
+        true => Severity::Problem,
+        false => Severity::Warning,
+    };
+    let file = settings.file_name().unwrap_or_default();
+    let (pid, started) = (status.process.pid, &status.process.started);
+    examination.add(
+        severity,
+        "config-not-in-force",
+        "the configuration file is not what the agent runs with: it was edited after the agent's start",
+        &format!("{file}; pid {pid}, started {started}: {}", edited.told()),
+        &format!("{READ_ONCE}, or put the file back as it was"),
+    );
 }

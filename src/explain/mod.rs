@@ -10,11 +10,8 @@ mod meanwhile;
 mod page;
 mod record;
 
-use std::sync::Arc;
-
 use actors::audit::Recorded;
-use actors::configured::credential_bounds;
-use actors::policies::{InForce, Policies};
+use actors::policies::InForce;
 use anyhow::Context as _;
 use config::{Override, Overrides, Settings};
 use verdict::time::Now;
@@ -25,13 +22,13 @@ use crate::cli::Explain;
 use crate::exit::{Exit, Usage};
 use crate::material::{self, Material};
 use crate::output::show;
-use crate::{serve, when};
+use crate::{edited, serve, when};
 
 /// Explains.
 pub(crate) fn run(args: &Explain) -> anyhow::Result<Exit> {
     let input = input::read(args)?;
     let settings = settings(args)?;
-    let policy = in_force(&settings)?;
+    let policy = edited::in_force(&settings)?;
     let now = moment(args)?;
     // A record holds its own evidence: nobody is asked unless its credential is judged again.
     let material = match (&input, &args.credentials) {
@@ -101,13 +98,6 @@ fn settings(args: &Explain) -> anyhow::Result<Settings> {
         overrides = overrides.with_flag(Override::SpireSocket, socket.clone());
     }
     serve::resolve(file, &overrides)
-}
-
-/// The policy as the agent would put it in force.
-fn in_force(settings: &Settings) -> anyhow::Result<Option<Arc<InForce>>> {
-    let policies = Policies::new(0, credential_bounds(&settings.agent().bounds));
-    let policy = settings.policy().cloned();
-    Ok(policy.map(|spec| policies.own(spec)).transpose()?)
 }
 
 /// Now, or the moment that is asked about.

@@ -58,6 +58,7 @@ impl Report for Explained {
         line("request", self.request_id.as_deref());
         line("certificate", self.spiffe_id.as_deref());
         line("", self.leaf_sha256.as_deref());
+        line("policy", self.other_policy.as_deref());
         page.line("");
         for check in &self.checks {
             write_check(check, page);

@@ -31,6 +31,8 @@ pub(crate) struct Explained {
     pub(crate) spiffe_id: Option<String>,
     pub(crate) leaf_sha256: Option<String>,
     pub(crate) policy: Option<String>,
+    /// That the file which was named has another.
+    pub(crate) other_policy: Option<String>,
     pub(crate) checks: Vec<CheckMade>,
     /// What follows from the checks; `None` if they contradict each other.
     pub(crate) answer: Option<Answer>,
@@ -93,6 +95,7 @@ pub(crate) fn explain(
             .policy
             .as_ref()
             .map(|policy| policy.fingerprint.clone()),
+        other_policy: case.and_then(|case| other_policy(recorded, case)),
         checks: checks(recorded),
         decided_by: replayed
             .as_ref()
@@ -115,6 +118,19 @@ pub(crate) fn explain(
         }),
         again: again.and_then(|(case, chain)| judge_again(recorded, case, chain)),
     }
+}
+
+/// Whoever reads the file beside the record must not take it for what decided.
+fn other_policy(recorded: &Recorded, case: &Case<'_>) -> Option<String> {
+    let (then, now) = (recorded.policy.as_ref()?, case.policy?);
+    let (then, now) = (then.fingerprint.as_str(), &*now.fingerprint);
+    let file = case.file.unwrap_or("the file");
+    (then != now).then(|| {
+        format!(
+            "{then}, and {file} has {now}: a proxy pushed it, the file was edited since, or another version \
+             of the agent wrote the record"
+        )
+    })
 }
 
 fn matched(recorded: &Recorded) -> Option<String> {

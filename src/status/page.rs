@@ -24,11 +24,16 @@ const SOCKET_GONE: &str =
 /// What is shown.
 #[derive(Serialize)]
 #[serde(transparent)]
-pub(super) struct Shown<'a>(pub(super) &'a Status);
+pub(super) struct Shown<'a> {
+    pub(super) status: &'a Status,
+    /// What its file says otherwise.
+    #[serde(skip)]
+    pub(super) edited: Option<String>,
+}
 
 impl Report for Shown<'_> {
     fn write(&self, page: &mut Page) {
-        let status = self.0;
+        let status = self.status;
         let process = &status.process;
         let up = span(process.uptime_ms);
         let (version, pid, which) = (clean(&process.version), process.pid, which(process));
@@ -36,6 +41,7 @@ impl Report for Shown<'_> {
             "{STRONG}sentinel-spiffe-agent{STRONG:#} {version} pid {pid} up {up}{which}"
         ));
         health(status, page);
+        complaint("config", self.edited.as_deref(), true, page);
         trust(status, page);
         if process.socket_gone {
             page.line(format_args!("socket   {BAD}{SOCKET_GONE}{BAD:#}"));

@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod hop;
+mod running;
 mod seen;
 
 use std::collections::BTreeMap;

@@ -422,6 +422,9 @@ pub struct RefusedPushView {
 pub struct Policy {
     /// `file` or `push`.
     pub source: String,
+    /// Which policy it is, as in records; absent from an agent that does not tell.
+    #[serde(default)]
+    pub fingerprint: Option<String>,
     /// `spire-unavailable`.
     pub mode: String,
     /// `validation-failure`.

@@ -49,6 +49,7 @@ impl Policy {
         let failure = &spec.failure;
         Self {
             source: if of_file { "file" } else { "push" }.to_owned(),
+            fingerprint: Some(policy.fingerprint.to_string()),
             mode: failure.spire_unavailable.as_str().to_owned(),
             validation_failure: failure.validation_failure.as_str().to_owned(),
             enforce: failure.enforce,
