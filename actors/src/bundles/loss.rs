@@ -4,6 +4,7 @@ use std::error::Error;
 
 use tonic::{Code, Status};
 use verdict::availability::Loss;
+use verdict::trust::UpdateError;
 use verdict::unseen::is_unseen;
 
 use super::obstacle::Obstacle;
@@ -43,6 +44,25 @@ impl End {
         }
     }
 
+    /// A message came, and was discarded whole.
+    #[must_use]
+    pub fn discarded(error: &UpdateError) -> Self {
+        Self {
+            loss: Loss::Unreadable,
+            obstacle: Obstacle::of_update(error),
+            detail: shown(&error.to_string()),
+        }
+    }
+
+    /// Reading a message panicked.
+    pub(super) fn panicked() -> Self {
+        Self {
+            loss: Loss::Unreadable,
+            obstacle: Obstacle::Ours,
+            detail: "reading an update panicked".to_owned(),
+        }
+    }
+
     /// The asking itself failed.
     pub(super) fn ours(error: &(dyn Error + 'static)) -> Self {
         Self {
@@ -57,12 +77,12 @@ impl End {
             (Loss::TimedOut, _) => {
                 Self::silent("no answer within api-timeout-ms, the attempt stays open")
             }
-            (Loss::Unreadable, _) | (_, None) => Self {
+            (_, Some(end)) => end.clone(),
+            (_, None) => Self {
                 loss,
                 obstacle: Obstacle::Unreadable,
-                detail: "the first message holds no bundle that can be read".to_owned(),
+                detail: String::new(),
             },
-            (_, Some(end)) => end.clone(),
         }
     }
 

@@ -196,19 +196,23 @@ impl Watching {
             return;
         }
         self.note_revocation(message);
-        let reading = self.take(message);
+        let taken = self.take(message);
+        let reading = match taken {
+            Ok(()) => Reading::Full,
+            Err(_) => Reading::Unreadable,
+        };
         if reading == Reading::Full {
             let failures = self.complaints.recovered();
             if failures > 0 {
                 tracing::info!(failures, "the Workload API delivers bundles again");
             }
         }
-        self.step(Event::Message(id, reading), None, myself);
+        self.step(Event::Message(id, reading), taken.err().as_ref(), myself);
     }
 
     /// A panic over a message is the end of that message alone: no sequence of messages uses up a
     /// restart budget.
-    fn take(&self, message: &X509BundlesResponse) -> Reading {
+    fn take(&self, message: &X509BundlesResponse) -> Result<(), End> {
         let bundles = || {
             message
                 .bundles
@@ -219,12 +223,11 @@ impl Watching {
         let size = message.bundles.values().map(Vec::len).sum();
         // The store replaces its world whole, so a panic leaves nothing half-done behind.
         match catch_unwind(AssertUnwindSafe(|| unhurried(size, update))) {
-            Ok(Ok(_report)) => Reading::Full,
-            // The store has said why.
-            Ok(Err(_discarded)) => Reading::Unreadable,
+            Ok(Ok(_report)) => Ok(()),
+            Ok(Err(discarded)) => Err(End::discarded(&discarded)),
             Err(_panic) => {
                 tracing::error!("reading an update panicked, it is discarded: this is a bug");
-                Reading::Unreadable
+                Err(End::panicked())
             }
         }
     }
@@ -254,7 +257,7 @@ impl Watching {
         self.step(Event::Ended(id, end.loss), Some(&end), myself);
     }
 
-    /// `ended` is how the attempt ended that the event is about.
+    /// `ended` is how the attempt ended that the event is about, or why its message was discarded.
     fn step(&mut self, event: Event, ended: Option<&End>, myself: &ActorRef<WatcherMsg>) {
         let now_ms = self.now_ms();
         for action in self.plan.step(event, now_ms, rand::random()) {

@@ -40,9 +40,8 @@ impl Received {
     pub(super) fn end(&self, status: &Status) -> End {
         let end = End::status(status, self.code());
         match (self.code(), self.0.http.get()) {
-            // gRPC answers 200 whatever happens; who answers otherwise is somebody else.
             (None, Some(http)) if *http != StatusCode::OK => End {
-                obstacle: Obstacle::NoWorkloadApi,
+                obstacle: Obstacle::of_http(*http),
                 ..end
             },
             _ => end,

@@ -7,7 +7,9 @@ use std::fs::Metadata;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt as _;
 
+use http::StatusCode;
 use tonic::Code;
+use verdict::trust::UpdateError;
 
 use crate::remedy::{OUT_OF_DESCRIPTORS, is_out_of_descriptors, registration};
 
@@ -33,6 +35,8 @@ pub enum Obstacle {
     Broken,
     /// Somebody answers, but not as the Workload API.
     NoWorkloadApi,
+    /// Somebody between SPIRE and us answers that he does not reach it.
+    Unreached,
     /// The Workload API does not accept how we call it.
     NotUnderstood,
     /// The Workload API knows no entry that fits this process.
@@ -45,13 +49,19 @@ pub enum Obstacle {
     Ended,
     /// An answer that cannot be used.
     Unreadable,
+    /// An answer without any bundle.
+    Empty,
+    /// Bundles of more trust domains than are taken.
+    TooMany,
+    /// Bundles, and none of them is one.
+    NoneReadable,
     /// It is our own doing.
     Ours,
 }
 
 impl Obstacle {
     /// Every one.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::Missing,
         Self::NoSocket,
         Self::Forbidden,
@@ -60,12 +70,16 @@ impl Obstacle {
         Self::NoDescriptors,
         Self::Broken,
         Self::NoWorkloadApi,
+        Self::Unreached,
         Self::NotUnderstood,
         Self::NotRegistered,
         Self::Failing,
         Self::Silent,
         Self::Ended,
         Self::Unreadable,
+        Self::Empty,
+        Self::TooMany,
+        Self::NoneReadable,
         Self::Ours,
     ];
 
@@ -81,6 +95,9 @@ impl Obstacle {
             Self::NoDescriptors => "no file descriptor is left to ask SPIRE with",
             Self::Broken => "the connection to SPIRE's socket broke off",
             Self::NoWorkloadApi => "what answers on SPIRE's socket is no Workload API",
+            Self::Unreached => {
+                "something in front of SPIRE answers for it, and says that SPIRE cannot be reached"
+            }
             Self::NotUnderstood => "the Workload API does not accept this agent's call",
             Self::NotRegistered => {
                 "SPIRE refuses this process: there is no registration entry that fits"
@@ -89,6 +106,9 @@ impl Obstacle {
             Self::Silent => "SPIRE takes the call and does not answer in time",
             Self::Ended => "SPIRE ended the stream",
             Self::Unreadable => "SPIRE's answer cannot be used",
+            Self::Empty => "SPIRE delivers no bundle",
+            Self::TooMany => "SPIRE delivers bundles of too many trust domains, and none is taken",
+            Self::NoneReadable => "SPIRE delivers bundles, and none of them can be read",
             Self::Ours => "asking SPIRE failed within this agent",
         }
     }
@@ -113,13 +133,28 @@ impl Obstacle {
             Self::Unreachable => "look at the socket, its directories and their mounts",
             Self::NoDescriptors => OUT_OF_DESCRIPTORS,
             Self::NoWorkloadApi => {
-                "name the SPIRE agent's Workload API with --spire-socket, not its admin socket nor another's"
+                "did it work before? then look at what has taken the socket's place, or stands in front of it; \
+                 if not, name the SPIRE agent's Workload API with --spire-socket, not its admin socket nor another's"
+            }
+            Self::Unreached => {
+                "is the SPIRE agent behind it up, and the proxy in between well? if SPIRE never answered here, \
+                 name its Workload API with --spire-socket"
             }
             Self::NotUnderstood => "is a proxy in between that drops headers? otherwise report it",
             Self::NotRegistered => return format!("register it: {}", registration(uid)),
             Self::Silent => "look at the SPIRE agent: its log, its load, its server",
             Self::Broken | Self::Failing | Self::Ended | Self::Unreadable => {
                 "look at the SPIRE agent: is it up, and what does its log say?"
+            }
+            Self::Empty => {
+                "look at the SPIRE server (spire-server bundle show) and at the SPIRE agent's log: a process that is \
+                 not registered is refused, not answered"
+            }
+            Self::TooMany => {
+                "take off -federatesWith of this agent's own entry the trust domains whose workloads do not call here"
+            }
+            Self::NoneReadable => {
+                "the SPIRE server publishes something that is no bundle (spire-server bundle show, bundle list): tell its operator"
             }
             Self::Ours => "report it, with the log",
         };
@@ -169,6 +204,26 @@ impl Obstacle {
         })
     }
 
+    /// What an update that was discarded is wrong in.
+    #[must_use]
+    pub const fn of_update(error: &UpdateError) -> Self {
+        match error {
+            UpdateError::Empty => Self::Empty,
+            UpdateError::TooManyDomains(_) => Self::TooMany,
+            UpdateError::NoneReadable(_) => Self::NoneReadable,
+        }
+    }
+
+    /// What another answer than gRPC's means: gRPC answers 200 whatever happens, so somebody else does.
+    pub(super) const fn of_http(status: StatusCode) -> Self {
+        match status {
+            StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => Self::Unreached,
+            _ => Self::NoWorkloadApi,
+        }
+    }
+
     /// What a code means that came over the wire.
     pub(super) const fn of_code(code: Code) -> Self {
         match code {
@@ -186,6 +241,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
     use std::collections::HashSet;
 
     use super::*;
@@ -215,5 +271,47 @@ mod tests {
             assert_eq!(Obstacle::of_error(&io::Error::from(kind)), Some(obstacle));
         }
         assert_eq!(Obstacle::of_error(&std::fmt::Error), None);
+    }
+
+    /// Who stands in front of SPIRE and does not reach it is another matter than a wrong path.
+    #[test]
+    fn who_answers_in_spires_place_is_told_from_who_is_not_spire() {
+        for status in [502, 503, 504] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(Obstacle::of_http(status), Obstacle::Unreached);
+        }
+        for status in [404, 403, 500] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(Obstacle::of_http(status), Obstacle::NoWorkloadApi);
+        }
+        for obstacle in [Obstacle::Unreached, Obstacle::NoWorkloadApi] {
+            let remedy = obstacle.remedy();
+            assert!(
+                remedy.contains("--spire-socket") && remedy.contains("if"),
+                "{remedy}"
+            );
+        }
+    }
+
+    /// An update over the limit is none that cannot be read.
+    #[test]
+    fn an_update_that_is_discarded_is_named_for_what_it_is() {
+        let cases = [
+            (UpdateError::Empty, "no bundle", "bundle show"),
+            (
+                UpdateError::TooManyDomains(20_001),
+                "20001 trust domains; at most",
+                "-federatesWith",
+            ),
+        ];
+        for (error, what, remedy) in cases {
+            let end = crate::bundles::loss::End::discarded(&error);
+            assert!(end.words().contains(what), "{}", end.words());
+            assert!(
+                end.obstacle.remedy().contains(remedy),
+                "{}",
+                end.obstacle.remedy()
+            );
+        }
     }
 }
