@@ -404,7 +404,11 @@ fn a_busy_agent() -> String {
             }
             let (status, field, body) = match asked.split(' ').nth(1).unwrap() {
                 "/readyz" => ("200 OK", "a: b", "readyz check passed\n"),
-                "/healthz" => ("503 No", "a: b", "[-]audit requests are refused\nhealthz check failed\n"),
+                "/healthz" => (
+                    "503 No",
+                    "a: b",
+                    "[-]audit requests are refused\nhealthz check failed\n",
+                ),
                 _ => ("503 Busy", "retry-after: 0", "more than your share\n"),
             };
             let answer = format!("HTTP/1.0 {status}\r\n{field}\r\n\r\n{body}");

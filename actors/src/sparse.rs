@@ -1,4 +1,4 @@
-//! Log lines that a peer can cause as fast as it can write: some are told, the rest counted.
+//! Log lines that a peer, or SPIRE, can cause as fast as it can write: some are told, the rest counted.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,8 +8,15 @@ use tokio::time::Instant;
 /// Lines of one kind in [`SPAN`]: enough to see what goes on, too few to fill a disk.
 const LINES: u32 = 100;
 
-/// Then the kind is told again, ms.
+/// Then the kind is told again.
 const SPAN: Duration = Duration::from_secs(10);
+
+/// The same of what SPIRE says, in [`RARE_SPAN`]: more than an operator does by hand in that time, and a
+/// few megabytes a day of a SPIRE that never stops.
+pub(crate) const RARE_LINES: u32 = 20;
+
+/// Then that kind is told again.
+const RARE_SPAN: Duration = Duration::from_secs(60);
 
 /// A message that cannot be read.
 pub(crate) static UNREADABLE: Sparse = Sparse::new();
@@ -28,6 +35,23 @@ pub(crate) static PUSHED: Sparse = Sparse::new();
 #[derive(Debug)]
 pub(crate) struct Sparse(Mutex<Span>);
 
+/// One kind of line about SPIRE, which talks seldom while it is well.
+#[derive(Debug)]
+pub(crate) struct Rare(Sparse);
+
+impl Default for Rare {
+    fn default() -> Self {
+        Self(Sparse::of(RARE_LINES, RARE_SPAN))
+    }
+}
+
+impl Rare {
+    /// Whether this line is told; then with how many before it were not.
+    pub(crate) fn admits(&self) -> Option<LeftOut> {
+        self.0.admits()
+    }
+}
+
 /// How many lines were not told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LeftOut(u64);
@@ -41,6 +65,8 @@ impl LeftOut {
 
 #[derive(Debug)]
 struct Span {
+    lines: u32,
+    lasts: Duration,
     since: Option<Instant>,
     told: u32,
     left_out: u64,
@@ -48,7 +74,13 @@ struct Span {
 
 impl Sparse {
     const fn new() -> Self {
+        Self::of(LINES, SPAN)
+    }
+
+    const fn of(lines: u32, lasts: Duration) -> Self {
         Self(Mutex::new(Span {
+            lines,
+            lasts,
             since: None,
             told: 0,
             left_out: 0,
@@ -64,11 +96,11 @@ impl Sparse {
 
 impl Span {
     fn admits(&mut self, now: Instant) -> Option<LeftOut> {
-        if self.since.is_none_or(|since| now >= since + SPAN) {
+        if self.since.is_none_or(|since| now >= since + self.lasts) {
             self.since = Some(now);
             self.told = 0;
         }
-        if self.told >= LINES {
+        if self.told >= self.lines {
             self.left_out = self.left_out.saturating_add(1);
             return None;
         }

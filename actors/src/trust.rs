@@ -54,6 +54,7 @@ pub struct TrustStore {
     /// Whether the bundles are of other trust domains than a policy names, likewise.
     foreign: foreign::Watch,
     faults: FaultsSeen,
+    lines: told::Lines,
 }
 
 /// Asks for every policy in force.
@@ -87,6 +88,7 @@ impl TrustStore {
             barren: Watch::default(),
             foreign: foreign::Watch::default(),
             faults: FaultsSeen::default(),
+            lines: told::Lines::default(),
         }
     }
 
@@ -169,7 +171,7 @@ impl TrustStore {
                 count(&self.metrics.updates_discarded);
                 self.faults.discarded(error, now);
                 self.tell(Happening::Discarded(error), since, || {
-                    tracing::warn!(%error, "update discarded, the last good one stays");
+                    self.lines.discarded(error);
                 });
             })?;
         // Counted before it is told, so that who is told finds it counted.
@@ -181,7 +183,7 @@ impl TrustStore {
         let event = Event::FullUpdate;
         self.step(&mut absence, &world, Arc::new(snapshot), event, now);
         self.tell(Happening::Updated(&report), since, || {
-            told::update(&report, self.load().snapshot());
+            self.lines.updated(&report, self.load().snapshot());
         });
         Ok(report)
     }

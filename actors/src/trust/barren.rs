@@ -11,6 +11,7 @@ use verdict::time::Now;
 use verdict::trust::{Coverage, Snapshot};
 
 use super::turn::Turn;
+use crate::sparse::Rare;
 
 /// Domains told of in lines of their own at one look: more are counted.
 const TOLD_MAX: usize = 16;
@@ -20,6 +21,14 @@ const TOLD_MAX: usize = 16;
 pub(super) struct Watch {
     turn: Turn,
     seen: Mutex<Seen>,
+    /// Bundles that SPIRE changes on and on are told of in so many lines.
+    lines: Lines,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    barren: Rare,
+    mended: Rare,
 }
 
 #[derive(Debug, Default)]
@@ -48,35 +57,49 @@ impl Watch {
         let new: Vec<_> = new
             .filter(|(domain, _)| !seen.barren.contains(*domain))
             .collect();
-        for (domain, why) in new.iter().take(TOLD_MAX) {
-            warn(domain, why);
-        }
-        if new.len() > TOLD_MAX {
-            let more = new.len() - TOLD_MAX;
-            tracing::warn!(more, "nobody of these further trust domains is verified");
-        }
+        self.lines.barren(&new);
         let now_barren: HashSet<TrustDomain> =
             barren.into_iter().map(|(one, _)| one.clone()).collect();
-        seen.mended(snapshot, &now_barren);
+        self.lines.mended(&seen.barren, snapshot, &now_barren);
         seen.barren = now_barren;
     }
 }
 
-impl Seen {
-    /// Says of whom somebody can be verified again; a domain that is gone was told of as such.
-    fn mended(&self, snapshot: &Snapshot, barren: &HashSet<TrustDomain>) {
-        let there: HashSet<&TrustDomain> = snapshot.iter().map(|(domain, _)| domain).collect();
-        let mended = self.barren.difference(barren);
-        for trust_domain in mended.filter(|one| there.contains(one)).take(TOLD_MAX) {
-            tracing::info!(%trust_domain, "an authority of this trust domain is usable again");
+impl Lines {
+    /// Says of whom nobody can be verified any more.
+    fn barren(&self, new: &[&(&TrustDomain, Barren)]) {
+        for (trust_domain, why) in new.iter().take(TOLD_MAX) {
+            let Some(left_out) = self.barren.admits() else {
+                return;
+            };
+            let (answered, remedy, left_out) =
+                (why.reason().as_str(), why.remedy(), left_out.some());
+            tracing::warn!(
+                %trust_domain, error = %why, answered, remedy, left_out,
+                "nobody of this trust domain is verified: no authority of its bundle is usable"
+            );
+        }
+        let more = new.len().saturating_sub(TOLD_MAX);
+        if more > 0 && self.barren.admits().is_some() {
+            tracing::warn!(more, "nobody of these further trust domains is verified");
         }
     }
-}
 
-fn warn(trust_domain: &TrustDomain, why: &Barren) {
-    let (answered, remedy) = (why.reason().as_str(), why.remedy());
-    tracing::warn!(
-        %trust_domain, error = %why, answered, remedy,
-        "nobody of this trust domain is verified: no authority of its bundle is usable"
-    );
+    /// Says of whom somebody can be verified again; a domain that is gone was told of as such.
+    fn mended(
+        &self,
+        before: &HashSet<TrustDomain>,
+        snapshot: &Snapshot,
+        barren: &HashSet<TrustDomain>,
+    ) {
+        let there: HashSet<&TrustDomain> = snapshot.iter().map(|(domain, _)| domain).collect();
+        let mended = before.difference(barren);
+        for trust_domain in mended.filter(|one| there.contains(one)).take(TOLD_MAX) {
+            let Some(left_out) = self.mended.admits() else {
+                return;
+            };
+            let left_out = left_out.some();
+            tracing::info!(%trust_domain, left_out, "an authority of this trust domain is usable again");
+        }
+    }
 }

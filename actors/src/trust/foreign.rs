@@ -11,6 +11,7 @@ use verdict::trust::{Foreign, Snapshot, Undelivered};
 
 use super::faults::Faults;
 use super::turn::Turn;
+use crate::sparse::Rare;
 
 /// What was seen last.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub(super) struct Watch {
     turn: Turn,
     foreign: Mutex<Option<Foreign>>,
     undelivered: Mutex<Option<Undelivered>>,
+    /// Bundles that SPIRE changes on and on are told of in so many lines.
+    lines: Rare,
 }
 
 impl Watch {
@@ -53,11 +56,10 @@ impl Watch {
         if foreign == *seen {
             return;
         }
-        match &foreign {
-            Some(foreign) => warn(foreign),
-            // Without bundles, or a policy, there is nothing to be glad of.
-            None if snapshot.is_empty() || policies.is_empty() => {}
-            None => tracing::info!("SPIRE delivers bundles of trust domains that the policy names"),
+        // Without bundles, or a policy, there is nothing to be glad of.
+        let is_worth_it = foreign.is_some() || !(snapshot.is_empty() || policies.is_empty());
+        if is_worth_it && let Some(left_out) = self.lines.admits() {
+            tell(foreign.as_ref(), left_out.some());
         }
         *seen = foreign;
     }
@@ -72,10 +74,17 @@ impl Watch {
     }
 }
 
-fn warn(foreign: &Foreign) {
+fn tell(foreign: Option<&Foreign>, left_out: Option<u64>) {
+    let Some(foreign) = foreign else {
+        tracing::info!(
+            left_out,
+            "SPIRE delivers bundles of trust domains that the policy names"
+        );
+        return;
+    };
     let (answered, remedy) = (Reason::UnknownTrustDomain.as_str(), foreign.remedy());
     tracing::warn!(
-        error = %foreign, answered, remedy,
+        error = %foreign, answered, remedy, left_out,
         "nobody whom the policy allows can be verified"
     );
 }

@@ -488,3 +488,59 @@ async fn an_outage_is_repeated_until_it_is_over() {
     pass(&store, repeat * 3).await;
     assert_eq!(log.lines(), [""; 0]);
 }
+
+/// What SPIRE may say as fast as it can: updates that are discarded, and good ones that change all the
+/// time. Some are told, the rest are counted, and the next minute is told again.
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_updates_fills_no_log() {
+    const UPDATES: usize = 1_000;
+    // Of each kind of line, and there are a few kinds.
+    const TOLD_MAX: usize = 10 * crate::sparse::RARE_LINES as usize;
+    let store = live(Failure::default());
+    let (log, _guard) = Overheard::listen();
+    for _ in 0..UPDATES {
+        assert!(store.update(std::iter::empty()).is_err());
+    }
+    let told = log.lines();
+    assert!((1..=TOLD_MAX).contains(&told.len()), "{}", told.len());
+    assert!(told[0].contains("update discarded"), "{}", told[0]);
+    pass(&store, Duration::from_secs(61)).await;
+    assert!(store.update(std::iter::empty()).is_err());
+    let later = log.lines().concat();
+    assert!(later.contains("left_out="), "{later}");
+
+    let now_s = START.wall_ms.unsigned_abs() / 1_000;
+    let ended = AuthorityOptions::at(now_s - 1_000_000_000);
+    let others = [
+        Authority::new("other.test", AuthorityOptions::at(now_s)).unwrap(),
+        Authority::new("example.org", ended).unwrap(),
+    ];
+    for ca in others.iter().cycle().take(UPDATES) {
+        let (key, der) = (ca.bundle_key(), ca.anchors_der());
+        let bad = (0..100).map(|number| format!("spiffe://bad-{number}.test"));
+        let bad: Vec<String> = bad.collect();
+        let bad = bad.iter().map(|key| (key.as_str(), b"bad".as_slice()));
+        let all: Vec<_> = bad.chain([(key.as_str(), der.as_slice())]).collect();
+        store.update(all.into_iter()).unwrap();
+    }
+    let told = log.lines();
+    assert!((2..=TOLD_MAX).contains(&told.len()), "{}", told.len());
+    assert!(told.concat().contains("trust bundles updated"));
+}
+
+/// However many trust domains an update is of, a line of the log is a line.
+#[tokio::test(start_paused = true)]
+async fn an_update_of_many_domains_is_told_in_a_line() {
+    let (log, _guard) = Overheard::listen();
+    let store = store(Found::Nothing);
+    let now_s = START.wall_ms.unsigned_abs() / 1_000;
+    let ca = Authority::new("example.org", AuthorityOptions::at(now_s)).unwrap();
+    let der = ca.anchors_der();
+    let keys: Vec<String> = (0..500).map(|n| format!("spiffe://d{n}.test")).collect();
+    let all: Vec<_> = keys.iter().map(|key| (key.as_str(), &*der)).collect();
+    store.update(all.into_iter()).unwrap();
+    let told = log.lines();
+    let line = told.iter().find(|line| line.contains("bundles updated"));
+    let line = line.unwrap();
+    assert!(line.len() < 1_000 && line.contains("and 4"), "{line}");
+}

@@ -4,15 +4,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use verdict::availability::{Phase, Transition};
+use verdict::id::TrustDomain;
 use verdict::policy::{Failure, Policy};
 use verdict::reason::Reason;
 use verdict::time::Now;
-use verdict::trust::{Coverage, Snapshot, Standing, UpdateReport};
+use verdict::trust::{Coverage, Snapshot, Standing, Unreadable, UpdateError, UpdateReport};
 
 use super::absence::Absence;
 use super::{TrustStore, meets};
 use crate::audit::rfc3339;
 use crate::remedy::registration;
+use crate::sparse::Rare;
 
 impl TrustStore {
     pub(super) fn log_transition(
@@ -112,43 +114,98 @@ fn words(absence: &Absence) -> (Option<&str>, Option<&str>) {
     (error, remedy.filter(|remedy| !remedy.is_empty()))
 }
 
-/// What an update changed, and what of it cannot be read; `after` is what there is now.
-pub(super) fn update(report: &UpdateReport, after: &Snapshot) {
-    let domains = |list: &[verdict::id::TrustDomain]| {
-        list.iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    if !(report.added.is_empty() && report.changed.is_empty() && report.removed.is_empty()) {
-        tracing::info!(
-            added = domains(&report.added),
-            changed = domains(&report.changed),
-            removed = domains(&report.removed),
-            "trust bundles updated"
-        );
+/// Trust domains named in one line; each more is counted.
+const NAMES_MAX: usize = 8;
+
+/// Bundles of one update that are told of as unreadable, each in a line of its own: more are counted.
+const UNREADABLE_MAX: usize = 8;
+
+/// Lines that SPIRE can cause with each of its messages, by kind.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    discarded: Rare,
+    updated: Rare,
+    removed: Rare,
+    unreadable: Rare,
+}
+
+impl Lines {
+    /// An update was discarded whole.
+    pub(super) fn discarded(&self, error: &UpdateError) {
+        if let Some(left_out) = self.discarded.admits() {
+            let left_out = left_out.some();
+            tracing::warn!(%error, left_out, "update discarded, the last good one stays");
+        }
     }
-    if !report.removed.is_empty() {
-        let removed = domains(&report.removed);
+
+    /// What an update changed, and what of it cannot be read; `after` is what there is now.
+    pub(super) fn updated(&self, report: &UpdateReport, after: &Snapshot) {
+        let (added, changed) = (&report.added, &report.changed);
+        let is_same = added.is_empty() && changed.is_empty() && report.removed.is_empty();
+        if !is_same && let Some(left_out) = self.updated.admits() {
+            tracing::info!(
+                added = names(added),
+                changed = names(changed),
+                removed = names(&report.removed),
+                left_out = left_out.some(),
+                "trust bundles updated"
+            );
+        }
+        if !report.removed.is_empty() {
+            self.removed(&report.removed);
+        }
+        if !report.unreadable.is_empty() {
+            self.unreadable(&report.unreadable, after);
+        }
+    }
+
+    fn removed(&self, removed: &[TrustDomain]) {
+        let Some(left_out) = self.removed.admits() else {
+            return;
+        };
         let answered = Reason::UnknownTrustDomain.as_str();
         let remedy = "if that was not meant: the federation in SPIRE, and -federatesWith on the agent's own entry";
         tracing::warn!(
-            removed,
+            removed = names(removed),
             answered,
             remedy,
+            left_out = left_out.some(),
             "SPIRE delivers no bundle of these trust domains any more: their callers are refused"
         );
     }
-    let kept = after
-        .iter()
-        .filter(|(_, bundle)| bundle.standing() == Standing::Kept);
-    let kept: HashSet<String> = kept.map(|(domain, _)| domain.id()).collect();
-    for unreadable in &report.unreadable {
-        if kept.contains(unreadable.domain.as_str()) {
-            tracing::warn!(%unreadable, "bundle cannot be read, the domain keeps its last one for cache-ttl");
-        } else {
-            let answered = Reason::UnknownTrustDomain.as_str();
-            tracing::warn!(%unreadable, answered, "bundle cannot be read, and there is none of that domain to keep: its callers are refused");
+
+    fn unreadable(&self, all: &[Unreadable], after: &Snapshot) {
+        let kept = after
+            .iter()
+            .filter(|(_, bundle)| bundle.standing() == Standing::Kept);
+        let kept: HashSet<String> = kept.map(|(domain, _)| domain.id()).collect();
+        for unreadable in all.iter().take(UNREADABLE_MAX) {
+            let Some(left_out) = self.unreadable.admits() else {
+                return;
+            };
+            let left_out = left_out.some();
+            if kept.contains(unreadable.domain.as_str()) {
+                tracing::warn!(%unreadable, left_out, "bundle cannot be read, the domain keeps its last one for cache-ttl");
+            } else {
+                let answered = Reason::UnknownTrustDomain.as_str();
+                tracing::warn!(%unreadable, answered, left_out, "bundle cannot be read, and there is none of that domain to keep: its callers are refused");
+            }
         }
+        let more = all.len().saturating_sub(UNREADABLE_MAX);
+        if more > 0 && self.unreadable.admits().is_some() {
+            tracing::warn!(
+                more,
+                "these further bundles of the same update cannot be read"
+            );
+        }
+    }
+}
+
+fn names(domains: &[TrustDomain]) -> String {
+    let shown = domains.iter().take(NAMES_MAX).map(ToString::to_string);
+    let shown = shown.collect::<Vec<_>>().join(" ");
+    match domains.len().saturating_sub(NAMES_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
