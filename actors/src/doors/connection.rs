@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proto::sentinel::control;
 use proto::sentinel::frame::{self, FrameError, MessageType};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinSet;
@@ -25,6 +25,9 @@ use crate::unhurried::unhurried;
 
 /// Time a peer may not read at all while we have something to say, milliseconds.
 pub(super) const WRITE_STALL_MS: u64 = 30_000;
+/// The same once the connection is to end, beyond what its answers take to be made, milliseconds:
+/// whoever is there reads within a round trip, and others wait for the end.
+pub(super) const PARTING_MS: u64 = 1_000;
 /// Unwritten answers beyond which reading stops, bytes.
 const OUT_MAX_BYTES: usize = 256 * 1024;
 
@@ -53,7 +56,7 @@ pub(super) enum ConnectionError {
     NoGreeting(u64),
     #[error("a frame did not arrive whole within {0} ms")]
     SlowFrame(u64),
-    #[error("the peer did not read for {WRITE_STALL_MS} ms")]
+    #[error("the peer did not read for {WRITE_STALL_MS} ms, or {PARTING_MS} ms while draining")]
     NeverReads,
     #[error("the connection ended inside a frame (agent protocol, section 1)")]
     Torn,
@@ -330,7 +333,14 @@ impl Connection {
                 rustix::io::ioctl_fionread(self.incoming.as_ref()).map_err(std::io::Error::from)?;
             self.flow = Flow::Draining(usize::try_from(sent).unwrap_or(usize::MAX));
         }
+        self.hurry();
         Ok(())
+    }
+
+    /// Who reads nothing is waited for no longer than a drain waits for him.
+    fn hurry(&mut self) {
+        let parting = self.in_ms(PARTING_MS);
+        self.write_due = self.write_due.map(|due| due.min(parting));
     }
 
     fn is_finished(&self) -> bool {
@@ -354,7 +364,11 @@ impl Connection {
                     self.write_due = None;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    self.write_due = self.write_due.or_else(|| Some(self.in_ms(WRITE_STALL_MS)));
+                    let stall_ms = match self.doors.health.is_draining() {
+                        true => PARTING_MS,
+                        false => WRITE_STALL_MS,
+                    };
+                    self.write_due = self.write_due.or_else(|| Some(self.in_ms(stall_ms)));
                     return Ok(());
                 }
                 Err(error) => return Err(error.into()),
@@ -367,12 +381,25 @@ impl Connection {
         Ok(())
     }
 
+    /// Writes what is left, as long as the peer takes some of it now and then, and no longer in all than
+    /// it may read nothing.
     async fn finish_writing(&mut self) -> Result<(), ConnectionError> {
-        let rest = self.out.get(self.written..).unwrap_or_default();
-        let stall = Duration::from_millis(WRITE_STALL_MS);
-        match tokio::time::timeout(stall, self.outgoing.write_all(rest)).await {
-            Ok(written) => Ok(written?),
-            Err(_) => Err(ConnectionError::NeverReads),
+        let all_due = self.in_ms(WRITE_STALL_MS);
+        loop {
+            self.flush_now()?;
+            if self.out.is_empty() {
+                return Ok(());
+            }
+            let is_draining = self.doors.health.is_draining();
+            if is_draining {
+                self.hurry();
+            }
+            tokio::select! {
+                ready = self.outgoing.writable() => ready?,
+                () = self.doors.health.draining(), if !is_draining => {}
+                () = until(self.write_due) => return Err(ConnectionError::NeverReads),
+                () = sleep_until(all_due) => return Err(ConnectionError::NeverReads),
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use chaos::client::{Answer, Client, Frame, Hello, Request, kind};
 use config::{FileConfig, Override, Overrides, Settings};
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, timeout};
 
@@ -264,4 +265,34 @@ async fn a_drain_that_lasts_costs_no_restarts() {
         assert_eq!((place.failures, place.restarts), (0, 0), "{place:?}");
     }
     drop(client);
+}
+
+/// Whoever asks on and on, and reads no answer, holds up no drain for long: nothing can be told him.
+#[tokio::test]
+async fn a_peer_that_reads_nothing_holds_up_no_drain() {
+    let scene = Scene::new(WIDE_DEADLINE_MS).await;
+    let path = scene.home.path().join("agent.sock");
+    let mut stream = tokio::net::UnixStream::connect(path).await.unwrap();
+    let hello = Frame {
+        kind: kind::HANDSHAKE_REQUEST,
+        payload: br#"{"supported_versions":[2],"proxy_id":"p","proxy_version":"1","config":{}}"#
+            .to_vec(),
+    };
+    stream.write_all(&hello.encode().unwrap()).await.unwrap();
+    // An answer repeats it, and it may not be much longer.
+    let id = "x".repeat(1_000);
+    let question = Request::get("/").with_id(&id).frame(&id).encode().unwrap();
+    // Its write waits for ever once the agent reads no more, as nobody reads what it says.
+    let flood = tokio::spawn(async move { while stream.write_all(&question).await.is_ok() {} });
+    let answered = || scene.doors().metrics.denied_total();
+    let many = async {
+        // More than the socket takes, and fewer than are made before no more is read.
+        while answered() < 240 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, many).await.unwrap();
+    scene.doors().health.drain();
+    timeout(PATIENCE, scene.doors().drained()).await.unwrap();
+    flood.abort();
 }

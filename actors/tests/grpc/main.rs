@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod drain;
 mod health;
 mod stage;
 

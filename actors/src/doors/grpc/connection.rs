@@ -24,9 +24,11 @@ use tower::Service as _;
 
 use super::Security;
 use super::meter::Metered;
+use super::progress::Progress;
 use super::service::{Caller, routes};
 use super::strangers::Stranger;
 use super::tls::{self, UntrustedCaller};
+use crate::doors::connection::PARTING_MS;
 use crate::doors::conversation::Pushes;
 use crate::doors::turns::InTurns;
 use crate::doors::{Doors, Places};
@@ -64,10 +66,6 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// What a connection without calls has to say goodbye when we drain: a proxy that is there answers
 /// within one round trip, and one that is mute is not waited for.
 const FAREWELL: Duration = Duration::from_millis(250);
-
-/// What a caller that is trusted no more has beyond the decision's deadline to read its last answers,
-/// milliseconds.
-const PARTING_MS: u64 = 1_000;
 
 /// Why a connection was closed by us.
 #[derive(Debug, thiserror::Error)]
@@ -181,17 +179,20 @@ where
     let owner = caller.owner();
     let within_ms = doors.bounds.handshake_timeout_ms;
     let standing = caller.standing.clone();
+    let progress = Progress::default();
+    let seen = progress.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         bell.notify_one();
         let refused = standing.is_cancelled().then(turned_away);
         let mut routes = routes.clone();
-        let (frames, owner) = (frames.clone(), owner.clone());
+        let (frames, owner, seen) = (frames.clone(), owner.clone(), seen.clone());
         let request = request.map(|body| Metered::new(body, frames, owner, within_ms));
         async move {
-            match refused {
+            let answer = match refused {
                 Some(refusal) => Ok(refusal.into_http()),
                 None => routes.call(request).await,
-            }
+            };
+            answer.map(|answer| answer.map(|body| seen.of(body)))
         }
     });
     let calls = Calls::default();
@@ -199,6 +200,8 @@ where
     let http = limited(calls.clone()).serve_connection(TokioIo::new(InTurns::new(stream)), service);
     let mut http = pin!(http);
     let mut doubted = pin!(doubted);
+    let parting_ms = doors.bounds.decision_deadline_ms.saturating_add(PARTING_MS);
+    let parting = Duration::from_millis(parting_ms);
     let error = 'trusted: {
         tokio::select! {
             end = http.as_mut() => return Ok(end?),
@@ -219,15 +222,16 @@ where
             end = http.as_mut() => return Ok(end?),
             error = doubted.as_mut() => error,
             () = calls.finished() => return Ok(()),
+            // What is in flight is answered by then, and it takes none of it.
+            () = progress.stands_still(parting) => return Ok(()),
         }
     };
     // It asks nothing from now on. What it asked before is answered, which the deadline bounds.
     count(&doors.metrics.untrusted_proxy);
     caller.standing.cancel();
     http.as_mut().graceful_shutdown();
-    let parting_ms = doors.bounds.decision_deadline_ms.saturating_add(PARTING_MS);
     // It is closed for that reason, however it takes its leave.
-    let _ = timeout(Duration::from_millis(parting_ms), http).await;
+    let _ = timeout(parting, http).await;
     Err(GrpcError::Doubted(error))
 }
 

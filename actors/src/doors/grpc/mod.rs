@@ -8,6 +8,7 @@
 //! | `health` | whether traffic may come, asked once or watched |
 //! | `stream` | `ProcessStream`: one proxy's conversation |
 //! | `meter` | memory for large messages |
+//! | `progress` | whether a peer takes its answers |
 //! | `dialect` | how questions read and replies are written here |
 //! | `strangers` | who is not known yet |
 //! | [`tls`] | who may connect |
@@ -18,6 +19,7 @@ mod dialect;
 mod health;
 pub mod identity;
 mod meter;
+mod progress;
 mod service;
 mod strangers;
 mod stream;
