@@ -1,7 +1,9 @@
 //! `/livez`, `/readyz`, `/healthz`: a line each, or with `?verbose` a line for each check.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
+use verdict::policy::Policy;
 use verdict::trust::Coverage;
 
 use super::guard::Reader;
@@ -197,11 +199,8 @@ fn bundles(doors: &Doors) -> Check {
 fn policy(doors: &Doors) -> Check {
     let trust = &doors.judge.trust;
     let Some(why) = trust.foreign() else {
-        let said = match trust.load().snapshot().is_empty() {
-            true => "not held against bundles: there are none",
-            false => "bundles are there for the policy, or it names no trust domain",
-        };
-        return Check::open(true, "policy", said);
+        let there_are_none = trust.load().snapshot().is_empty();
+        return Check::open(true, "policy", held(there_are_none, &doors.policies()));
     };
     Check {
         whole: format!("{why}: {}", why.remedy()),
@@ -210,6 +209,19 @@ fn policy(doors: &Doors) -> Check {
             "policy",
             "the bundles are of other trust domains than a policy's",
         )
+    }
+}
+
+/// What came of holding the policies against the bundles, where that is no complaint.
+fn held(there_are_none: bool, policies: &[Arc<Policy>]) -> &'static str {
+    let allows_nobody = |policy: &Arc<Policy>| policy.allow().is_empty();
+    match (there_are_none, policies.is_empty()) {
+        (_, true) => "no policy is in force, until --config or a push gives one",
+        (true, false) => "not held against bundles: there are none",
+        (false, false) if policies.iter().all(allows_nobody) => {
+            "the allowlist is empty: it names no trust domain, and allows nobody"
+        }
+        (false, false) => "there are bundles of trust domains that the allowlist names",
     }
 }
 
@@ -251,5 +263,33 @@ fn state_dir(doors: &Doors) -> Check {
             whole: trouble.complaint(),
             ..Check::open(false, "state-dir", "it takes nothing")
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    fn allowing(entries: &str) -> Arc<Policy> {
+        let text = format!("allowlist {{ {entries} }}");
+        let file = config::FileConfig::parse("test.kdl", &text).unwrap();
+        let settings = config::Settings::resolve(Some(file), &config::Overrides::default());
+        Arc::new(Policy::new(settings.unwrap().policy().cloned().unwrap()))
+    }
+
+    /// One line says one thing.
+    #[test]
+    fn what_the_policy_was_held_against_is_said_for_each_case() {
+        let (some, nobody) = (allowing("any #true"), allowing(""));
+        for (there_are_none, policies, says) in [
+            (false, vec![], "no policy is in force"),
+            (true, vec![Arc::clone(&some)], "there are none"),
+            (false, vec![Arc::clone(&nobody)], "allows nobody"),
+            (false, vec![nobody, some], "bundles of trust domains"),
+        ] {
+            let said = held(there_are_none, &policies);
+            assert!(said.contains(says) && !said.contains(" or it"), "{said}");
+        }
     }
 }
