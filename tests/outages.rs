@@ -492,6 +492,9 @@ async fn what_is_in_the_way_is_said_with_its_remedy() {
     .await;
     spire.answer_http(404);
     complains(&site, hasty(), "is no Workload API", "not its admin socket").await;
+    let (error, remedy) = ("says that SPIRE cannot be reached", "the proxy in between");
+    spire.answer_http(502);
+    complains(&site, hasty(), error, remedy).await;
     spire.answer_with(Code::Unimplemented, "no such service");
     complains(&site, hasty(), "is no Workload API", "not its admin socket").await;
 }

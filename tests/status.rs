@@ -556,6 +556,9 @@ async fn another_spire_than_the_policys_is_told_everywhere() {
     let agent = live(&site).await;
     let at = agent.admin_address().to_string();
     until_shown(&at, "health   healthy, ready").await;
+    let probe = asked(&agent, "/healthz?verbose");
+    let held = "[+]policy there are bundles of trust domains that the allowlist names\n";
+    assert!(probe.contains(held), "{probe}");
     let other = authority("other.test", 86_400);
     let mark = agent.mark();
     site.world.spire().set_bundles(bundles_of([&other]));
@@ -587,6 +590,45 @@ async fn another_spire_than_the_policys_is_told_everywhere() {
         .set_bundles(bundles_of([site.world.home()]));
     until_shown(&at, "health   healthy, ready").await;
     assert!(!shown_at(&at).contains("nobody"), "{}", shown_at(&at));
+    agent.stop().await;
+}
+
+/// An answer over the limit is discarded whole, and that is what is said of it, by whoever is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_trust_domains_than_are_taken_are_told_everywhere() {
+    let site = Site::new();
+    let mut bundles = bundles_of([site.world.home()]);
+    for number in 0..10_000 {
+        bundles.insert(format!("spiffe://d{number}.test"), Vec::new());
+    }
+    site.world.spire().set_bundles(bundles);
+    let mut command = site.configured(LOAD_POLICY);
+    command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
+    let agent = site.serve(command).await;
+    let at = agent.admin_address().to_string();
+    let complaint = "no bundles from the Workload API";
+    agent.said(0, complaint).await;
+    let limit = "the update holds 10001 trust domains; at most 10000 are taken";
+    let remedy = "take off -federatesWith of this agent's own entry";
+    until_shown(&at, remedy).await;
+    let log = agent.log();
+    let line = log.lines().find(|line| line.contains(complaint)).unwrap();
+    let probe = asked(&agent, "/healthz?verbose");
+    let doctor = doctor_says(&site, &at);
+    let spire = site.path("spire.sock");
+    let inspected = run(&["inspect", "--spire-socket", spire.to_str().unwrap()]);
+    for said in [line, &shown_at(&at), &probe, &doctor] {
+        assert!(said.contains(limit) && said.contains(remedy), "{said}");
+    }
+    assert!(doctor.contains("\"code\":\"update-discarded\""), "{doctor}");
+    for lie in ["SPIRE answers, with", "domain-not-delivered"] {
+        assert!(!doctor.contains(lie), "{doctor}");
+    }
+    assert_eq!(inspected.status.code(), Some(1));
+    let page = text(&inspected);
+    for part in ["an agent takes none of them", limit, "and 9901 more"] {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
     agent.stop().await;
 }
 

@@ -81,6 +81,7 @@ impl Alike<'_> {
                     "requests-refused",
                     "requests-unverified",
                     "no-bundles",
+                    "update-discarded",
                 ]),
                 Reason::Overloaded => found(&["audit-refuses"]),
                 _ => false,

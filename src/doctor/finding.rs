@@ -17,6 +17,10 @@ pub(super) enum Severity {
     Advice,
 }
 
+/// Findings of one code that are listed; each more is counted: what SPIRE delivers may be wrong in ten
+/// thousand places, and in one way.
+const ALIKE_MAX: usize = 16;
+
 /// One thing that is wrong.
 #[derive(Debug, Serialize)]
 pub(super) struct Finding {
@@ -26,6 +30,14 @@ pub(super) struct Finding {
     pub(super) what: String,
     pub(super) evidence: String,
     pub(super) fix: String,
+    /// How many more of this code there are, on the last one that is listed.
+    #[serde(skip_serializing_if = "is_none")]
+    pub(super) more: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_none(more: &usize) -> bool {
+    *more == 0
 }
 
 /// Everything that was looked at.
@@ -63,12 +75,18 @@ impl Examination {
         evidence: &str,
         fix: &str,
     ) {
+        let mut alike = self.findings.iter_mut().filter(|one| one.code == code);
+        if let Some(last) = alike.nth(ALIKE_MAX - 1) {
+            last.more += 1;
+            return;
+        }
         self.findings.push(Finding {
             code,
             severity,
             what: what.to_owned(),
             evidence: evidence.to_owned(),
             fix: fix.to_owned(),
+            more: 0,
         });
     }
 
@@ -87,7 +105,9 @@ impl Report for Examination {
         for finding in findings {
             finding.write(page);
         }
-        page.line(counted(self.findings.len(), "finding", "findings"));
+        let more: usize = self.findings.iter().map(|one| one.more).sum();
+        let count = self.findings.len() + more;
+        page.line(counted(count, "finding", "findings"));
     }
 }
 
@@ -106,6 +126,9 @@ impl Finding {
             if !text.is_empty() {
                 page.line(format_args!("         {name:<5}{}", clean(text)));
             }
+        }
+        if self.more > 0 {
+            page.line(format_args!("         and {} more like it", self.more));
         }
     }
 }

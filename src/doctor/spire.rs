@@ -27,6 +27,9 @@ const CLOCK_TOLERANCE_S: i64 = 5;
 /// An authority that ends sooner should have a successor by now.
 const ENDS_SOON_S: i64 = 2 * 3_600;
 
+/// Authorities of one bundle, told of in one finding.
+const LISTED_MAX: usize = 4;
+
 /// Trust domains named in one finding.
 const DOMAINS_SEEN: usize = 4;
 
@@ -41,8 +44,10 @@ pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
         unanswered(end, socket, examination);
     }
     let inspected = Inspected::of(socket, &received, examination.now);
-    if received.bundles.is_ok() {
-        answered(&inspected, settings, examination);
+    match received.discarded(examination.now) {
+        Some(end) => discarded(&end, &inspected, examination),
+        None if received.bundles.is_ok() => answered(&inspected, settings, examination),
+        None => {}
     }
     for svid in &inspected.svids {
         own(svid, inspected.at, examination);
@@ -65,21 +70,29 @@ fn unanswered(end: &End, socket: &Path, examination: &mut Examination) {
     examination.problem(code, end.obstacle.what(), &said, &end.obstacle.remedy());
 }
 
+/// SPIRE answers, and an agent takes none of it. What one that runs still holds is not for this answer to
+/// say, and so not whom it lacks.
+fn discarded(end: &End, inspected: &Inspected, examination: &mut Examination) {
+    let code = match end.obstacle {
+        Obstacle::Empty => "no-bundles",
+        _ => "update-discarded",
+    };
+    let evidence = format!(
+        "{}: a running agent discards it, and keeps the bundles that it has until cache-ttl",
+        end.detail
+    );
+    examination.problem(code, end.obstacle.what(), &evidence, &end.obstacle.remedy());
+    if end.obstacle == Obstacle::NoneReadable {
+        for bundle in &inspected.bundles {
+            authorities(bundle, inspected.at, examination);
+        }
+    }
+}
+
 fn answered(inspected: &Inspected, settings: &Settings, examination: &mut Examination) {
     let count = inspected.bundles.len();
     let domains = counted(count, "trust domain", "trust domains");
     examination.well(format!("SPIRE answers, with {domains}"));
-    if count == 0 {
-        examination.problem(
-            "no-bundles",
-            "SPIRE delivers no bundle",
-            "an answer without any: a running agent discards it, and keeps the bundles that it has until cache-ttl",
-            "look at the SPIRE server (spire-server bundle show) and at the SPIRE agent's log: a process that is not registered \
-             is refused, not answered",
-        );
-        // What an agent that runs still holds is not for this answer to say.
-        return;
-    }
     for bundle in &inspected.bundles {
         authorities(bundle, inspected.at, examination);
     }
@@ -114,7 +127,7 @@ fn authorities(bundle: &BundleShown, at: i64, examination: &mut Examination) {
             .authorities
             .iter()
             .filter_map(|one| one.error.as_deref());
-        let evidence = errors.collect::<Vec<_>>().join("; ");
+        let evidence = listed(&errors.collect::<Vec<_>>());
         // Of one that begins later the clock is doubted: a new one would begin later still.
         let fix = match bundle.authorities.iter().any(|one| one.not_before > at) {
             true => Barren::NotYetValid { seconds_ahead: 0 }.remedy(),
@@ -143,6 +156,15 @@ fn authorities(bundle: &BundleShown, at: i64, examination: &mut Examination) {
         &format!("an authority of {domain}"),
         examination,
     );
+}
+
+/// The first few, and how many more there are.
+fn listed(all: &[&str]) -> String {
+    let shown = all.get(..LISTED_MAX).unwrap_or(all).join("; ");
+    match all.len().saturating_sub(LISTED_MAX) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
+    }
 }
 
 /// What was just issued and begins later shows a clock that is slow.

@@ -11,6 +11,8 @@ use actors::bundles::loss::End;
 use anyhow::Context as _;
 use config::{NamedTimings, Override, Overrides, Settings};
 use proto::workload::{X509BundlesResponse, X509svidResponse};
+use verdict::time::Now;
+use verdict::trust::Snapshot;
 
 pub(crate) use self::report::{Authority, BundleShown, Inspected, SvidShown, why};
 use crate::cli::Inspect;
@@ -25,6 +27,18 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(crate) struct Received {
     pub(crate) bundles: Result<X509BundlesResponse, End>,
     pub(crate) svids: Result<X509svidResponse, End>,
+}
+
+impl Received {
+    /// Why an agent takes none of the bundles that came: it reads an answer whole, and so does this.
+    pub(crate) fn discarded(&self, now: Now) -> Option<End> {
+        let bundles = &self.bundles.as_ref().ok()?.bundles;
+        let update = bundles
+            .iter()
+            .map(|(key, der)| (key.as_str(), der.as_slice()));
+        let read = Snapshot::default().updated(update, now);
+        read.err().map(|error| End::discarded(&error))
+    }
 }
 
 /// Asks once, or goes on.

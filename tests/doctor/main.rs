@@ -278,6 +278,22 @@ async fn bundles_that_are_expired_ending_early_unreadable_or_missing() {
     }
 }
 
+/// Ten thousand bundles that are none are one trouble: a few are named, the rest counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trouble_of_many_trust_domains_is_listed_within_bounds() {
+    let site = Site::new();
+    let mut bundles = bundles_of([site.world.home()]);
+    for number in 0..40 {
+        bundles.insert(format!("spiffe://d{number}.test"), b"no bundle".to_vec());
+    }
+    site.world.spire().set_bundles(bundles);
+    let codes = found(&site, POLICY, &[]);
+    let unreadable = codes.iter().filter(|code| *code == "bundle-unreadable");
+    assert_eq!(unreadable.count(), 16);
+    let said = String::from_utf8(doctor(&site, POLICY, &[]).stdout).unwrap();
+    assert!(said.contains("\"more\":24"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn svids_that_are_expired_or_live_too_long() {
     let site = Site::new();
