@@ -16,7 +16,7 @@ use rustls_pki_types::pem::PemObject as _;
 use serde_json::Value;
 use verdict::availability::{Event, Found, Loss, State, Timing, Trouble};
 use verdict::time::Now;
-use verdict::trust::{Snapshot, World};
+use verdict::trust::{Snapshot, UpdateError, World};
 
 use crate::cli::Bundles;
 use crate::exit::Usage;
@@ -89,7 +89,7 @@ pub(crate) async fn gather(
     };
     if !args.bundle.is_empty() {
         let ders = named(&args.bundle)?;
-        return live(&ders, timing, now, "the files named by --bundle");
+        return Ok(live(&ders, timing, now, "the files named by --bundle")?);
     }
     let socket = settings.spire_socket().value.as_path();
     if let Some(dir) = &args.state_dir {
@@ -98,12 +98,12 @@ pub(crate) async fn gather(
     }
     let limit = Duration::from_millis(timings.api_timeout_ms);
     match ask::within(limit, once(socket)).await {
-        Ok(ders) => live(
-            &ders,
-            timing,
-            now,
-            &format!("SPIRE at {}", socket.display()),
-        ),
+        Ok(ders) => {
+            let origin = format!("SPIRE at {}", socket.display());
+            let live = live(&ders, timing, now, &origin);
+            // An agent takes none of it, and goes on with what it has.
+            Ok(live.unwrap_or_else(|error| away(settings, &End::discarded(&error), timing, now)))
+        }
         Err(end) => Ok(away(settings, &end, timing, now)),
     }
 }
@@ -119,7 +119,13 @@ fn away(settings: &Settings, end: &End, timing: Timing, now: Now) -> Material {
             ..Material::none(now)
         },
     };
-    let why = format!("{} cannot be asked: {}", socket.display(), end.words());
+    let is_asked = end.loss == Loss::Unreadable;
+    let what = if is_asked {
+        "is asked in vain"
+    } else {
+        "cannot be asked"
+    };
+    let why = format!("{} {what}: {}", socket.display(), end.words());
     let remedy = end.obstacle.remedy();
     Material {
         unasked: Some(Unasked { why, remedy }),
@@ -141,7 +147,7 @@ pub(crate) async fn once(socket: &Path) -> Result<Ders, End> {
 }
 
 /// A world in which SPIRE has just delivered these.
-fn live(ders: &Ders, timing: Timing, now: Now, origin: &str) -> anyhow::Result<Material> {
+fn live(ders: &Ders, timing: Timing, now: Now, origin: &str) -> Result<Material, UpdateError> {
     let update = ders.iter().map(|(key, der)| (key.as_str(), der.as_slice()));
     let (snapshot, report) = Snapshot::default().updated(update, now)?;
     let mut origin = origin.to_owned();

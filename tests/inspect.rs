@@ -351,3 +351,62 @@ async fn changes_are_shown_as_they_come() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+/// Of a list of trust domains however long a page is a page; a program gets what an agent takes, and of
+/// what it does not take a few.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_spire_delivers_is_shown_within_bounds() {
+    let site = Site::new();
+    let mut bundles = site.world.spire().bundles();
+    bundles.extend((0..300).map(|number| (format!("spiffe://d{number}.test"), Vec::new())));
+    site.world.spire().set_bundles(bundles.clone());
+    let page = inspect(&site, &[]);
+    assert_eq!(page.status.code(), Some(0));
+    let page = String::from_utf8(page.stdout).unwrap();
+    assert!(page.contains("bundles  302\n"), "{page}");
+    assert!(page.contains("and 202 more\n"), "{page}");
+    let all = json(&inspect(&site, &["--output", "json"]));
+    assert_eq!(all["bundles"].as_array().unwrap().len(), 302);
+    bundles.extend((0..10_000).map(|number| (format!("spiffe://e{number}.test"), Vec::new())));
+    site.world.spire().set_bundles(bundles);
+    let none = inspect(&site, &["--output", "json"]);
+    assert_eq!(none.status.code(), Some(1));
+    let none = json(&none);
+    assert_eq!(none["bundles"].as_array().unwrap().len(), 100);
+    assert_eq!(none["bundles_total"], 10_302);
+    let limit = "at most 10000 are taken";
+    assert!(none["bundles_error"].as_str().unwrap().contains(limit));
+    // Nor does an agent that starts now.
+    let good = site.world.svid(FRONTEND).unwrap().xfcc();
+    let explained = explained(&site, &["--header", &good]);
+    assert_eq!(answer(&explained), ("deny", Some("TRUST_UNAVAILABLE")));
+    let away = &explained["away"];
+    assert!(away["spire"].as_str().unwrap().contains(limit), "{away}");
+}
+
+/// Of another SPIRE not one trust domain of the policy is there: it is not federation that is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_spire_than_the_policys_is_asked_about() {
+    let site = Site::new();
+    let doubt = "is this the right SPIRE? --spire-socket says which";
+    let advice = |id: &str| {
+        let header = site.world.svid(id).unwrap().xfcc();
+        let explained = explained(&site, &["--header", &header]);
+        let unknown = Some("UNKNOWN_TRUST_DOMAIN");
+        assert_eq!(answer(&explained), ("deny", unknown));
+        explained["answer"]["advice"].as_str().unwrap().to_owned()
+    };
+    let mut bundles = site.world.spire().bundles();
+    let home = bundles.remove("spiffe://example.org").unwrap();
+    site.world.spire().set_bundles(bundles.clone());
+    let said = advice(FRONTEND);
+    assert!(said.contains(doubt), "{said}");
+    bundles.insert("spiffe://example.org".to_owned(), home);
+    bundles.remove("spiffe://partner.test");
+    site.world.spire().set_bundles(bundles);
+    let said = advice(PARTNER);
+    assert!(
+        !said.contains(doubt) && said.contains("-federatesWith"),
+        "{said}"
+    );
+}

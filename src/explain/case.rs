@@ -1,5 +1,7 @@
 //! One credential before one policy and one world: the product's own judgement, with what it found.
 
+use std::borrow::Cow;
+
 use actors::policies::InForce;
 use actors::validation::examine;
 use proto::cert_header::Raw;
@@ -73,7 +75,7 @@ pub(crate) struct Answer {
     pub(crate) rule: Option<String>,
     pub(crate) matched: Option<String>,
     pub(crate) means: Option<&'static str>,
-    pub(crate) advice: Option<&'static str>,
+    pub(crate) advice: Option<Cow<'static, str>>,
 }
 
 /// How a credential came, for the first two checks.
@@ -297,6 +299,21 @@ impl Certificate {
     }
 }
 
+impl Explanation {
+    /// Where SPIRE was asked, and is none of the policy's: it is not only one trust domain that is missing.
+    pub(crate) fn doubt_spire(&mut self, case: &Case<'_>) {
+        let unknown = Some(Reason::UnknownTrustDomain.as_str());
+        let snapshot = case.material.world.snapshot();
+        let foreign = case
+            .policy
+            .and_then(|policy| snapshot.foreign_to(policy.policy.allow()));
+        if let Some(foreign) = foreign.filter(|_| self.answer.reason == unknown) {
+            let advice = format!("{}: {foreign}", foreign.remedy());
+            self.answer.advice = Some(advice.into());
+        }
+    }
+}
+
 impl Answer {
     fn of(decision: &Decision<'_>) -> Self {
         let (verdict, identity, status) = match decision.verdict() {
@@ -317,7 +334,7 @@ impl Answer {
             rule: fault.map(|fault| fault.rule().to_owned()),
             matched: matched(decision),
             means: reason.map(Reason::means),
-            advice: fault.map(|fault| fault.reason().advice_on(fault.rule())),
+            advice: fault.map(|fault| fault.reason().advice_on(fault.rule()).into()),
         }
     }
 }

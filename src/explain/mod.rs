@@ -49,6 +49,10 @@ pub(crate) fn run(args: &Explain) -> anyhow::Result<Exit> {
         Input::Chain(chain) => case.chain(&chain),
         Input::Records(lines) => return records(args, lines, &case),
     };
+    // Bundles from files say nothing of SPIRE.
+    if args.bundles.bundle.is_empty() {
+        explanation.doubt_spire(&case);
+    }
     explanation.away = away::of(&material, policy.as_deref(), now);
     explanation.meanwhile = meanwhile(args, &settings)?;
     show(&explanation, args.output)?;

@@ -134,5 +134,5 @@ fn write_answer(answer: &Answer, page: &mut Page) {
     line("matched", answer.matched.as_deref());
     line("rule", answer.rule.as_deref());
     line("means", answer.means);
-    line("do", answer.advice);
+    line("do", answer.advice.as_deref());
 }

@@ -113,7 +113,7 @@ pub(crate) fn explain(
             means: replayed.reason.map(Reason::means),
             advice: replayed.reason.map(|reason| {
                 let rule = recorded.rule.as_deref().unwrap_or_default();
-                reason.advice_on(rule)
+                reason.advice_on(rule).into()
             }),
         }),
         again: again.and_then(|(case, chain)| judge_again(recorded, case, chain)),
