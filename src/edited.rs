@@ -141,3 +141,64 @@ fn changed(running: &[Setting], written: Vec<Effective>) -> Vec<Changed> {
     });
     differs.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use config::{FileConfig, Override, Overrides};
+
+    use super::*;
+
+    fn written(text: &str) -> Vec<Effective> {
+        let file = FileConfig::parse("a.kdl", text).unwrap();
+        let flags = Overrides::default().with_flag(Override::Socket, "/run/flag.sock");
+        Settings::resolve(Some(file), &flags).unwrap().effective()
+    }
+
+    /// As an agent tells it that was started with this file.
+    fn running(text: &str) -> Vec<Setting> {
+        let told = written(text).into_iter().map(|one| Setting {
+            key: one.key,
+            value: one.value.to_string(),
+            source: one.source.to_string(),
+        });
+        told.filter(|one| one.value != UNSET).collect()
+    }
+
+    #[test]
+    fn what_the_file_alone_decides_is_compared_and_nothing_else() {
+        let text =
+            "agent { state-dir \"/a\"; limits { policies 7 } }\nspire { api-timeout-ms 900 }";
+        assert_eq!(changed(&running(text), written(text)), []);
+        let moved = "spire {\n  api-timeout-ms 900\n}\n\n// c\nagent { limits { policies 7 }; state-dir \"/a\" }";
+        assert_eq!(changed(&running(text), written(moved)), []);
+        let edited = "agent { socket-group \"p\"; limits { policies 8 } }\nallowlist { any #true }";
+        let keys = |changed: Vec<Changed>| -> Vec<String> {
+            changed.into_iter().map(|one| one.key).collect()
+        };
+        let expected = [
+            "spire.api-timeout-ms",
+            "agent.socket-group",
+            "agent.state-dir",
+            "agent.limits.policies",
+        ];
+        let mut found = keys(changed(&running(text), written(edited)));
+        let mut expected = expected.map(str::to_owned);
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected);
+        // A variable, a flag or a push speaks louder than the file, and may be unknown here.
+        let mut told = running(text);
+        for setting in &mut told {
+            match setting.key.as_str() {
+                "spire.api-timeout-ms" => setting.source = "push".to_owned(),
+                "agent.state-dir" => setting.source = "STATE_DIRECTORY".to_owned(),
+                "agent.socket" => setting.value = "\"/elsewhere\"".to_owned(),
+                _ => {}
+            }
+        }
+        let found = keys(changed(&told, written(edited)));
+        assert_eq!(found, ["agent.socket-group", "agent.limits.policies"]);
+    }
+}
