@@ -1,17 +1,14 @@
-//! File descriptors: each connection takes one, and when they are gone nobody new is heard.
+//! File descriptors: taken as many as the system allows, once, at the start.
 
 use actors::OUT_OF_DESCRIPTORS;
-use config::{Bound, Settings};
+use actors::descriptors::{Shortage, shortage};
+use config::Settings;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-/// What is open beside connections: sockets, records, state, the runtime's own, the admin page's.
-const BESIDE: u64 = 96;
 
 /// Takes what the system allows, and says so if that may be too few.
 pub(crate) fn provide(settings: &Settings) {
-    let limit = raised(getrlimit(Resource::Nofile));
-    let needed = needed(settings);
-    if let Some(limit) = limit.filter(|limit| *limit < needed) {
+    raise(getrlimit(Resource::Nofile));
+    if let Some(Shortage { limit, needed }) = shortage(settings) {
         tracing::warn!(
             limit,
             needed,
@@ -22,21 +19,12 @@ pub(crate) fn provide(settings: &Settings) {
     }
 }
 
-fn needed(settings: &Settings) -> u64 {
-    let agent = settings.agent();
-    let doors = if agent.grpc.is_some() { 2 } else { 1 };
-    let connections = agent.bounds.value(Bound::Connections);
-    connections.saturating_mul(doors).saturating_add(BESIDE)
-}
-
-/// The soft limit is for programs that cannot do with many; `None`: there is no limit.
-fn raised(limit: Rlimit) -> Option<u64> {
+/// The soft limit is for programs that cannot do with many.
+fn raise(limit: Rlimit) {
     let all = Rlimit {
         current: limit.maximum,
         ..limit
     };
-    match setrlimit(Resource::Nofile, all) {
-        Ok(()) => all.current,
-        Err(_) => limit.current,
-    }
+    // Where that is refused, what there is has to do.
+    let _ = setrlimit(Resource::Nofile, all);
 }

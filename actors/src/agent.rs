@@ -41,7 +41,9 @@ use crate::doors::budget::FrameBudget;
 use crate::doors::grpc::identity::{IdentityActor, IdentityArgs, OwnIdentity};
 use crate::doors::peer::TrustedPeer;
 use crate::doors::socket::{self, SocketError, SocketFile};
-use crate::doors::{Bounds, Doors, Entrance, ListenerActor, ListenerArgs, Places, Proxies};
+use crate::doors::{
+    AllPlaces, Bounds, Doors, Entrance, ListenerActor, ListenerArgs, Places, Proxies,
+};
 use crate::health::{HealthActor, HealthArgs, HealthBoard};
 use crate::judge::Judge;
 use crate::memory::{self, Memory};
@@ -170,7 +172,7 @@ impl Agent {
         let drain_within = Duration::from_millis(agent.bounds.value(Bound::DrainTimeoutMs));
         let shared = (&clock, &metrics, &observer);
         let mut owned = Owned::new(settings, (listener, grpc), sinks, &trust, shared)?;
-        owned.doors.health.stand_at(socket_file.gone());
+        owned.doors.health.stand_at(socket_file.lost());
         let admin = admin
             .map(|listener| Admin::new(listener, &owned.doors))
             .transpose()?;
@@ -322,6 +324,7 @@ impl Owned {
                 in_flight: bounds.count(Bound::InFlightPerConnection),
                 handshake_timeout_ms: bounds.value(Bound::HandshakeTimeoutMs),
             },
+            places: AllPlaces::default(),
             open: tokio_util::task::TaskTracker::new(),
         };
         let grpc = grpc
@@ -473,6 +476,7 @@ impl Owned {
         let connections = self.doors.bounds.connections;
         let metrics = Arc::clone(&self.doors.metrics);
         let places = Arc::new(Places::new(name, connections, metrics));
+        self.doors.places.add(&places);
         let args = ListenerArgs {
             entrance,
             doors: Arc::clone(&self.doors),

@@ -12,6 +12,7 @@ pub mod bundles;
 pub mod cache;
 pub mod clock;
 pub mod configured;
+pub mod descriptors;
 pub mod doors;
 mod episode;
 mod fingerprint;

@@ -10,15 +10,33 @@ use verdict::reason::Reason;
 use super::alike::{Alike, Example};
 use super::finding::Examination;
 use super::sockets::AGENT_SILENT;
-use super::{identity, meets, proxies, unread};
+use super::unread::{self, Unread};
+use super::{identity, meets, proxies};
 use crate::status::ask;
 
-pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
+/// What the admin listener answered to the first question, if there is one.
+pub(super) struct Asked(Option<(SocketAddr, Result<Status, Unread>)>);
+
+impl Asked {
+    pub(super) fn status(&self) -> Option<&Status> {
+        let (_, read) = self.0.as_ref()?;
+        read.as_ref().ok()
+    }
+}
+
+pub(super) async fn ask(settings: &Settings) -> Asked {
     let AdminAddress::At(address) = settings.agent().admin.value else {
+        return Asked(None);
+    };
+    let answer = ask::get(address, "/status").await;
+    Asked(Some((address, unread::read(answer))))
+}
+
+pub(super) async fn look(settings: &Settings, asked: &Asked, examination: &mut Examination) {
+    let Some((address, read)) = &asked.0 else {
         return;
     };
-    let read = unread::read(ask::get(address, "/status").await);
-    let status = read.as_ref().ok();
+    let (address, status) = (*address, read.as_ref().ok());
     if status.is_some_and(|status| identity::is_other(status, settings, address, examination)) {
         return;
     }
@@ -46,7 +64,7 @@ pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
             "is the agent up, and was its address free when it started? its log says where it listens",
         ),
     }
-    match &read {
+    match read {
         Ok(status) => running(status, settings, examination),
         Err(why) if is_agent => unread::tell(why, address, examination).await,
         Err(_) => {}
@@ -80,6 +98,7 @@ fn ready(address: SocketAddr, status: Option<&Status>, examination: &mut Examina
 fn running(status: &Status, settings: &Settings, examination: &mut Examination) {
     identity::edited(status, settings, examination);
     meets::look(status, examination);
+    at_the_door(status, examination);
     untrusted(status, examination);
     if let Some(audit) = &status.audit {
         records(audit, examination);
@@ -87,6 +106,27 @@ fn running(status: &Status, settings: &Settings, examination: &mut Examination) 
     denied(status, settings, examination);
     telemetry(status, examination);
     proxies::look(status, examination);
+}
+
+/// Why who connects now is not heard, or will not be.
+fn at_the_door(status: &Status, examination: &mut Examination) {
+    for full in &status.full_doors {
+        examination.problem(
+            "door-full",
+            "a door has no place left: proxies that connect now wait, and their requests with them",
+            &full.error,
+            &full.remedy,
+        );
+    }
+    if let Some(few) = &status.process.descriptors {
+        let (limit, needed) = (few.limit, few.needed);
+        examination.warn(
+            "descriptors-few",
+            "the agent may run out of file descriptors: then nobody new is heard and SPIRE cannot be asked",
+            &format!("{limit} at most, and {needed} may be needed"),
+            &few.remedy,
+        );
+    }
 }
 
 /// What the agent cannot follow of the variables that it was started with (ours may be others), and what

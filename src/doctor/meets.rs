@@ -95,9 +95,9 @@ impl Causes {
         if let Some(foreign) = &trust.foreign {
             causes.add(foreign.error.clone(), &foreign.remedy);
         }
-        if status.process.socket_gone {
-            let gone = "the agent's socket is gone from its path".to_owned();
-            causes.add(gone, "restart the agent: it makes its socket anew");
+        if let Some(lost) = &status.process.socket_lost {
+            let seen = format!("the agent's socket is {}", lost.error);
+            causes.add(seen, &lost.remedy);
         }
         if let Some(dir) = &status.state_dir
             && let Some(complaint) = &dir.complaint

@@ -39,9 +39,11 @@ pub(crate) fn run(args: &Doctor) -> anyhow::Result<Exit> {
     let runtime = runtime.context("start the runtime")?;
     let mut examination = Examination::at(when::now());
     settings::look(&settings, &mut examination);
-    runtime.block_on(sockets::look(&settings, &mut examination));
+    let asked = runtime.block_on(admin::ask(&settings));
+    let status = asked.status();
+    runtime.block_on(sockets::look(&settings, status, &mut examination));
     runtime.block_on(spire::look(&settings, &mut examination));
-    runtime.block_on(admin::look(&settings, &mut examination));
+    runtime.block_on(admin::look(&settings, &asked, &mut examination));
     audit::look(&settings, &mut examination);
     let records = args.records.clone().or_else(|| records_of(&settings));
     if let Some(path) = &records {

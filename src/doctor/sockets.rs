@@ -4,6 +4,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::Duration;
 
+use actors::admin::status::Status;
 use actors::bundles::obstacle::Obstacle;
 use config::Settings;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -11,16 +12,28 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::finding::Examination;
+use crate::edited::same;
 
 /// The finding that it listens, and answers nobody.
 pub(super) const AGENT_SILENT: &str = "agent-silent";
 
+/// What the agent calls the door behind its Unix socket.
+const UNIX_DOOR: &str = "sentinel";
+
 /// An agent closes a connection that was given up at once; one that is busy, within a moment.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
 
-pub(super) async fn look(settings: &Settings, examination: &mut Examination) {
+/// `status` is what an agent at the admin address says, which may be another.
+pub(super) async fn look(
+    settings: &Settings,
+    status: Option<&Status>,
+    examination: &mut Examination,
+) {
     spire(settings.spire_socket().value.as_path(), examination).await;
-    ours(settings, examination).await;
+    let socket = settings.agent().socket.value.to_string();
+    let is_ours = |told: &str| same(told, &socket);
+    let status = status.filter(|status| status.process.socket.as_deref().is_some_and(is_ours));
+    ours(settings, status, examination).await;
 }
 
 /// Whether whoever listens takes connections, or nobody does any more.
@@ -107,12 +120,12 @@ const fn code(obstacle: Obstacle) -> &'static str {
     }
 }
 
-async fn ours(settings: &Settings, examination: &mut Examination) {
+async fn ours(settings: &Settings, status: Option<&Status>, examination: &mut Examination) {
     let agent = settings.agent();
     let path = agent.socket.value.as_path();
     let shown = path.display().to_string();
     match see(path).await {
-        Ok(met) => answers(met, &shown, examination).await,
+        Ok(met) => answers(met, &shown, status, examination).await,
         Err((Obstacle::Missing | Obstacle::Deserted, _)) => examination.problem(
             "agent-down",
             "no agent listens where proxies connect",
@@ -154,18 +167,50 @@ async fn ours(settings: &Settings, examination: &mut Examination) {
 }
 
 /// Whether an agent that listens answers too: one that is stopped does the one and not the other.
-async fn answers(met: Met, shown: &str, examination: &mut Examination) {
+async fn answers(met: Met, shown: &str, status: Option<&Status>, examination: &mut Examination) {
+    // The agent knows its own socket from another's.
+    if let Some(taken) = status.and_then(|status| taken(status, shown)) {
+        let (seen, remedy) = taken;
+        return examination.problem(
+            "agent-socket-taken",
+            "another process listens where proxies connect: not the agent that has the admin address",
+            &seen,
+            remedy,
+        );
+    }
     if met.hears_the_end().await {
         return examination.well(format!("the agent listens: {shown}"));
     }
+    // Told of where the agent is.
+    if status.is_some_and(|status| status.full_doors.iter().any(|full| full.door == UNIX_DOOR)) {
+        return;
+    }
     let within_s = HEARD_WITHIN.as_secs();
+    let fix = match status {
+        Some(_) => {
+            "its status page answers, so its process is not stopped: its log says what became of this door; \
+             restart the agent"
+        }
+        None => {
+            "is its process stopped (state T in `ps`; `ss -xlp` says which it is)? kill -CONT it, or restart the \
+             agent; if it runs, its log says whether every place of this door is taken"
+        }
+    };
     examination.problem(
         AGENT_SILENT,
         "the agent answers nobody who connects",
         &format!("{shown}: a connection was not noticed within {within_s} s"),
-        "is its process stopped (state T in `ps`; `ss -xlp` says which it is)? kill -CONT it, or restart the agent; \
-         if it runs, its log says whether every place of this door is taken",
+        fix,
     );
+}
+
+/// What the agent at the admin address says of who listens in its place, and what to do.
+fn taken<'a>(status: &'a Status, shown: &str) -> Option<(String, &'a str)> {
+    let process = &status.process;
+    let lost = process.socket_lost.as_ref().filter(|lost| lost.taken)?;
+    let (pid, error) = (process.pid, &lost.error);
+    let seen = format!("{shown}: the socket of the agent with pid {pid} is {error}");
+    Some((seen, &lost.remedy))
 }
 
 pub(super) fn uid() -> u32 {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use actors::admin::status::{
-    Decisions, Denial, Domain, Place, Policies, Process, Status, TrustView,
+    Decisions, Denial, DescriptorsView, Domain, Place, Policies, Process, Status, TrustView,
 };
 use serde::Serialize;
 
@@ -16,10 +16,6 @@ const DENIALS: usize = 5;
 const DOMAINS: usize = 12;
 /// Seconds that the rate is taken over.
 const RATE_SECONDS: usize = 10;
-
-/// What the log says once, for whoever looks later.
-const SOCKET_GONE: &str =
-    "gone from its path: no proxy can connect anew, those connected are served; restart the agent";
 
 /// What is shown.
 #[derive(Serialize)]
@@ -43,9 +39,7 @@ impl Report for Shown<'_> {
         health(status, page);
         complaint("config", self.edited.as_deref(), true, page);
         trust(status, page);
-        if process.socket_gone {
-            page.line(format_args!("socket   {BAD}{SOCKET_GONE}{BAD:#}"));
-        }
+        at_the_door(status, page);
         barren(&status.trust, page);
         foreign(&status.trust, page);
         unusable(&status.trust, page);
@@ -73,6 +67,30 @@ impl Report for Shown<'_> {
         for denial in status.denials.iter().take(DENIALS) {
             write_denial(denial, page);
         }
+    }
+}
+
+/// What the log says once, for whoever looks later: why who connects now is not heard, or will not be.
+fn at_the_door(status: &Status, page: &mut Page) {
+    if let Some(lost) = &status.process.socket_lost {
+        let said = format!("{}; {}", lost.error, lost.remedy);
+        complaint("socket", Some(&said), true, page);
+    }
+    for full in &status.full_doors {
+        let said = format!("{}; {}", full.error, full.remedy);
+        complaint("door", Some(&said), true, page);
+    }
+    if let Some(few) = &status.process.descriptors {
+        let DescriptorsView {
+            limit,
+            needed,
+            remedy,
+        } = few;
+        let said = format!(
+            "{limit} descriptors at most, and {needed} may be needed: once they are gone nobody new is heard \
+             and SPIRE cannot be asked; {remedy}"
+        );
+        complaint("files", Some(&said), false, page);
     }
 }
 

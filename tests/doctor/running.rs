@@ -1,5 +1,7 @@
 //! What is found of an agent that runs, against the file, the socket and the limits that it runs with.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -47,6 +49,18 @@ impl Running {
         command.env("SPIRE_AGENT_SOCKET", self.site.path("spire.sock"));
         command.args(arguments).arg("--config").arg(&self.file);
         String::from_utf8(command.output().unwrap().stdout).unwrap()
+    }
+
+    /// `/healthz?verbose`, as it is answered on this machine.
+    fn probe(&self) -> String {
+        let mut stream = TcpStream::connect(self.agent.admin_address()).unwrap();
+        let at = self.at();
+        let request =
+            format!("GET /healthz?verbose HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// The finding of this code.
@@ -127,5 +141,113 @@ async fn a_file_that_was_edited_after_the_start_is_told() {
         assert!(seen.contains(part), "no {part:?} in {seen}");
     }
     assert_eq!(running.but_now(), None);
+    running.agent.stop().await;
+}
+
+/// Who connects now reaches the other: to say that nobody can, and to advise a start that must fail, helps nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_another_process_took_is_told_apart_from_one_that_is_gone() {
+    let running = Running::with(POLICY).await;
+    std::fs::remove_file(running.site.socket()).unwrap();
+    let mut command = running.site.command();
+    command.arg("--config").arg(&running.file);
+    let other = running.site.serve(command).await;
+    let who = format!("pid {} (", other.pid().as_raw_nonzero());
+    let status = || running.asked(&["status"]);
+    eventually("who took it", async || status().contains(&who)).await;
+    assert!(
+        status().contains("health   degraded, ready"),
+        "{}",
+        status()
+    );
+    running
+        .agent
+        .said(0, "another process listens where the agent's socket was")
+        .await;
+    let found = running.finding("agent-socket-taken").unwrap();
+    assert!(
+        found["evidence"].as_str().unwrap().contains(&who),
+        "{found}"
+    );
+    let doctor = running.asked(&["doctor"]);
+    let probe = running.probe();
+    assert!(
+        probe.contains("[-]socket ") && probe.contains(&who),
+        "{probe}"
+    );
+    for (said, wrong) in [
+        (status(), "no proxy can connect anew"),
+        (doctor.clone(), "no proxy can connect anew"),
+        (doctor.clone(), "makes its socket anew"),
+        (doctor, "the agent listens"),
+        (probe, "restart the agent"),
+    ] {
+        assert!(!said.contains(wrong), "{wrong:?} in {said}");
+    }
+    // It takes its own socket away with it.
+    other.stop().await;
+    eventually("gone", async || {
+        status().contains("socket   gone from its path")
+    })
+    .await;
+    assert_eq!(running.finding("agent-socket-taken"), None);
+    running.agent.stop().await;
+}
+
+/// Its page answers: it is not stopped, and knows itself what is the matter.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_door_without_a_place_is_named() {
+    let limits = "agent { limits { connections 2; decision-deadline-ms 20000 } }\n";
+    let running = Running::with(&format!("{POLICY}{limits}")).await;
+    let full = "every place of the door `sentinel` is taken";
+    assert!(!running.asked(&["status"]).contains(full));
+    let held = [running.agent.connect().await, running.agent.connect().await];
+    let is_shown = || running.asked(&["status"]).contains(full);
+    eventually("a full door", async || is_shown()).await;
+    let found = running.finding("door-full").unwrap();
+    assert_eq!(found["severity"], "problem", "{found}");
+    for (part, of) in [("2", "evidence"), ("agent.limits.connections", "fix")] {
+        assert!(found[of].as_str().unwrap().contains(part), "{found}");
+    }
+    assert_eq!(running.finding("agent-silent"), None);
+    let probe = running.probe();
+    assert!(
+        probe.starts_with("HTTP/1.1 200") && probe.contains("[-]doors "),
+        "{probe}"
+    );
+    drop(held);
+    eventually("places", async || !is_shown()).await;
+    assert_eq!(running.finding("door-full"), None);
+    assert!(running.probe().contains("[+]doors "));
+    running.agent.stop().await;
+}
+
+/// It is said at the start, when nobody looks.
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_descriptors_are_told() {
+    let site = Site::new();
+    let mut program = site.configured(POLICY);
+    program.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
+    let mut limited = Command::new("/bin/sh");
+    limited
+        .env_clear()
+        .args(["-c", "ulimit -n 200; exec \"$0\" \"$@\""]);
+    limited.arg(program.get_program()).args(program.get_args());
+    for (name, value) in program.get_envs() {
+        limited.env(name, value.unwrap());
+    }
+    let agent = site.serve(limited).await;
+    agent.said(0, "fewer file descriptors").await;
+    let file = site.path("agent.kdl");
+    let running = Running { site, agent, file };
+    let found = running.finding("descriptors-few").unwrap();
+    let seen = found["evidence"].as_str().unwrap();
+    assert!(seen.contains("200") && seen.contains("352"), "{seen}");
+    assert!(
+        found["fix"].as_str().unwrap().contains("LimitNOFILE"),
+        "{found}"
+    );
+    let status = running.asked(&["status"]);
+    assert!(status.contains("\nfiles    "), "{status}");
     running.agent.stop().await;
 }

@@ -8,7 +8,7 @@ use verdict::trust::Coverage;
 
 use super::guard::Reader;
 use crate::audit::Recording;
-use crate::doors::Doors;
+use crate::doors::{Doors, Full, Lost};
 use crate::health::{Health, ProcessHealth, SILENCE_MAX};
 use crate::words::and_to_do;
 
@@ -94,7 +94,7 @@ impl Check {
     }
 }
 
-fn checks(doors: &Doors) -> [Check; 8] {
+fn checks(doors: &Doors) -> [Check; 9] {
     let board = doors.health.process();
     let readiness = board.readiness();
     [
@@ -103,7 +103,8 @@ fn checks(doors: &Doors) -> [Check; 8] {
         health(doors),
         bundles(doors),
         policy(doors),
-        socket(doors.health.socket_is_gone()),
+        socket(doors.health.socket_lost()),
+        places(doors),
         state_dir(doors),
         audit(&doors.health.recording()),
     ]
@@ -241,12 +242,32 @@ fn audit(recording: &Recording) -> Check {
 }
 
 /// Whether a proxy that starts finds us.
-fn socket(gone: bool) -> Check {
-    let said = match gone {
-        false => "the agent's socket is where proxies find it",
-        true => "the agent's socket is gone from its path: restart the agent",
+fn socket(lost: Option<Lost>) -> Check {
+    let Some(lost) = lost else {
+        return Check::open(
+            true,
+            "socket",
+            "the agent's socket is where proxies find it",
+        );
     };
-    Check::open(!gone, "socket", said)
+    let said = match lost {
+        Lost::Gone | Lost::Replaced => "the agent's socket is gone from its path",
+        Lost::Taken(_) => "the agent's socket is not at its path, where another process listens",
+    };
+    Check {
+        whole: format!("the agent's socket is {lost}; {}", lost.remedy()),
+        ..Check::open(false, "socket", said)
+    }
+}
+
+/// Whether who connects is heard.
+fn places(doors: &Doors) -> Check {
+    let full = doors.places.full();
+    let told: Vec<String> = full.iter().map(Full::to_string).collect();
+    match told.is_empty() {
+        true => Check::open(true, "doors", "each has a place for whoever connects next"),
+        false => Check::open(false, "doors", told.join("; ")),
+    }
 }
 
 /// Whether who starts next finds what we know.

@@ -10,6 +10,7 @@ mod filing;
 pub mod grpc;
 mod ledger;
 mod listener;
+mod lost;
 mod meets;
 pub mod peer;
 mod places;
@@ -28,7 +29,8 @@ use std::sync::Arc;
 pub use self::actor::{ConnectionActor, ConnectionArgs};
 pub use self::entrance::Entrance;
 pub use self::listener::{ListenerActor, ListenerArgs};
-pub use self::places::Places;
+pub use self::lost::{Listener, Lost};
+pub use self::places::{AllPlaces, Full, Places};
 pub use self::proxies::{NAME_MAX_CHARS, PROXIES_MAX, Proxies, Seen};
 
 use crate::admin::denials::Denials;
@@ -84,6 +86,8 @@ pub struct Doors {
     pub frames: FrameBudget,
     /// Bounds in force.
     pub bounds: Bounds,
+    /// The places of each door.
+    pub places: AllPlaces,
     /// The connections that are open: draining waits for them.
     pub open: TaskTracker,
 }

@@ -3,7 +3,9 @@
 //! Whoever finds none free waits, unheard. So a door that is full says so: once, until places are
 //! free again, and never more often than its log can bear.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -20,8 +22,74 @@ pub struct Places {
     door: &'static str,
     max: usize,
     free: Arc<Semaphore>,
+    /// How many wait for one.
+    waiting: AtomicUsize,
     crowd: Mutex<Episode>,
     metrics: Arc<Metrics>,
+}
+
+/// A door of which every place is taken, and somebody waits, or would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full {
+    /// Which.
+    pub door: &'static str,
+    /// How many places it has.
+    pub places: usize,
+}
+
+impl Full {
+    /// What to do about it.
+    pub const REMEDY: &str = "find out who holds them (ss -xp, or ss -tnp of the gRPC door), or raise \
+                              agent.limits.connections and restart the agent";
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { door, places } = self;
+        write!(
+            f,
+            "every place of the door `{door}` is taken, {places} of {places}: whoever connects now waits unheard, \
+             those connected are served"
+        )
+    }
+}
+
+/// The places of every door.
+#[derive(Default)]
+pub struct AllPlaces(Mutex<Vec<Arc<Places>>>);
+
+impl AllPlaces {
+    /// One door more.
+    pub fn add(&self, places: &Arc<Places>) {
+        self.list().push(Arc::clone(places));
+    }
+
+    /// The doors that have none left now.
+    #[must_use]
+    pub fn full(&self) -> Vec<Full> {
+        self.list().iter().filter_map(|one| one.is_full()).collect()
+    }
+
+    /// A poisoned lock guards a list that is whole between any two of its steps.
+    fn list(&self) -> MutexGuard<'_, Vec<Arc<Places>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who waits, until he has his place or is gone.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn among(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Places {
@@ -32,6 +100,7 @@ impl Places {
             door,
             max,
             free: Arc::new(Semaphore::new(max)),
+            waiting: AtomicUsize::new(0),
             crowd: Mutex::new(Episode::new()),
             metrics,
         }
@@ -45,8 +114,19 @@ impl Places {
             return Some(place);
         }
         self.full();
+        let _waiting = Waiting::among(&self.waiting);
         // The semaphore is never closed.
         Arc::clone(&self.free).acquire_owned().await.ok()
+    }
+
+    /// The place that the next one to come will have is taken before he comes: only who waits for one
+    /// shows that there is none.
+    fn is_full(&self) -> Option<Full> {
+        let is_full = self.waiting.load(Ordering::Relaxed) > 0;
+        is_full.then_some(Full {
+            door: self.door,
+            places: self.max,
+        })
     }
 
     fn roomy(&self, free: usize) {
@@ -76,7 +156,6 @@ impl Places {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-    use std::sync::atomic::Ordering;
     use std::time::Duration;
 
     use super::*;
@@ -91,8 +170,15 @@ mod tests {
             taken.push(places.take().await.unwrap());
         }
         assert!(!told(), "nobody waits");
-        let waits = tokio::time::timeout(Duration::ZERO, places.take()).await;
-        assert!(waits.is_err());
+        assert_eq!(places.is_full(), None);
+        let mut waits = Box::pin(places.take());
+        let waiting = tokio::time::timeout(Duration::ZERO, &mut waits).await;
+        assert!(waiting.is_err());
+        let full = places.is_full().unwrap();
+        assert_eq!((full.door, full.places), ("test", 2 * ROOM_SHARE));
+        // Who gives up waits no more.
+        drop(waits);
+        assert_eq!(places.is_full(), None);
         assert!(told());
         assert_eq!(metrics.doors_full.load(Ordering::Relaxed), 1);
         taken.pop();

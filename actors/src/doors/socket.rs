@@ -7,14 +7,14 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::UnixListener;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::lost::Lost;
 use crate::episode::Episode;
 use crate::remedy;
 
@@ -68,19 +68,19 @@ pub enum SocketError {
 /// How often somebody looks whether the socket is still where proxies find it.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Removes the socket when dropped, if it is still ours; until then says so if it is gone.
+/// Removes the socket when dropped, if it is still ours; until then says so if it is lost.
 #[derive(Debug)]
 pub struct SocketFile {
     place: Place,
-    gone: Arc<AtomicBool>,
+    lost: watch::Receiver<Option<Lost>>,
     _watch: AbortOnDropHandle<()>,
 }
 
 impl SocketFile {
-    /// Says whether the socket is gone from its path, as last looked.
+    /// Says whether the socket is lost, and how, as last looked.
     #[must_use]
-    pub fn gone(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.gone)
+    pub fn lost(&self) -> watch::Receiver<Option<Lost>> {
+        self.lost.clone()
     }
 }
 
@@ -88,7 +88,14 @@ impl SocketFile {
 #[derive(Clone, Debug)]
 struct Place {
     path: PathBuf,
-    inode: (u64, u64),
+    inode: Inode,
+}
+
+/// A device, and a file's number on it.
+type Inode = (u64, u64);
+
+fn inode(found: &fs::Metadata) -> Inode {
+    (found.dev(), found.ino())
 }
 
 /// A group that may use the socket.
@@ -135,44 +142,93 @@ pub fn bind(
     let metadata = path.symlink_metadata().map_err(io("inspect", path))?;
     let place = Place {
         path: path.to_owned(),
-        inode: (metadata.dev(), metadata.ino()),
+        inode: inode(&metadata),
     };
-    let gone = Arc::default();
-    let watch = tokio::spawn(watch(place.clone(), Arc::clone(&gone)));
+    let (told, lost) = watch::channel(None);
+    let watch = tokio::spawn(look_after(place.clone(), told));
     let file = SocketFile {
         place,
-        gone,
+        lost,
         _watch: AbortOnDropHandle::new(watch),
     };
     Ok((listener, file))
 }
 
 /// A proxy that is connected notices nothing when the socket is removed or replaced, and the next one
-/// finds nobody: only we can say why.
-async fn watch(place: Place, told: Arc<AtomicBool>) {
-    let mut gone = Episode::new();
+/// finds nobody, or another: only we can say why.
+async fn look_after(place: Place, told: watch::Sender<Option<Lost>>) {
+    let mut complaints = Complaints::new();
+    let mut seen = None;
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        let found = tokio::fs::symlink_metadata(&place.path).await;
-        let there = found.is_ok_and(|found| place.is(&found));
-        told.store(!there, Ordering::Relaxed);
-        if there {
-            gone.ends();
-        } else if gone.begins(Instant::now()) {
-            tracing::error!(
-                socket = %place.path.display(),
-                "the agent's socket is gone from its path, removed or replaced: no proxy can connect \
-                 anew, those connected are served; restart the agent, and find out who cleans up there"
-            );
+        let found = tokio::fs::symlink_metadata(&place.path).await.ok();
+        let found = found.as_ref().map(inode);
+        let before = told.borrow().clone();
+        let lost = match before.clone().filter(|lost| seen == found && lost.lasts()) {
+            _ if found == Some(place.inode) => None,
+            Some(lost) => Some(lost),
+            None => Some(Lost::at(&place.path).await),
+        };
+        seen = found;
+        complaints.hear(lost.as_ref(), &place.path);
+        told.send_replace(lost);
+    }
+}
+
+/// What is logged, once each.
+struct Complaints {
+    gone: Episode,
+    taken: Episode,
+}
+
+impl Complaints {
+    const fn new() -> Self {
+        Self {
+            gone: Episode::new(),
+            taken: Episode::new(),
         }
+    }
+
+    fn hear(&mut self, lost: Option<&Lost>, path: &Path) {
+        let (is, is_not) = match lost {
+            None => {
+                self.gone.ends();
+                return self.taken.ends();
+            }
+            Some(Lost::Gone | Lost::Replaced) => (&mut self.gone, &mut self.taken),
+            Some(Lost::Taken(_)) => (&mut self.taken, &mut self.gone),
+        };
+        is_not.ends();
+        if let Some(lost) = lost.filter(|_| is.begins(Instant::now())) {
+            complain(lost, path);
+        }
+    }
+}
+
+fn complain(lost: &Lost, path: &Path) {
+    let (socket, remedy) = (path.display(), lost.remedy());
+    match lost {
+        Lost::Gone | Lost::Replaced => tracing::error!(
+            %socket,
+            remedy,
+            "the agent's socket is gone from its path, removed or replaced: no proxy can connect anew, \
+             those connected are served"
+        ),
+        Lost::Taken(listener) => tracing::error!(
+            %socket,
+            %listener,
+            remedy,
+            "another process listens where the agent's socket was: who connects now reaches that one, \
+             those connected before are served here"
+        ),
     }
 }
 
 impl Place {
     fn is(&self, found: &fs::Metadata) -> bool {
-        (found.dev(), found.ino()) == self.inode
+        inode(found) == self.inode
     }
 }
 

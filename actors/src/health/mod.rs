@@ -7,7 +7,6 @@ mod heartbeat;
 mod process;
 mod readiness;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ pub use self::readiness::{Readiness, Seen, Wanting};
 use crate::audit::{AuditQueue, Recording};
 use crate::cache::Keeping;
 use crate::clock::Clock;
+use crate::doors::Lost;
 use crate::supervision::Ping;
 pub use crate::trust::PoliciesInForce;
 use crate::trust::TrustStore;
@@ -103,8 +103,8 @@ struct Shared {
     record_within: Duration,
     draining: CancellationToken,
     process: ProcessHealth,
-    /// Whether the agent's socket is gone from its path, where one is watched.
-    socket_gone: OnceLock<Arc<AtomicBool>>,
+    /// Whether the agent's socket is lost, where one is watched.
+    socket_lost: OnceLock<watch::Receiver<Option<Lost>>>,
     /// Where the cache, if there is one, tells how the disk fares.
     keeping: Keeping,
 }
@@ -133,7 +133,7 @@ impl HealthBoard {
                 record_within: Duration::from_millis(record_within_ms),
                 draining: CancellationToken::new(),
                 process: ProcessHealth::default(),
-                socket_gone: OnceLock::new(),
+                socket_lost: OnceLock::new(),
                 keeping: Keeping::default(),
             }),
         }
@@ -164,16 +164,16 @@ impl HealthBoard {
         }
     }
 
-    /// Says where it stands whether the agent's socket is gone. The first to say it holds.
-    pub fn stand_at(&self, gone: Arc<AtomicBool>) {
-        let _ = self.shared.socket_gone.set(gone);
+    /// Says where it stands whether the agent's socket is lost. The first to say it holds.
+    pub fn stand_at(&self, lost: watch::Receiver<Option<Lost>>) {
+        let _ = self.shared.socket_lost.set(lost);
     }
 
-    /// Whether no proxy can connect anew. Those connected notice nothing, so it is no affair of theirs.
+    /// Why no proxy can connect anew, to us. Those connected notice nothing, so it is no affair of theirs.
     #[must_use]
-    pub fn socket_is_gone(&self) -> bool {
-        let gone = self.shared.socket_gone.get();
-        gone.is_some_and(|gone| gone.load(Ordering::Relaxed))
+    pub fn socket_lost(&self) -> Option<Lost> {
+        let lost = self.shared.socket_lost.get()?;
+        lost.borrow().clone()
     }
 
     /// How the disk fares: no affair of those who ask, until a restart.
@@ -245,9 +245,9 @@ impl HealthBoard {
     }
 
     fn reachable(&self) -> Health {
-        match self.socket_is_gone() {
-            true => Health::Degraded,
-            false => Health::Healthy,
+        match self.socket_lost() {
+            Some(_) => Health::Degraded,
+            None => Health::Healthy,
         }
     }
 

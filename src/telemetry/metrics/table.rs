@@ -304,10 +304,10 @@ fn inside(of: Register<'_>) {
     );
     of.gauge(
         "spiffe_agent.socket.gone",
-        "1 while the agent's socket is gone from its path: no proxy can connect anew",
+        "1 while the agent's socket is not at its path: gone, or another process listens there",
         |sources, take| {
             with_doors(sources, |doors| {
-                take(one_if(doors.health.socket_is_gone()), &[])
+                take(one_if(doors.health.socket_lost().is_some()), &[])
             })
         },
     );

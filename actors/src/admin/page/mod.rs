@@ -17,10 +17,6 @@ const HTML: &str = include_str!("index.html");
 const CSS: &str = include_str!("page.css");
 const JS: &str = include_str!("page.js");
 
-/// Said while the agent's socket is gone.
-const SOCKET_GONE: &str = "the agent's socket is gone from its path: no proxy can connect anew, those connected are \
-                           served; restart the agent";
-
 /// Where the server's own rendering goes.
 const SNAPSHOT: &str = "<!--snapshot-->";
 
@@ -94,11 +90,18 @@ fn snapshot(subject: &Subject) -> String {
 /// What is wrong, and what to do about it.
 fn troubles(status: &Status) -> Vec<String> {
     let stuck = (!status.health.live).then(|| "stuck: no sign of life".to_owned());
-    let gone = status.process.socket_gone.then(|| SOCKET_GONE.to_owned());
+    let lost = status.process.socket_lost.iter();
+    let lost = lost.map(|lost| format!("the agent's socket is {}; {}", lost.error, lost.remedy));
+    let full = status.full_doors.iter();
+    let full = full.map(|full| format!("{}; {}", full.error, full.remedy));
     let audit = status.audit.as_ref().map(|audit| &audit.complaint);
     let disk = status.state_dir.as_ref().map(|dir| &dir.complaint);
     let kept = audit.into_iter().chain(disk).flatten().cloned();
-    let said = stuck.into_iter().chain(of_trust(&status.trust)).chain(gone);
+    let said = stuck
+        .into_iter()
+        .chain(of_trust(&status.trust))
+        .chain(lost)
+        .chain(full);
     let said = said.chain(unusable(&status.trust)).chain(kept);
     let exports = status.telemetry.iter().chain(&status.undelivered);
     let pushes = status.policies.refused_push.iter().map(|push| {

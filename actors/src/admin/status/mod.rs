@@ -53,6 +53,9 @@ pub struct Status {
     /// Proxies that introduced themselves, the latest first: at most 32 kinds.
     #[serde(default)]
     pub proxies: Vec<ProxyView>,
+    /// Doors of which every place is taken, so that whoever connects now waits unheard.
+    #[serde(default)]
+    pub full_doors: Vec<FullDoor>,
     /// The last decisions that found a fault, newest first.
     pub denials: Vec<Denial>,
     /// Policies in force.
@@ -87,9 +90,50 @@ pub struct Process {
     /// SPIRE's socket.
     #[serde(default)]
     pub spire_socket: Option<String>,
-    /// Whether the agent's socket is gone from its path: who is connected is served, nobody else.
+    /// Whether the agent's socket is not at its path: who is connected is served, nobody else.
     #[serde(default)]
     pub socket_gone: bool,
+    /// How it is lost; absent while it is not.
+    #[serde(default)]
+    pub socket_lost: Option<LostView>,
+    /// That the system gives fewer file descriptors than may be needed; absent while it does not.
+    #[serde(default)]
+    pub descriptors: Option<DescriptorsView>,
+}
+
+/// How the agent's socket is lost.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LostView {
+    /// Whether another process listens at its path.
+    pub taken: bool,
+    /// What is there instead, behind "the agent's socket is".
+    pub error: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// Fewer file descriptors than may be needed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DescriptorsView {
+    /// As many as there are.
+    pub limit: u64,
+    /// As many as `limits.connections` may take, and what else is open.
+    pub needed: u64,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// A door that has no place left.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FullDoor {
+    /// Which: `sentinel` or `grpc`.
+    pub door: String,
+    /// How many connections it has places for.
+    pub places: usize,
+    /// What it means.
+    pub error: String,
+    /// What to do about it.
+    pub remedy: String,
 }
 
 /// The state directory.

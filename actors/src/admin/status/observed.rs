@@ -8,15 +8,18 @@ use verdict::reason::Reason;
 use verdict::time::Now;
 
 use super::{
-    AuditView, Decisions, Denial, FailingSink, Failure, HealthView, Place, Policies, Process,
-    ProxyView, SCHEMA, StateDirView, Status, TrustView, configuration,
+    AuditView, Decisions, Denial, DescriptorsView, FailingSink, Failure, FullDoor, HealthView,
+    LostView, Place, Policies, Process, ProxyView, SCHEMA, StateDirView, Status, TrustView,
+    configuration,
 };
 use crate::admin::denials::Denied;
 use crate::admin::rates::{answers, totals};
 use crate::admin::{Subject, rates};
 use crate::audit::{Recording, hex, rfc3339};
 use crate::cache::{Missing, Unkept};
-use crate::doors::{Doors, Proxies, Seen};
+use crate::descriptors::{self, Shortage};
+use crate::doors::{Doors, Full, Lost, Proxies, Seen};
+use crate::remedy::OUT_OF_DESCRIPTORS;
 use crate::supervision::{ChildState, ChildStatus, Role};
 use crate::trust::Why;
 
@@ -45,6 +48,7 @@ impl Status {
             undelivered: exports.map_or_else(Vec::new, |exports| (exports.undelivered)()),
             decisions: decisions(subject),
             proxies: proxies(&doors.proxies, now),
+            full_doors: doors.places.full().iter().map(FullDoor::from).collect(),
             denials: shown(denials, doors.judge.trust.why()),
             policies: Policies::of(&doors.configured, &doors.metrics),
             configuration: configuration::in_force(&doors.configured),
@@ -56,6 +60,7 @@ impl Status {
 fn process(subject: &Subject, now: Now) -> Process {
     let started = subject.started;
     let settings = subject.doors.configured.settings();
+    let lost = subject.doors.health.socket_lost();
     Process {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         build: if cfg!(debug_assertions) {
@@ -71,7 +76,41 @@ fn process(subject: &Subject, now: Now) -> Process {
         socket: Some(settings.agent().socket.value.to_string()),
         config: settings.file_name().map(absolute),
         spire_socket: Some(settings.spire_socket().value.to_string()),
-        socket_gone: subject.doors.health.socket_is_gone(),
+        socket_gone: lost.is_some(),
+        socket_lost: lost.as_ref().map(LostView::from),
+        descriptors: descriptors::shortage(settings).map(DescriptorsView::from),
+    }
+}
+
+impl From<&Lost> for LostView {
+    fn from(lost: &Lost) -> Self {
+        Self {
+            taken: matches!(lost, Lost::Taken(_)),
+            error: lost.to_string(),
+            remedy: lost.remedy().to_owned(),
+        }
+    }
+}
+
+impl From<Shortage> for DescriptorsView {
+    fn from(Shortage { limit, needed }: Shortage) -> Self {
+        let remedy = OUT_OF_DESCRIPTORS.to_owned();
+        Self {
+            limit,
+            needed,
+            remedy,
+        }
+    }
+}
+
+impl From<&Full> for FullDoor {
+    fn from(full: &Full) -> Self {
+        Self {
+            door: full.door.to_owned(),
+            places: full.places,
+            error: full.to_string(),
+            remedy: Full::REMEDY.to_owned(),
+        }
     }
 }
 
