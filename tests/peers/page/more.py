@@ -164,6 +164,19 @@ def proxies(world):
         seen.until("it went", lambda: row_of(seen, "unsaid") == [OLD, "0", "1"])
 
 
+def full_door(world):
+    """Every place is taken, and somebody waits for one."""
+    policy = f"allowlist {{ any #true }}\n{QUIET}\nagent {{ limits {{ connections 1 }} }}\n"
+    with world.beside("door", policy=policy, answers=False) as seen:
+        seen.summary(WELL)
+        with Client(seen.agent.socket), socket.socket(socket.AF_UNIX) as waiting:
+            waiting.connect(str(seen.agent.socket))
+            said = seen.appears("Door sentinel", "", "bad")
+            check("connections" in said, said)
+            told_without_scripts(seen, said.split(";")[0])
+        seen.vanishes("Door sentinel")
+
+
 def refused_pushes(world):
     """A mistake in the proxy's config block, and its mend."""
     with world.beside("pushes", answers=False) as seen:
@@ -222,6 +235,7 @@ CASES = [
     ("more policies than are listed", many_policies),
     ("more denials than are listed", many_denials),
     ("who is connected", proxies),
+    ("every place of a door is taken", full_door),
     ("pushes that are refused", refused_pushes),
     ("a collector that is not there", no_collector),
 ]
