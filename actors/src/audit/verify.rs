@@ -50,6 +50,13 @@ impl Note {
     }
 }
 
+/// Whether an agent that found no record writes this: the first line of all, or behind the last of those
+/// that are none. It is the one place where `prev` holds less than all of them: they are of no chain.
+fn is_beginning(strays: Option<Strays>, link: Link) -> bool {
+    let is_behind = strays.is_some_and(|strays| link.prev == Some(strays.hash));
+    link.seq == 1 && link.over.is_none() && (link.prev.is_none() || is_behind)
+}
+
 /// Reads lines.
 #[derive(Debug, Default)]
 pub struct Verifier {
@@ -59,6 +66,8 @@ pub struct Verifier {
     suspect: Option<Line>,
     /// The base before the base, which seems to begin a chain: the line after it will tell.
     begun: Option<Line>,
+    /// The first record of the chain that began anew last: what begins with it again is a copy.
+    begun_with: Option<Anchor>,
     origin: Origin,
     expect: Option<LineHash>,
     recent: Recent,
@@ -185,6 +194,9 @@ impl Verifier {
         let base = self.settle_begun(base, link);
         let due = base.anchor.seq.saturating_add(1);
         let strays = self.strays.take();
+        if is_beginning(strays, link) && (!self.is_first(line) || self.may_begin(base, line)) {
+            return self.anew(strays, base, line);
+        }
         let before = strays.map_or(base.anchor.hash, |strays| strays.folded);
         if link.prev == Some(before) {
             self.settle_suspect(Why::Changed);
@@ -193,9 +205,6 @@ impl Verifier {
             };
             self.torn(strays);
             return self.behind_torn(strays, base, line, link);
-        }
-        if link.prev.is_none() && link.seq == 1 && !self.is_first(line) {
-            return self.anew(strays, base, line);
         }
         if let Some(strays) = strays {
             self.settle_suspect(Why::Changed);
@@ -275,11 +284,12 @@ impl Verifier {
             Origin::Files if before.place.file == base.place.file => self.name(base, Why::Anew),
             Origin::Files | Origin::Collected => self.note(Note::Anew(base.place)),
         }
+        self.begun_with = Some(base.anchor);
     }
 
-    /// Whether it stands again where it was the first of all.
+    /// Whether it is the first record of all again, or that of the last chain that began.
     fn is_first(&self, line: Line) -> bool {
-        self.report.first == Some(line.anchor)
+        [self.report.first, self.begun_with].contains(&Some(line.anchor))
     }
 
     /// It is the line after the base, by its hash.

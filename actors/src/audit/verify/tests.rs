@@ -223,6 +223,98 @@ fn a_chain_that_begins_anew_in_the_middle_is_a_break_of_a_file_and_noted_of_what
     assert!(!verify(&lines, None).is_whole());
 }
 
+/// The lines of several files.
+fn verify_files(origin: Origin, files: &[Vec<Vec<u8>>]) -> Report {
+    let mut verifier = Verifier::new(origin, None);
+    for (file, lines) in files.iter().enumerate() {
+        for (line, bytes) in (1..).zip(lines) {
+            let place = Place { file, line };
+            verifier.take(place, LineHash::of(bytes), Link::parse(bytes));
+        }
+    }
+    verifier.finish()
+}
+
+/// A chain that begins in a file whose first record a crash tore, once or more.
+fn begun_behind(fragments: &[&[u8]], name: &str, records: usize) -> Vec<Vec<u8>> {
+    let torn = |chain: Chain, fragment: &&[u8]| chain.torn(fragment);
+    let mut chain = fragments.iter().fold(Chain::default(), torn);
+    let mut lines: Vec<Vec<u8>> = fragments.iter().map(|line| line.to_vec()).collect();
+    lines.extend(grown(&mut chain, name, records));
+    lines
+}
+
+#[test]
+fn a_chain_that_begins_anew_behind_lines_that_crashes_tore_is_noted_as_any_other() {
+    let torn = b"{\"seq\":1,\"prev\":nu";
+    let cut = chain(4).remove(3)[..40].to_vec();
+    for (fragments, records) in [
+        (&[&torn[..]][..], 3),
+        (&[torn, &torn[..9]], 3),
+        (&[torn], 1),
+    ] {
+        let new = begun_behind(fragments, "d", records);
+        for old in [chain(3), [chain(3), vec![cut.clone()]].concat()] {
+            for origin in [Origin::Files, Origin::Collected] {
+                let report = verify_files(origin, &[old.clone(), new.clone()]);
+                assert!(report.is_whole(), "{report:?}");
+                let line = fragments.len() as u64 + 1;
+                let begun = Note::Anew(Place { file: 1, line });
+                assert!(report.notes.contains(&begun), "{report:?}");
+                let last = LineHash::of(new.last().unwrap());
+                assert_eq!(report.last.unwrap().hash, last);
+            }
+        }
+        // In the middle of a file no agent begins one, whatever stands before it.
+        let report = verify(&[chain(3), new.clone()].concat(), None);
+        let [broken] = report.broken[..] else {
+            panic!("{report:?}");
+        };
+        assert_eq!(broken.why, Why::Anew);
+    }
+}
+
+/// What stands behind it may be anything that goes on, and nothing else.
+#[test]
+fn a_chain_that_begins_behind_a_torn_line_must_hold_that_line_and_go_on() {
+    let new = begun_behind(&[b"{\"seq\":1,"], "d", 4);
+    let without = |line: usize| {
+        let mut lines = new.clone();
+        lines.remove(line);
+        lines
+    };
+    let mut other = new.clone();
+    other[0] = b"{\"seq\":2,".to_vec();
+    for lines in [without(1), without(2), other] {
+        let report = verify_files(Origin::Files, &[chain(3), lines]);
+        assert!(!report.is_whole(), "{report:?}");
+    }
+    // One that is put between two files of a chain is told.
+    let whole = chain(6);
+    let (one, two) = whole.split_at(3);
+    for forged in [&new[..2], &new[..]] {
+        let files = [one.to_vec(), forged.to_vec(), two.to_vec()];
+        let report = verify_files(Origin::Files, &files);
+        assert!(!report.is_whole(), "{report:?}");
+    }
+}
+
+#[test]
+fn a_later_chain_that_is_given_twice_is_told() {
+    let torn = begun_behind(&[b"{\"seq\":1,"], "d", 3);
+    for later in [chain_of("d", 3), chain_of("d", 1), torn] {
+        let report = verify_files(Origin::Files, &[chain(3), later.clone(), later.clone()]);
+        let [broken] = report.broken[..] else {
+            panic!("{report:?}");
+        };
+        assert_eq!((broken.place.file, broken.why), (2, Why::Copied));
+        let first = later.clone();
+        let report = verify_files(Origin::Files, &[first, later]);
+        assert_eq!(report.broken.len(), 1, "{report:?}");
+        assert_eq!(report.broken[0].why, Why::Copied);
+    }
+}
+
 /// Three starts of five records each, without one line.
 fn starts_without(line: usize) -> Vec<Vec<u8>> {
     let mut lines = [chain(5), chain_of("d", 5), chain_of("e", 5)].concat();
