@@ -6,6 +6,8 @@ use std::path::Path;
 
 use actors::audit::Verified;
 
+use crate::output::clean;
+
 /// A record takes one or two thousand bytes: the end of the first line is in it.
 const LOOKED_AT_BYTES: u64 = 64 * 1024;
 
@@ -32,7 +34,7 @@ pub(super) fn notes(verified: &Verified) -> Vec<String> {
 
 /// Nothing of what came by standard input: it is gone.
 fn note(path: &Path) -> Option<String> {
-    let shown = path.display();
+    let shown = clean(&path.display().to_string());
     let mut begin = Vec::new();
     let file = File::open(path).ok()?;
     file.take(LOOKED_AT_BYTES).read_to_end(&mut begin).ok()?;

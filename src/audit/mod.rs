@@ -10,7 +10,7 @@ use actors::audit::{LineHash, Origin, ReadError, Verified, verify_files, verify_
 use crate::cli::{Audit, AuditCommand, Verify};
 use crate::exit::{Exit, Usage};
 use crate::logging::say;
-use crate::output::Output;
+use crate::output::{Output, say_json};
 
 /// Runs one of the commands about records.
 pub(crate) fn run(args: &Audit) -> anyhow::Result<Exit> {
@@ -27,13 +27,17 @@ fn verify(args: &Verify) -> anyhow::Result<Exit> {
         Some(expect) => expect,
         None => None,
     };
-    let verified = read(args, expect).map_err(|error| Usage(error.to_string()))?;
+    let origin = match args.collected {
+        true => Origin::Collected,
+        false => Origin::Files,
+    };
+    let verified = read(args, origin, expect).map_err(|error| Usage(error.to_string()))?;
     let is_expected = expect.is_none() || verified.report.expected.is_some();
     match args.output {
-        Output::Text => told::text(&verified, expect)
+        Output::Text => told::text(&verified, origin, expect)
             .iter()
             .for_each(|line| say(line)),
-        Output::Json => say(&told::json(&verified, expect)),
+        Output::Json => say_json(&told::json(&verified, origin, expect)),
     }
     // Of nothing nothing is certain: a wrong file must not pass for a whole chain.
     Ok(
@@ -45,11 +49,7 @@ fn verify(args: &Verify) -> anyhow::Result<Exit> {
 }
 
 /// `-` alone is standard input, as it comes.
-fn read(args: &Verify, expect: Option<LineHash>) -> Result<Verified, ReadError> {
-    let origin = match args.collected {
-        true => Origin::Collected,
-        false => Origin::Files,
-    };
+fn read(args: &Verify, origin: Origin, expect: Option<LineHash>) -> Result<Verified, ReadError> {
     match args.files.as_slice() {
         [only] if only == Path::new("-") => {
             verify_lines("standard input", std::io::stdin().lock(), origin, expect)

@@ -1,13 +1,14 @@
 //! What `audit verify` says, to a person and to a program.
 
 use actors::audit::verify::{Anchor, Broken, Note, Place, Report, Why};
-use actors::audit::{LineHash, Verified};
+use actors::audit::{LineHash, Origin, Verified};
 use serde_json::{Value, json};
 
 use super::form;
+use crate::output::clean;
 
 /// A line for each finding, then the summary.
-pub(super) fn text(verified: &Verified, expect: Option<LineHash>) -> Vec<String> {
+pub(super) fn text(verified: &Verified, origin: Origin, expect: Option<LineHash>) -> Vec<String> {
     let report = &verified.report;
     let mut lines: Vec<String> = Vec::new();
     for broken in &report.broken {
@@ -26,11 +27,9 @@ pub(super) fn text(verified: &Verified, expect: Option<LineHash>) -> Vec<String>
     if report.more_notes > 0 {
         lines.push(format!("and {} further notes", report.more_notes));
     }
-    lines.extend(
-        form::notes(verified)
-            .iter()
-            .map(|note| format!("note: {note}")),
-    );
+    let advice = among_others(verified, origin);
+    let of_the_whole = form::notes(verified).into_iter().chain(advice);
+    lines.extend(of_the_whole.map(|note| format!("note: {note}")));
     if let Some(hash) = expect {
         lines.push(match report.expected {
             Some(anchor) => format!("the expected record is there: seq {}", anchor.seq),
@@ -65,9 +64,28 @@ fn summary(report: &Report) -> String {
     format!("{} records{range}: {state}", report.records)
 }
 
+/// What to do where records stand among something else. Of the agent's own files nobody takes a line away.
+fn among_others(verified: &Verified, origin: Origin) -> Option<String> {
+    let others = verified.report.others?;
+    let (first, count) = (at(verified, others.first), others.count);
+    let is_collected = origin == Origin::Collected;
+    if others.prefixed > 0 && (is_collected || verified.report.is_empty()) {
+        return Some(format!(
+            "{count} lines begin with something else, from {first} on, and {} of them hold a record behind it: where journalctl put time and host there, take its lines alone (journalctl -o cat)",
+            others.prefixed
+        ));
+    }
+    is_collected.then(|| {
+        format!(
+            "{count} lines are neither records nor the beginning of one, from {first} on: where they are a log's that was collected with the records, leave them out and verify again (grep '^{{' FILE | … audit verify --collected -)"
+        )
+    })
+}
+
+/// Whoever made a file named it.
 fn at(verified: &Verified, place: Place) -> String {
     let file = verified.files.get(place.file);
-    let file = file.map_or_else(String::new, |file| file.display().to_string());
+    let file = file.map_or_else(String::new, |file| clean(&file.display().to_string()));
     format!("{file}:{}", place.line)
 }
 
@@ -117,6 +135,14 @@ fn note_text(verified: &Verified, note: Note) -> String {
                 at(verified, place)
             )
         }
+        Note::Other(place) => format!(
+            "{}: a line that is neither a record nor the beginning of one",
+            at(verified, place)
+        ),
+        Note::OtherOften(place, count) => format!(
+            "{}: {count} lines that are no records, from here on, and not all of them the beginning of one",
+            at(verified, place)
+        ),
         Note::Empty(place) => format!("{}: an empty line", at(verified, place)),
         Note::Resent(place) => {
             format!("{}: a batch that was sent twice", at(verified, place))
@@ -131,7 +157,7 @@ fn note_text(verified: &Verified, note: Note) -> String {
 }
 
 /// The same as one object.
-pub(super) fn json(verified: &Verified, expect: Option<LineHash>) -> String {
+pub(super) fn json(verified: &Verified, origin: Origin, expect: Option<LineHash>) -> String {
     let report = &verified.report;
     let broken: Vec<Value> = report
         .broken
@@ -143,6 +169,7 @@ pub(super) fn json(verified: &Verified, expect: Option<LineHash>) -> String {
         .iter()
         .map(|note| note_text(verified, *note))
         .chain(form::notes(verified))
+        .chain(among_others(verified, origin))
         .collect();
     let is_expected = expect.is_none() || report.expected.is_some();
     let value = json!({

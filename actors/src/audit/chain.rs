@@ -14,6 +14,7 @@ use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// The end of a file in which its last record is looked for, bytes. A record takes one or two
 /// thousand: everything in it that a peer sends is bounded.
@@ -135,6 +136,64 @@ impl Link {
     }
 }
 
+/// What a chained record begins with.
+const BEGINNING: &[u8] = b"{\"seq\":";
+
+/// What a line is to the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A record, and what chains it.
+    Record(Link),
+    /// What a crash leaves of one: its beginning, nothing at all, or zeros.
+    Beginning,
+    /// Something else, with the beginning of a record in it.
+    Prefixed,
+    /// Something else.
+    Other,
+}
+
+impl Content {
+    /// Looks at a line, without its line end.
+    #[must_use]
+    pub fn of(line: &[u8]) -> Self {
+        if let Some(link) = Link::parse(line) {
+            return Self::Record(link);
+        }
+        if is_beginning(line) {
+            return Self::Beginning;
+        }
+        let mut places = line.windows(BEGINNING.len()).skip(1);
+        match places.any(|place| place == BEGINNING) {
+            true => Self::Prefixed,
+            false => Self::Other,
+        }
+    }
+}
+
+/// Whether a record may begin so: what is missing of it is its end alone, and no byte of it another.
+fn is_beginning(line: &[u8]) -> bool {
+    let zeros = line.iter().rev().take_while(|byte| **byte == 0).count();
+    let line = line
+        .get(..line.len().saturating_sub(zeros))
+        .unwrap_or_default();
+    let is_cut = |line: &[u8]| {
+        let read = serde_json::from_slice::<IgnoredAny>(line);
+        read.is_err_and(|error| error.is_eof())
+    };
+    match line.strip_prefix(BEGINNING) {
+        None => BEGINNING.starts_with(line),
+        // A number that is cut behind its sign or point is not called an end.
+        Some(_) => is_cut(line) || is_cut(&[line, b"0"].concat()),
+    }
+}
+
+/// The number of the record that a line was, or is the beginning of.
+pub(super) fn claimed(line: &[u8]) -> Option<u64> {
+    let rest = line.strip_prefix(BEGINNING)?;
+    let end = rest.iter().position(|byte| *byte == b',')?;
+    std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()
+}
+
 /// Where a chain ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Chain {
@@ -194,29 +253,51 @@ pub(super) struct Tail {
 /// Reads where the chain of a file ends; while no record in it is whole it goes on with `before`.
 /// `None` where it holds nothing.
 pub(super) fn tail(path: &Path, before: Chain) -> io::Result<Option<Tail>> {
-    let mut options = OpenOptions::new();
-    // A pipe has no end to look at, and is not waited for.
-    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-    let mut file = options.read(true).open(path)?;
-    let about = file.metadata()?;
-    if !about.is_file() || about.len() == 0 {
-        return Ok(None);
-    }
-    let from = about.len().saturating_sub(TAIL_MAX_BYTES);
-    file.seek(SeekFrom::Start(from))?;
-    let mut bytes = Vec::new();
-    file.take(TAIL_MAX_BYTES).read_to_end(&mut bytes)?;
-    let ends_whole = bytes.ends_with(b"\n");
-    let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    let mut lines = text.split(|byte| *byte == b'\n');
-    if from > 0 {
-        // It began before.
-        let _part = lines.next();
-    }
-    Ok(Some(Tail {
-        chain: end_of(lines.collect(), before),
-        whole: ends_whole,
+    Ok(End::read(path)?.map(|end| Tail {
+        chain: end.chain(before),
+        whole: end.bytes.ends_with(b"\n"),
     }))
+}
+
+/// The bytes at the end of a file.
+pub(super) struct End {
+    bytes: Vec<u8>,
+    /// Whether more stands before them.
+    is_part: bool,
+}
+
+impl End {
+    /// `None` where there are none.
+    pub(super) fn read(path: &Path) -> io::Result<Option<Self>> {
+        let mut options = OpenOptions::new();
+        // A pipe has no end to look at, and is not waited for.
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+        let mut file = options.read(true).open(path)?;
+        let about = file.metadata()?;
+        if !about.is_file() || about.len() == 0 {
+            return Ok(None);
+        }
+        let from = about.len().saturating_sub(TAIL_MAX_BYTES);
+        file.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL_MAX_BYTES).read_to_end(&mut bytes)?;
+        Ok(Some(Self {
+            bytes,
+            is_part: from > 0,
+        }))
+    }
+
+    /// The lines of which the beginning is there.
+    pub(super) fn lines(&self) -> Vec<&[u8]> {
+        let text = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
+        let lines = text.split(|byte| *byte == b'\n');
+        lines.skip(usize::from(self.is_part)).collect()
+    }
+
+    /// Where it leaves the chain.
+    pub(super) fn chain(&self, before: Chain) -> Chain {
+        end_of(self.lines(), before)
+    }
 }
 
 /// Where the last record among these lines leaves the chain, and the torn ones after it.
@@ -257,6 +338,30 @@ mod tests {
         let first = LineHash::of(b"{\"seq\":1,\"prev\":null,\"a\":1}");
         assert_eq!(links.last().unwrap().prev, Some(first));
         assert_eq!(LineHash::parse(&first.to_string()), Some(first));
+    }
+
+    #[test]
+    fn what_a_crash_leaves_is_the_beginning_of_a_record_and_nothing_else() {
+        let mut line = Vec::new();
+        Chain::default().append(
+            "{\"a\":\"é\\u00e9\",\"b\":[1.5,-7,null]}\n".as_bytes(),
+            &mut line,
+        );
+        line.pop();
+        assert!(matches!(Content::of(&line), Content::Record(_)));
+        for end in 0..line.len() {
+            let mut torn = line.get(..end).unwrap().to_vec();
+            assert_eq!(Content::of(&torn), Content::Beginning, "{end}");
+            torn.extend([0; 9]);
+            assert_eq!(Content::of(&torn), Content::Beginning, "{end}");
+        }
+        for other in ["{\"a\":1", "{}", "{\"seq\":1}x", "{\"seq\":x", "INFO", " "] {
+            assert_eq!(Content::of(other.as_bytes()), Content::Other, "{other}");
+        }
+        let behind = [b"host agent[7]: ", &line[..]].concat();
+        assert_eq!(Content::of(&behind), Content::Prefixed);
+        assert_eq!(claimed(&line), Some(1));
+        assert_eq!(claimed(b"{\"seq\":12"), None);
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod watch;
 pub use config::OnFull;
 
 pub use self::carrier::Carrier;
-pub use self::chain::LineHash;
+pub use self::chain::{Content, LineHash};
 pub use self::desk::{Desk, SharedDesk};
 pub use self::files::{ReadError, Verified, verify_files, verify_lines};
 use self::queue::Entry;

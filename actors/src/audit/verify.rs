@@ -7,9 +7,9 @@
 mod found;
 mod recent;
 
-pub use self::found::{Anchor, Broken, Note, Origin, Place, Report, Why};
+pub use self::found::{Anchor, Broken, Note, Origin, Others, Place, Report, Why};
 use self::recent::{Again, Recent};
-use super::chain::{LineHash, Link};
+use super::chain::{Content, LineHash, Link};
 
 /// Breaks and notes that are told one by one; the rest are counted.
 const TOLD_MAX: usize = 100;
@@ -38,14 +38,19 @@ struct Strays {
     /// Of all of them.
     folded: LineHash,
     count: u64,
+    /// The first that is not what a crash leaves.
+    other: Option<Place>,
 }
 
 impl Note {
-    /// What the last of them is.
-    fn of_torn(strays: Strays) -> Self {
-        match strays.hash == LineHash::of(b"") {
-            true => Self::Empty(strays.last),
-            false => Self::Torn(strays.last),
+    /// What they are, as far as that is known.
+    fn of(strays: Strays) -> Self {
+        match (strays.count, strays.other) {
+            (1, Some(place)) => Self::Other(place),
+            (1, None) if strays.hash == LineHash::of(b"") => Self::Empty(strays.last),
+            (1, None) => Self::Torn(strays.last),
+            (count, Some(_)) => Self::OtherOften(strays.first, count),
+            (count, None) => Self::TornOften(strays.first, count),
         }
     }
 }
@@ -85,10 +90,10 @@ impl Verifier {
         }
     }
 
-    /// Takes the next line: its hash, and what chains it if it is a record.
-    pub fn take(&mut self, place: Place, hash: LineHash, link: Option<Link>) {
-        let Some(link) = link else {
-            return self.stray(place, hash);
+    /// Takes the next line: its hash, and what it is.
+    pub fn take(&mut self, place: Place, hash: LineHash, content: Content) {
+        let Content::Record(link) = content else {
+            return self.stray(place, hash, content);
         };
         let line = Line {
             place,
@@ -130,7 +135,7 @@ impl Verifier {
             _ => {}
         }
         match (self.strays.take(), self.base) {
-            (Some(strays), Some(_)) => self.torn(strays),
+            (Some(strays), Some(base)) => self.behind_all(strays, base),
             (Some(strays), None) => self.note(Note::Unchained(strays.count)),
             (None, _) => {}
         }
@@ -138,9 +143,13 @@ impl Verifier {
         self.report
     }
 
-    fn stray(&mut self, place: Place, hash: LineHash) {
+    fn stray(&mut self, place: Place, hash: LineHash, content: Content) {
         if let Some(suspect) = self.suspect.take() {
             self.name(suspect, Why::Changed);
+        }
+        let is_other = content != Content::Beginning;
+        if is_other {
+            self.count_other(place, content);
         }
         let before = self.strays;
         self.strays = Some(Strays {
@@ -149,7 +158,33 @@ impl Verifier {
             hash,
             folded: before.map_or(hash, |strays| strays.folded.then(hash)),
             count: before.map_or(1, |strays| strays.count.saturating_add(1)),
+            other: before
+                .and_then(|strays| strays.other)
+                .or(is_other.then_some(place)),
         });
+    }
+
+    fn count_other(&mut self, place: Place, content: Content) {
+        let others = self.report.others.get_or_insert(Others {
+            first: place,
+            count: 0,
+            prefixed: 0,
+        });
+        others.count = others.count.saturating_add(1);
+        if content == Content::Prefixed {
+            others.prefixed = others.prefixed.saturating_add(1);
+        }
+    }
+
+    /// Lines behind the last record. A file that holds no record is the newest, and its first one was torn;
+    /// what else stands in it was another record before, or is none of ours.
+    fn behind_all(&mut self, strays: Strays, base: Line) {
+        match strays.other {
+            Some(place) if self.origin == Origin::Files && place.file != base.place.file => {
+                self.broken(place, None, Why::Foreign);
+            }
+            _ => self.torn(strays),
+        }
     }
 
     /// The first record of all.
@@ -368,10 +403,7 @@ impl Verifier {
     /// Lines that crashes tore, each before a record behind it was whole. At the end nothing covers them,
     /// nor what was cut off there.
     fn torn(&mut self, strays: Strays) {
-        self.note(match strays.count {
-            1 => Note::of_torn(strays),
-            count => Note::TornOften(strays.first, count),
-        });
+        self.note(Note::of(strays));
     }
 
     fn settle_suspect(&mut self, why: Why) {

@@ -61,10 +61,15 @@ pub struct Broken {
 /// What is worth knowing, and no break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// A line that a crash tore; the next record covers it, unless it is the last line.
+    /// A line that a crash tore, the beginning of a record; the next one covers it, unless it is the
+    /// last line.
     Torn(Place),
     /// Lines that crashes tore one after the other: the first, and how many.
     TornOften(Place, u64),
+    /// A line that is no record, nor what a crash leaves of one.
+    Other(Place),
+    /// Lines that are no records, not all of them what a crash leaves of one: the first, and how many.
+    OtherOften(Place, u64),
     /// A line without anything in it, where a torn one could be: no agent leaves one.
     Empty(Place),
     /// Records that stood just before stand again: a batch whose answer was lost was sent twice.
@@ -86,6 +91,17 @@ pub struct Anchor {
     pub hash: LineHash,
 }
 
+/// Lines that are neither records nor what a crash leaves of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Others {
+    /// The first.
+    pub first: Place,
+    /// How many.
+    pub count: u64,
+    /// So many of them hold a record behind something else.
+    pub prefixed: u64,
+}
+
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -105,6 +121,8 @@ pub struct Report {
     pub more_notes: u64,
     /// The record that was looked for, if it is there.
     pub expected: Option<Anchor>,
+    /// Lines of something else, told one by one above where it matters.
+    pub others: Option<Others>,
 }
 
 impl Report {

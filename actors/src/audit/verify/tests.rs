@@ -44,7 +44,7 @@ fn verify_of(origin: Origin, lines: &[Vec<u8>], expect: Option<LineHash>) -> Rep
         verifier.take(
             Place { file: 0, line },
             LineHash::of(bytes),
-            Link::parse(bytes),
+            Content::of(bytes),
         );
     }
     verifier.finish()
@@ -229,7 +229,7 @@ fn verify_files(origin: Origin, files: &[Vec<Vec<u8>>]) -> Report {
     for (file, lines) in files.iter().enumerate() {
         for (line, bytes) in (1..).zip(lines) {
             let place = Place { file, line };
-            verifier.take(place, LineHash::of(bytes), Link::parse(bytes));
+            verifier.take(place, LineHash::of(bytes), Content::of(bytes));
         }
     }
     verifier.finish()
@@ -367,7 +367,7 @@ fn a_file_that_is_given_twice_is_told_once() {
         for (file, lines) in files.iter().enumerate() {
             for (line, bytes) in (1..).zip(*lines) {
                 let place = Place { file, line };
-                verifier.take(place, LineHash::of(bytes), Link::parse(bytes));
+                verifier.take(place, LineHash::of(bytes), Content::of(bytes));
             }
         }
         let report = verifier.finish();
