@@ -361,3 +361,67 @@ async fn a_record_behind_a_torn_line_is_explained() {
     let record = &lines(record.as_bytes())[0];
     assert_eq!(told(&explained["answer"]), told(record));
 }
+
+/// One line that a crash tore does not hide the records behind it, nor those among them that contradict themselves.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_behind_a_line_that_is_no_record_is_explained() {
+    let stage = Stage::new();
+    let (_, policy) = &stage.policies[0];
+    let mut random = Random(7);
+    let mut record = || String::from_utf8(stage.record(&mut random, policy, 1)).unwrap();
+    let (one, two) = (record(), record());
+    let turned = match two.contains("\"verdict\":\"deny\"") {
+        true => two.replace("\"verdict\":\"deny\"", "\"verdict\":\"allow\""),
+        false => two.replace("\"verdict\":\"allow\"", "\"verdict\":\"deny\""),
+    };
+    // In the middle of a character, too.
+    let torn = b"{\"seq\":2,\"prev\":null,\"client_ip\":\"\xc3\n";
+    let log = b"2026-01-02T03:04:05.678901Z  INFO actors: said\n";
+    let file = stage.home.path().join("torn.jsonl");
+    for (line, last, code) in [(&torn[..], &two, 0), (torn, &turned, 1), (log, &two, 1)] {
+        let bytes = [one.as_bytes(), line, last.as_bytes()].concat();
+        std::fs::write(&file, bytes).unwrap();
+        let output = explain(&[file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let explained = lines(&output.stdout);
+        assert_eq!(explained.len(), 3, "{explained:?}");
+        assert_eq!(explained[1]["line"], 2);
+        let key = if line == torn { "note" } else { "error" };
+        assert!(explained[1][key].is_string(), "{explained:?}");
+        assert_eq!(explained[2]["contradiction"].is_null(), last == &two);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+        let text = command
+            .env_clear()
+            .arg("explain")
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert_eq!(text.status.code(), Some(code));
+        let text = String::from_utf8(text.stdout).unwrap();
+        assert!(text.contains("line 2: "), "{text}");
+        assert_eq!(text.matches("record of").count(), 2, "{text}");
+    }
+}
+
+/// Of nothing nothing is explained.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_line_alone_is_no_success() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("torn");
+    std::fs::write(&file, "{\"seq\":1,\"prev\":nu").unwrap();
+    let output = explain(&[file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(lines(&output.stdout)[0]["note"].is_string(), "{output:?}");
+}
+
+/// The log and the records of a container are one stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_among_the_lines_of_a_log_are_asked_for_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("mixed");
+    std::fs::write(&file, "INFO said\n{\"seq\":1,\"prev\":null}\n").unwrap();
+    let output = explain(&[file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("grep '^{'"), "{said}");
+}

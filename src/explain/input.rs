@@ -97,6 +97,9 @@ fn tell(mut reader: Box<dyn BufRead>, chain: Option<String>) -> anyhow::Result<I
     if value.contains("-----BEGIN CERTIFICATE-----") && value.contains('\n') {
         return Ok(Input::Chain(of_pem(value.as_bytes())?));
     }
+    if value.lines().any(|line| line.starts_with("{\"seq\":")) {
+        bail!("records stand among other lines, as a log's: give the records alone (grep '^{{')");
+    }
     if value.contains('\n') {
         bail!("it is no PEM file, and a header value is one line");
     }

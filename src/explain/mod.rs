@@ -10,7 +10,7 @@ mod meanwhile;
 mod page;
 mod record;
 
-use actors::audit::Recorded;
+use actors::audit::{Content, Recorded};
 use actors::policies::InForce;
 use anyhow::Context as _;
 use config::{Override, Overrides, Settings};
@@ -18,6 +18,7 @@ use verdict::time::Now;
 
 use self::case::Case;
 use self::input::{Input, Lines};
+use self::record::Unexplained;
 use crate::cli::Explain;
 use crate::exit::{Exit, Usage};
 use crate::material::{self, Material};
@@ -75,15 +76,28 @@ fn refuse_a_line(value: &str, policy: Option<&InForce>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Explains one record after the other; each must be what its own evidence leads to.
+/// Explains one record after the other; each must be what its own evidence leads to. What a crash left
+/// of one is said, and hides nothing behind it.
 fn records(args: &Explain, mut lines: Lines, case: &Case<'_>) -> anyhow::Result<Exit> {
     let credentials = match &args.credentials {
         Some(dir) => record::credentials(dir)?,
         None => record::Credentials::new(),
     };
-    let mut exit = Exit::Success;
+    let (mut is_any, mut exit) = (false, Exit::Success);
     while let Some(line) = lines.next()? {
-        let recorded = Recorded::parse(line).with_context(|| format!("line {}", lines.number()))?;
+        let recorded = match Recorded::parse(line) {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                let content = Content::of(line);
+                let unexplained = Unexplained::new(lines.number(), content, &error);
+                if unexplained.error.is_some() {
+                    exit = Exit::Failure;
+                }
+                show(&unexplained, args.output)?;
+                continue;
+            }
+        };
+        is_any = true;
         let explained = record::explain(&recorded, Some(case), &credentials);
         let differs = explained.again.as_ref().is_some_and(|again| !again.agrees);
         if explained.contradiction.is_some() || differs {
@@ -91,7 +105,7 @@ fn records(args: &Explain, mut lines: Lines, case: &Case<'_>) -> anyhow::Result<
         }
         show(&explained, args.output)?;
     }
-    Ok(exit)
+    Ok(if is_any { exit } else { Exit::Failure })
 }
 
 /// The settings that bear on a decision.

@@ -1,7 +1,7 @@
 //! An explanation for people.
 
 use super::case::{Answer, CheckMade, Explanation};
-use super::record::{Again, Explained};
+use super::record::{Again, Explained, Unexplained};
 use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, Page, Report, STRONG, clean};
 use crate::when;
 
@@ -76,6 +76,17 @@ impl Report for Explained {
         if let Some(again) = &self.again {
             write_again(again, page);
         }
+        page.line("");
+    }
+}
+
+impl Report for Unexplained {
+    fn write(&self, page: &mut Page) {
+        let (style, text) = match (&self.error, self.note) {
+            (Some(error), _) => (BAD, clean(error)),
+            (None, note) => (DOUBTFUL, note.unwrap_or_default().to_owned()),
+        };
+        page.line(format_args!("{style}line {}{style:#}: {text}", self.line()));
         page.line("");
     }
 }

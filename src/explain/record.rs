@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use actors::audit::Recorded;
+use actors::audit::{Content, Recorded, RecordedError};
 use anyhow::Context as _;
 use serde::Serialize;
 use verdict::availability::{Blame, Phase, Shelf, State, Trouble};
@@ -41,6 +41,33 @@ pub(crate) struct Explained {
     pub(crate) contradiction: Option<String>,
     /// The credential judged again, where it was given.
     pub(crate) again: Option<Again>,
+}
+
+/// A line among records that is none.
+#[derive(Debug, Serialize)]
+pub(crate) struct Unexplained {
+    line: u64,
+    /// What a crash leaves: no record says anything wrong.
+    pub(crate) note: Option<&'static str>,
+    pub(crate) error: Option<String>,
+}
+
+impl Unexplained {
+    pub(crate) fn new(line: u64, content: Content, error: &RecordedError) -> Self {
+        const TORN: &str =
+            "the beginning of a record, as a crash leaves it: whether it is one, audit verify says";
+        let is_torn = content == Content::Beginning;
+        Self {
+            line,
+            note: is_torn.then_some(TORN),
+            error: (!is_torn).then(|| error.to_string()),
+        }
+    }
+
+    /// Which line.
+    pub(crate) const fn line(&self) -> u64 {
+        self.line
+    }
 }
 
 /// A second judgement.
