@@ -6,6 +6,7 @@
 mod admin;
 mod alike;
 mod audit;
+mod broken;
 mod finding;
 mod hop;
 mod identity;
@@ -32,11 +33,14 @@ use crate::{serve, when};
 
 /// Examines.
 pub(crate) fn run(args: &Doctor) -> anyhow::Result<Exit> {
-    let settings = serve::settings(&args.serve)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.context("start the runtime")?;
+    let settings = match serve::settings(&args.serve) {
+        Ok(settings) => settings,
+        Err(error) => return Err(runtime.block_on(broken::told(error, &args.serve))),
+    };
     let mut examination = Examination::at(when::now());
     settings::look(&settings, &mut examination);
     let asked = runtime.block_on(admin::ask(&settings));

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -43,12 +43,21 @@ impl Running {
 
     /// A subcommand beside it, told of its file and of SPIRE.
     fn asked(&self, arguments: &[&str]) -> String {
+        let mut command = self.command(arguments);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        self.command_of(&self.file, arguments)
+    }
+
+    fn command_of(&self, file: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.env_clear().env("AGENT_ADMIN_ADDRESS", self.at());
         command.env("AGENT_SOCKET", self.site.socket());
         command.env("SPIRE_AGENT_SOCKET", self.site.path("spire.sock"));
-        command.args(arguments).arg("--config").arg(&self.file);
-        String::from_utf8(command.output().unwrap().stdout).unwrap()
+        command.args(arguments).arg("--config").arg(file);
+        command
     }
 
     /// `/healthz?verbose`, as it is answered on this machine.
@@ -141,6 +150,35 @@ async fn a_file_that_was_edited_after_the_start_is_told() {
         assert!(seen.contains(part), "no {part:?} in {seen}");
     }
     assert_eq!(running.but_now(), None);
+    running.agent.stop().await;
+}
+
+/// Who runs with it notices nothing, until somebody restarts him.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_broken_after_the_start_is_told_with_what_runs() {
+    let running = Running::with(POLICY).await;
+    running.edit("allowlist { exact \"spiffe:\" }\n");
+    let said = || {
+        let output = running.command(&["doctor"]).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, error) = said();
+    assert_eq!(code, Some(78));
+    let pid = format!("(pid {})", running.agent.pid().as_raw_nonzero());
+    for part in ["agent.kdl", "goes on with what it read", &pid] {
+        assert!(error.contains(part), "no {part:?} in {error}");
+    }
+    let elsewhere = running.site.path("elsewhere.kdl");
+    std::fs::write(&elsewhere, "allowlist {").unwrap();
+    let other = running
+        .command_of(&elsewhere, &["doctor"])
+        .output()
+        .unwrap();
+    let other = String::from_utf8(other.stderr).unwrap();
+    assert!(!other.contains("goes on with"), "{other}");
     running.agent.stop().await;
 }
 
