@@ -68,11 +68,23 @@ fn first_frames() {
             "the first frame's type is {byte}: neither a handshake nor a version 1 message (agent protocol, sections 1 and 9)"
         )
     };
-    let cases: [([u8; 5], String); 7] = [
+    let other = |spoken: &str| {
+        format!(
+            "this is {spoken}, not the agent protocol: is that client meant for the admin listener or the gRPC door? (agent protocol, section 1)"
+        )
+    };
+    let cases: [([u8; 5], String); 14] = [
         ([0, 0, 0, 2, 0x10], neither("0x10")),
         ([0, 0, 0, 2, b'['], neither("0x5b")),
-        // An HTTP client.
-        (*b"GET /", "frame length 1195725856 is over the limit of 16777216 bytes (agent protocol, section 1)".into()),
+        (*b"GET /", other("HTTP")),
+        (*b"POST ", other("HTTP")),
+        (*b"HEAD ", other("HTTP")),
+        (*b"OPTIO", other("HTTP")),
+        (*b"PRI *", other("HTTP/2")),
+        ([0x16, 0x03, 0x01, 0x02, 0x00], other("TLS")),
+        // One that would be version 1 but for its length.
+        (*b"PUT {", other("HTTP")),
+        (*b"GETS ", "frame length 1195725907 is over the limit of 16777216 bytes (agent protocol, section 1)".into()),
         ([0, 0, 0, 0, 0x01], "frame length is 0, but it counts the type byte (agent protocol, section 1)".into()),
         ([0, 0, 0, 0, b'{'], "frame length is 0, but it counts the type byte (agent protocol, section 1)".into()),
         ([1, 0, 0, 1, 0x01], "frame length 16777217 is over the limit of 16777216 bytes (agent protocol, section 1)".into()),

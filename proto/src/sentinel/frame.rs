@@ -22,6 +22,11 @@ pub enum FrameError {
         /// The announced length, type byte included.
         length: u32,
     },
+    /// The bytes of a client that speaks something else; as a length they are over every limit.
+    #[error(
+        "this is {0}, not the agent protocol: is that client meant for the admin listener or the gRPC door? (agent protocol, section 1)"
+    )]
+    Foreign(&'static str),
     /// Longer than a v1 message may be.
     #[error(
         "version 1 message length {length} is over the limit of {MAX_V1_BYTES} bytes (agent protocol, section 9)"
@@ -242,6 +247,30 @@ pub enum Dialect {
 /// # Errors
 /// A length out of the dialect's bounds, or a v2 frame that is no handshake.
 pub fn sniff(first: [u8; HEADER_BYTES]) -> Result<Dialect, FrameError> {
+    dialect(first).map_err(|error| match (error, foreign(first)) {
+        (FrameError::TooLong { .. } | FrameError::V1TooLong { .. }, Some(spoken)) => {
+            FrameError::Foreign(spoken)
+        }
+        (error, _) => error,
+    })
+}
+
+/// What other clients begin with, as far as the length of a frame reaches.
+const METHODS: [&[u8]; 9] = [
+    b"GET ", b"HEAD", b"POST", b"PUT ", b"DELE", b"OPTI", b"PATC", b"CONN", b"TRAC",
+];
+
+/// What is spoken instead (RFC 9110, section 9; RFC 9113, section 3.4; RFC 8446, section 5.1).
+fn foreign(first: [u8; HEADER_BYTES]) -> Option<&'static str> {
+    match first {
+        [0x16, 0x03, ..] => Some("TLS"),
+        [b'P', b'R', b'I', b' ', _] => Some("HTTP/2"),
+        _ if METHODS.iter().any(|method| first.starts_with(method)) => Some("HTTP"),
+        _ => None,
+    }
+}
+
+fn dialect(first: [u8; HEADER_BYTES]) -> Result<Dialect, FrameError> {
     let (length, byte) = split(first);
     if byte == b'{' && length != 0 {
         let rest_len = v1_payload_len(length)?.saturating_sub(1);
