@@ -65,7 +65,7 @@ pub(crate) fn read(nodes: &[Node], decoder: &mut Decoder) -> Blocks {
     let mut seen: Vec<&str> = Vec::new();
     for node in nodes {
         let Some(schema) = SCHEMAS.iter().find(|schema| schema.name == node.name) else {
-            decoder.problems.push_with(|| unknown_block(node));
+            misnamed_block(node, decoder);
             continue;
         };
         if seen.contains(&schema.name) {
@@ -103,12 +103,33 @@ fn read_block(mut block: Block<'_, '_>, name: &str, blocks: &mut Blocks) {
     }
 }
 
-fn unknown_block(node: &Node) -> Problem {
-    let problem = Problem::new(node.at.clone(), Rule::UnknownBlock(Shown::new(&node.name)));
+/// One whose name is nearly that of a block is read as that one, for what is wrong in it: nothing of it
+/// is used, for there is no configuration.
+fn misnamed_block(node: &Node, decoder: &mut Decoder) {
     let names = SCHEMAS.iter().map(|schema| schema.name);
-    if let Some(near) = nearest(&node.name, names.clone()) {
+    // Costly to find, and for nobody once it is only counted.
+    let near = decoder
+        .problems
+        .has_room()
+        .then(|| nearest(&node.name, names));
+    let near = near.flatten();
+    decoder.problems.push_with(|| unknown_block(node, near));
+    let schema = SCHEMAS.iter().find(|schema| Some(schema.name) == near);
+    if let Some(schema) = schema.filter(|_| node.children.is_some()) {
+        read_block(
+            decoder.open(node, schema),
+            schema.name,
+            &mut Blocks::default(),
+        );
+    }
+}
+
+fn unknown_block(node: &Node, near: Option<&str>) -> Problem {
+    let problem = Problem::new(node.at.clone(), Rule::UnknownBlock(Shown::new(&node.name)));
+    if let Some(near) = near {
         return problem.advise(format!("did you mean `{near}`?"));
     }
+    let names = SCHEMAS.iter().map(|schema| schema.name);
     let home = SCHEMAS
         .iter()
         .find(|schema| schema.keys.contains(&node.name.as_str()));

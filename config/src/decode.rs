@@ -11,6 +11,16 @@ use crate::tree::{Node, Place, Scalar, Value};
 /// Where each key that was given stands: `failure.cache-ttl`, `allowlist.exact[0]`.
 pub(crate) type Places = BTreeMap<String, Place>;
 
+/// Keys that take any number of values, or a block: two of one are put together, of others one is removed.
+const MANY_IN_ONE: [&str; 6] = [
+    "exact",
+    "prefix",
+    "trust-domains",
+    "patterns",
+    "trusted-proxies",
+    LIMITS.name,
+];
+
 /// A block: its name and what may stand in it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Schema {
@@ -74,7 +84,10 @@ impl Decoder {
             } else if !seen.insert(name) && !schema.repeatable.contains(&name) {
                 let rule = Rule::Duplicate(Shown::new(name));
                 let problem = Problem::new(node.at.clone(), rule);
-                let advice = "the first stands above; put everything into one";
+                let advice = match MANY_IN_ONE.contains(&name) {
+                    true => "the first stands above; put everything into one",
+                    false => "the first stands above; it takes one value: remove one of them",
+                };
                 self.problems.push(problem.advise(advice));
             }
         }

@@ -255,11 +255,16 @@ impl Problems {
 
     /// For problems that are costly to describe: beyond the bound they are only counted.
     pub(crate) fn push_with(&mut self, describe: impl FnOnce() -> Problem) {
-        if self.list.len() < MAX_PROBLEMS {
+        if self.has_room() {
             self.list.push(describe());
         } else {
             self.unreported += 1;
         }
+    }
+
+    /// Whether one more is told, and not only counted.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.list.len() < MAX_PROBLEMS
     }
 
     pub(crate) const fn is_empty(&self) -> bool {

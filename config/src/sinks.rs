@@ -88,6 +88,15 @@ fn sink<'n>(block: &mut Block<'n, '_>, node: &'n Node) -> Option<Sink> {
         block.problem(&node.at, Rule::BlockOnKey(KEY));
         return None;
     }
+    if let [kind, _path] = node.args.as_slice()
+        && kind.scalar == Scalar::Text("file".to_owned())
+    {
+        let found = node.args.len();
+        let problem = Problem::new(node.at.clone(), Rule::OneValue { key: KEY, found });
+        let example = ValueError::NoSinkPath.advice().unwrap_or_default();
+        block.decoder().problems.push(problem.advise(example));
+        return None;
+    }
     let value = block.one_value(node, KEY)?;
     let named = Named::read(block, node)?;
     let Scalar::Text(kind) = &value.scalar else {

@@ -29,6 +29,9 @@ pub enum TrustedProxy {
 /// Why a text is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
+    /// Nothing where a proxy should be named.
+    #[error("it is empty: a trusted proxy is `uid:NUMBER`, `gid:NUMBER` or a SPIFFE ID")]
+    NoProxy,
     /// None of the three forms.
     #[error("a trusted proxy is `uid:NUMBER`, `gid:NUMBER` or a SPIFFE ID")]
     TrustedProxy,
@@ -91,6 +94,7 @@ impl ValueError {
     #[must_use]
     pub const fn advice(&self) -> Option<&'static str> {
         Some(match self {
+            Self::NoProxy => "unset or left out altogether, the socket's mode says who may connect",
             Self::TrustedProxy => "for example \"uid:1000\" or \"spiffe://example.org/proxy\"",
             Self::OverflowId => "run the proxy as a user of its own, in a namespace that maps it",
             Self::Mode | Self::UselessMode => "for example \"0660\"",
@@ -111,6 +115,9 @@ impl TrustedProxy {
     /// # Errors
     /// When it is none of them, or names nobody in particular.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
+        if text.is_empty() {
+            return Err(ValueError::NoProxy);
+        }
         if let Some(number) = text.strip_prefix("uid:") {
             return account(number).map(Self::Uid);
         }
@@ -417,7 +424,7 @@ mod tests {
             ("uid:+1", ValueError::TrustedProxy),
             ("uid:", ValueError::TrustedProxy),
             ("root", ValueError::TrustedProxy),
-            ("", ValueError::TrustedProxy),
+            ("", ValueError::NoProxy),
             ("spiffe://example.org", ValueError::NoPath),
         ] {
             assert_eq!(TrustedProxy::parse(text), Err(error), "{text}");

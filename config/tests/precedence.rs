@@ -144,7 +144,8 @@ fn an_empty_list_of_trusted_proxies_is_refused() {
     let told: Vec<String> = refused.lines().collect();
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(
-        told[0].starts_with("TRUSTED_PROXIES: `trusted-proxies`: "),
+        told[0].starts_with("TRUSTED_PROXIES: `trusted-proxies`: it is empty")
+            && told[0].contains("unset or left out"),
         "{told:?}"
     );
 }
