@@ -175,8 +175,7 @@ where
     let called = Arc::new(Notify::new());
     let routes = routes(&caller);
     let bell = Arc::clone(&called);
-    let frames = doors.frames.clone();
-    let owner = caller.owner();
+    let (frames, owner) = (doors.frames.clone(), caller.owner());
     let within_ms = doors.bounds.handshake_timeout_ms;
     let standing = caller.standing.clone();
     let progress = Progress::default();
@@ -200,8 +199,7 @@ where
     let http = limited(calls.clone()).serve_connection(TokioIo::new(InTurns::new(stream)), service);
     let mut http = pin!(http);
     let mut doubted = pin!(doubted);
-    let parting_ms = doors.bounds.decision_deadline_ms.saturating_add(PARTING_MS);
-    let parting = Duration::from_millis(parting_ms);
+    let parting = parting(doors);
     let error = 'trusted: {
         tokio::select! {
             end = http.as_mut() => return Ok(end?),
@@ -233,6 +231,11 @@ where
     // It is closed for that reason, however it takes its leave.
     let _ = timeout(parting, http).await;
     Err(GrpcError::Doubted(error))
+}
+
+/// What the calls of a connection that is to end have, to be answered and read.
+const fn parting(doors: &Doors) -> Duration {
+    Duration::from_millis(doors.bounds.decision_deadline_ms.saturating_add(PARTING_MS))
 }
 
 async fn crowded_out(stranger: Option<&Stranger>) {
