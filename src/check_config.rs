@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::cli::CheckConfig;
 use crate::exit::Exit;
 use crate::logging::{say, say_error};
-use crate::output::{Output, counted, say_json};
+use crate::output::{Output, clean, counted, say_json};
 use crate::print_config::InForce;
 use crate::serve::{Wrong, load};
 
@@ -39,10 +39,12 @@ fn tell(file: &str, checked: Result<(Settings, Vec<Finding>), Wrong>) {
         Err(wrong) => return say_error(&wrong.told()),
     };
     let count = counted(findings.len(), "finding", "findings");
-    for finding in findings {
+    for mut finding in findings {
+        finding.message = clean(&finding.message);
+        finding.advice = clean(&finding.advice);
         say(&format!("{:?}", miette::Report::new(finding)));
     }
-    say(&format!("{file}: no errors, {count}"));
+    say(&format!("{}: no errors, {count}", clean(file)));
 }
 
 /// The same for programs.

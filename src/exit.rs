@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use crate::output::{Output, say_json};
+use verdict::unseen::is_unseen;
+
+use crate::output::{Output, clean, say_json};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +50,34 @@ pub(crate) fn code(result: anyhow::Result<Exit>, output: Output) -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(error) => {
-            let told = told(&error);
-            crate::logging::say_error(&told);
+            crate::logging::say_error(&shown(&error));
             if output == Output::Json {
+                let told = told(&error);
                 let plain = anstream::adapter::strip_str(&told).to_string();
                 say_json(&serde_json::json!({ "error": plain }).to_string());
             }
             of(&error).into()
         }
     }
+}
+
+/// The command line is none, or asks for help. What a shell made of a `*` stands in it as others named it.
+pub(crate) fn misused(error: &clap::Error) -> ExitCode {
+    let arguments = std::env::args_os().map(|one| one.to_string_lossy().into_owned());
+    let hostile: Vec<String> = arguments.filter(|one| one.contains(is_unseen)).collect();
+    if hostile.is_empty() {
+        error.exit();
+    }
+    // With its colours an argument is still in it as it came.
+    let mut told = error.render().ansi().to_string();
+    for argument in hostile {
+        told = told.replace(&argument, &clean(&argument));
+    }
+    let plain = anstream::adapter::strip_str(&told).to_string();
+    for line in plain.lines() {
+        crate::logging::say_plainly(&clean(line));
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 fn of(error: &anyhow::Error) -> Exit {
@@ -66,6 +87,15 @@ fn of(error: &anyhow::Error) -> Exit {
         Exit::Config
     } else {
         Exit::Failure
+    }
+}
+
+/// What a terminal is given: an error names files, and quotes what others wrote. The configuration's is a
+/// page of its own, with colours, and was made of what can be seen.
+fn shown(error: &anyhow::Error) -> String {
+    match error.is::<Misconfigured>() {
+        true => told(error),
+        false => clean(&told(error)),
     }
 }
 

@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::output::clean;
 use crate::telemetry::LogLayer;
 
 /// Lines that wait to be written at most: a busy second, about a megabyte.
@@ -52,7 +53,8 @@ fn precise(said: &OsStr) -> Result<EnvFilter, String> {
 fn say_ignored(error: &str) {
     let _ = writeln!(
         io::stderr(),
-        "warning: RUST_LOG is ignored: {error}; write for example info, or warn,actors=debug"
+        "warning: RUST_LOG is ignored: {}; write for example info, or warn,actors=debug",
+        clean(error)
     );
 }
 
@@ -88,6 +90,11 @@ pub(crate) fn finish() {
 pub(crate) fn say_error(text: &str) {
     // Nobody is left to tell when standard error is closed.
     let _ = writeln!(io::stderr(), "error: {text}");
+}
+
+/// The same, where it says itself that it is an error.
+pub(crate) fn say_plainly(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Prints what was asked for, on standard output.

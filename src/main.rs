@@ -33,7 +33,10 @@ use clap::Parser as _;
 use self::cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::misused(&error),
+    };
     let result = match &cli.command {
         None => serve::run(&cli.serve),
         Some(Command::CheckConfig(args)) => check_config::run(args),

@@ -14,6 +14,7 @@ use crate::cli::Serve;
 use crate::descriptors;
 use crate::exit::{Exit, Misconfigured};
 use crate::logging;
+use crate::output::clean;
 use crate::signals::Signals;
 use crate::telemetry::{Plan, Telemetry};
 
@@ -93,7 +94,7 @@ impl Wrong {
     /// All of it, for a person.
     pub(crate) fn told(self) -> String {
         match self {
-            Self::Unread(error) => format!("{error:#}"),
+            Self::Unread(error) => clean(&format!("{error:#}")),
             Self::Said(errors) => format!("{:?}", miette::Report::new(errors)),
         }
     }
@@ -107,7 +108,8 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<FileConfig> {
 /// A configuration file, or everything that is wrong with it.
 pub(crate) fn load(path: &Path) -> Result<FileConfig, Wrong> {
     let bytes = crate::read::bounded(path, config::MAX_CONFIG_BYTES).map_err(Wrong::Unread)?;
-    let name = path.display().to_string();
+    // It is shown, and not opened again.
+    let name = clean(&path.display().to_string());
     FileConfig::from_bytes(&name, &bytes).map_err(Wrong::Said)
 }
 
@@ -139,7 +141,7 @@ async fn serve(
     let agent = match Agent::start_observed(settings, clock, telemetry.observer(), carrier).await {
         Ok(agent) => agent,
         Err(error) if error.is_configuration() => {
-            logging::say_error(&error.to_string());
+            logging::say_error(&clean(&error.to_string()));
             return Ok(Exit::Config);
         }
         Err(error) => return Err(error.into()),

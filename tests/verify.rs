@@ -1,4 +1,4 @@
-//! What `audit verify` says of records that were collected among other lines.
+//! What `audit verify` says of records that were collected among other lines, and of files that others named.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,8 +7,10 @@
     reason = "a test may panic"
 )]
 
+use std::ffi::OsStr;
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 
 use actors::audit::LineHash;
 use serde_json::Value;
@@ -122,4 +124,98 @@ fn the_beginning_of_a_record_is_a_torn_line() {
     let (code, said) = verify(&[], &lines);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(":4: a line that a crash tore"), "{said}");
+}
+
+/// Clears a screen, hides what follows, turns it around, is a line of its own.
+const HOSTILE: &str = "a\u{1b}[2J\u{1b}[8m\u{202e}\u{9b}31m\nwhole";
+
+fn seen(output: &Output) -> String {
+    let said = [&output.stdout[..], &output.stderr[..]].concat();
+    let said = String::from_utf8(said).unwrap();
+    let unseen = |c: char| c != '\n' && verdict::unseen::is_unseen(c);
+    assert!(!said.contains(unseen), "{said:?}");
+    assert!(
+        !said.lines().any(|line| line.starts_with("whole")),
+        "{said:?}"
+    );
+    said
+}
+
+/// Whoever can make a file names it.
+#[test]
+fn names_of_files_command_no_terminal() {
+    let home = tempfile::tempdir().unwrap();
+    let file = |suffix: &str, bytes: &[u8]| -> PathBuf {
+        let path = home.path().join(format!("{HOSTILE}{suffix}"));
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let mut broken = chain(3);
+    broken[1] = broken[1].replace("deny", "allow");
+    let broken = file(".jsonl", format!("{}\r\n", broken.join("\r\n")).as_bytes());
+    let cut = file(".cut", b"{\"seq\":1,\"prev\":null");
+    let gone = home.path().join(format!("{HOSTILE}.gone"));
+    let wrong = file(".kdl", b"nonsense \"x\"\n");
+    let good = file(".good.kdl", b"failure {\n    cache-ttl 7\n}\n");
+    let pem = file(
+        ".pem",
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    );
+    let path = |path: &PathBuf| path.as_os_str().to_owned();
+    let word = |word: &str| OsStr::new(word).to_owned();
+    for (code, args) in [
+        (
+            1,
+            vec![word("audit"), word("verify"), path(&broken), path(&cut)],
+        ),
+        (2, vec![word("audit"), word("verify"), path(&gone)]),
+        // What a shell makes of a `*`.
+        (
+            2,
+            vec![word("audit"), word("verify"), word(&format!("--{HOSTILE}"))],
+        ),
+        (1, vec![word("explain"), path(&gone)]),
+        (0, vec![word("explain"), path(&pem)]),
+        (
+            78,
+            vec![
+                word("explain"),
+                word("--header=x"),
+                word("--config"),
+                path(&gone),
+            ],
+        ),
+        (78, vec![word("check-config"), path(&gone)]),
+        (78, vec![word("check-config"), path(&wrong)]),
+        (0, vec![word("check-config"), path(&good)]),
+        (0, vec![word("print-config"), word("--config"), path(&good)]),
+        (78, vec![word("--config"), path(&gone)]),
+        (78, vec![word("--config"), path(&wrong)]),
+        (
+            78,
+            vec![word("inspect"), word("--spire-socket"), path(&gone)],
+        ),
+    ] {
+        let output = agent().args(&args).output().unwrap();
+        let said = seen(&output);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+    }
+    // The configuration that is printed is one still: what follows the name is no line of it.
+    let printed = agent()
+        .arg("print-config")
+        .arg("--config")
+        .arg(&good)
+        .output()
+        .unwrap();
+    let again = home.path().join("again.kdl");
+    std::fs::write(&again, printed.stdout).unwrap();
+    let checked = agent().arg("check-config").arg(&again).output().unwrap();
+    assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+    // A program is told the name as it is.
+    let mut command = agent();
+    command
+        .args(["audit", "verify", "--output", "json"])
+        .arg(&broken);
+    let json: Value = serde_json::from_str(&seen(&command.output().unwrap())).unwrap();
+    assert_eq!(json["broken"][0]["file"], broken.to_str().unwrap());
 }
