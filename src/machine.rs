@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
+use actors::bundles::obstacle::Obstacle;
 use actors::doors::socket::Group;
 use config::{Finding, Settings, Severity, Sink, Source, TrustedProxy};
 use rustix::fs::{Access, access};
@@ -176,12 +177,15 @@ impl Look<'_> {
     fn at_spire(&mut self) {
         let socket = self.settings.spire_socket();
         let path = socket.value.as_path();
-        let seen = match path.metadata() {
-            Ok(found) if found.file_type().is_socket() => return,
+        let found = path.metadata();
+        let Some(obstacle) = Obstacle::of_file(&found) else {
+            return;
+        };
+        let seen = match found {
             Ok(_) => format!("{} is no socket", path.display()),
             Err(error) => format!("SPIRE's socket is not at {}: {error}", path.display()),
         };
-        let advice = "is the SPIRE agent up, and does it listen there?";
+        let advice = &obstacle.seen_at(path).remedy();
         self.warn(
             "spire-socket",
             ("spire.socket", socket.source),

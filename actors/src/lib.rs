@@ -21,6 +21,7 @@ pub mod health;
 pub mod judge;
 pub mod memory;
 pub mod metrics;
+pub mod mounts;
 pub mod observe;
 #[cfg(test)]
 mod overheard;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actors::admin::status::Status;
 use actors::bundles::obstacle::Obstacle;
+use actors::mounts::Mount;
 use config::Settings;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -87,8 +88,11 @@ fn kind(kind: std::fs::FileType) -> String {
 
 async fn spire(path: &Path, examination: &mut Examination) {
     let shown = path.display().to_string();
-    let mounted = is_mounted(path);
-    match see(path).await {
+    // The file itself, for which its directory stands elsewhere.
+    let mounted =
+        Mount::around(path).is_some_and(|mount| path.canonicalize().ok() == Some(mount.point));
+    let seen = see(path).await;
+    match seen.map_err(|(obstacle, said)| (obstacle.seen_at(path), said)) {
         Ok(_) if mounted => examination.warn(
             "socket-mounted",
             "SPIRE's socket is mounted as a file: after a restart of SPIRE it leads nowhere",
@@ -96,12 +100,14 @@ async fn spire(path: &Path, examination: &mut Examination) {
             "mount the directory that the socket is in, not the socket",
         ),
         Ok(_) => examination.well(format!("SPIRE's socket is listened on: {shown}")),
-        Err((Obstacle::Deserted, _)) if mounted => examination.problem(
-            "socket-stale",
-            "SPIRE's socket is that of a SPIRE agent that is gone",
-            &format!("{shown} is a mount point of its own, and connections are refused"),
-            "mount the directory that the socket is in, not the socket, and restart this agent",
-        ),
+        Err((Obstacle::Deserted | Obstacle::DesertedInMount | Obstacle::Stale, _)) if mounted => {
+            examination.problem(
+                "socket-stale",
+                "SPIRE's socket is that of a SPIRE agent that is gone",
+                &format!("{shown} is a mount point of its own, and connections are refused"),
+                "mount the directory that the socket is in, not the socket, and restart this agent",
+            )
+        }
         Err((obstacle, said)) => examination.problem(
             code(obstacle),
             obstacle.what(),
@@ -113,9 +119,10 @@ async fn spire(path: &Path, examination: &mut Examination) {
 
 const fn code(obstacle: Obstacle) -> &'static str {
     match obstacle {
-        Obstacle::Missing => "spire-socket-missing",
+        Obstacle::Missing | Obstacle::MissingInMount => "spire-socket-missing",
+        Obstacle::Stale => "socket-stale",
         Obstacle::Forbidden => "spire-socket-forbidden",
-        Obstacle::Deserted => "spire-down",
+        Obstacle::Deserted | Obstacle::DesertedInMount => "spire-down",
         _ => "spire-socket-wrong",
     }
 }
@@ -215,14 +222,4 @@ fn taken<'a>(status: &'a Status, shown: &str) -> Option<(String, &'a str)> {
 
 pub(super) fn uid() -> u32 {
     rustix::process::geteuid().as_raw()
-}
-
-/// Whether the file itself is a mount point of ours (proc(5), mountinfo: the fifth field).
-fn is_mounted(path: &Path) -> bool {
-    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else {
-        return false;
-    };
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mut points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
-    points.any(|point| Path::new(&point.replace("\\040", " ")) == path)
 }

@@ -157,6 +157,69 @@ async fn a_socket_that_is_mounted_goes_stale() {
     assert_eq!(doctor_with_mount(&site, &old), ["socket-stale"]);
 }
 
+/// What doctor, check-config and inspect say of a socket in a mounted directory, after this was done to
+/// what is mounted: `$1` at `$2`.
+fn told_of_a_mount(site: &Site, then: &str) -> [String; 3] {
+    let (file, dir, mounted) = (
+        site.path("doctor.kdl"),
+        site.path("host"),
+        site.path("volume"),
+    );
+    std::fs::write(&file, POLICY).unwrap();
+    let script = format!(
+        "mkdir \"$1\" && mkdir -p \"$2\" && mount --bind \"$1\" \"$2\" && {then} && shift 2 && exec \"$@\""
+    );
+    let socket = mounted.join("agent.sock");
+    let file = file.to_str().unwrap();
+    let of_commands: [&[&str]; 3] = [
+        &["doctor", "--output", "json", "--config", file],
+        &["check-config", "--output", "json", file],
+        &["inspect"],
+    ];
+    of_commands.map(|arguments| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script, "sh"]);
+        command.arg(&dir).arg(&mounted);
+        command.arg(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+        command.args(arguments).arg("--spire-socket").arg(&socket);
+        command.env("AGENT_ADMIN_ADDRESS", "none");
+        let output = command.output().unwrap();
+        let _made = std::fs::remove_dir_all(&dir);
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    })
+}
+
+/// SPIRE may be up where the mount no longer leads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_is_mounted_goes_stale_too() {
+    let may_mount = Command::new("unshare").args(["--mount", "true"]).status();
+    if !may_mount.is_ok_and(|status| status.success()) {
+        // Only whoever may mount can show it.
+        return;
+    }
+    let site = Site::new();
+    let [doctor, check, inspect] = told_of_a_mount(&site, "rm -r \"$1\"");
+    for told in [doctor, check] {
+        assert!(told.contains("was deleted: mount anew"), "{told}");
+    }
+    let gone = "gone with what is mounted here: that was deleted";
+    assert!(inspect.contains(gone), "{inspect}");
+    let [doctor, ..] = told_of_a_mount(&site, "rm -r \"$1\" && mkdir \"$1\"");
+    assert!(doctor.contains("\"socket-stale\""), "{doctor}");
+    // What took its place is not seen from within: it is only said that this may be.
+    let [doctor, check, inspect] = told_of_a_mount(&site, "mv \"$1\" \"$2.$$\" && mkdir \"$1\"");
+    for told in [doctor, check] {
+        assert!(
+            told.contains("may have been replaced on the host"),
+            "{told}"
+        );
+    }
+    assert!(
+        inspect.contains("no such file in what is mounted here"),
+        "{inspect}"
+    );
+}
+
 /// The codes with this much room where records go, on a file system of one MiB.
 fn doctor_with_room(site: &Site, filled_kib: u32, config: &str) -> Vec<String> {
     let (file, disk) = (site.path("doctor.kdl"), site.path("disk"));

@@ -82,9 +82,13 @@ pub(super) async fn connect(path: &Path) -> Result<Channel, End> {
 async fn unconnected(path: &Path, error: &tonic::transport::Error) -> End {
     let end = End::transport(error);
     // Off the async workers, as a path on a dead network mount blocks whoever looks.
-    let found = tokio::fs::metadata(path).await;
+    let (path, said) = (path.to_owned(), end.obstacle);
+    let looked = tokio::task::spawn_blocking(move || {
+        let of_file = Obstacle::of_file(&path.metadata());
+        of_file.unwrap_or(said).seen_at(&path)
+    });
     End {
-        obstacle: Obstacle::of_file(&found).unwrap_or(end.obstacle),
+        obstacle: looked.await.unwrap_or(said),
         ..end
     }
 }

@@ -6,11 +6,13 @@ use std::error::Error;
 use std::fs::Metadata;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
 
 use http::StatusCode;
 use tonic::Code;
 use verdict::trust::UpdateError;
 
+use crate::mounts::Mount;
 use crate::remedy::{OUT_OF_DESCRIPTORS, is_out_of_descriptors, registration};
 
 /// Deepest chain of causes that is followed; a chain is as long as its maker likes.
@@ -21,12 +23,18 @@ const SOURCES_MAX: usize = 16;
 pub enum Obstacle {
     /// There is no file at the socket's path.
     Missing,
+    /// The same in a bind mount or volume, which may show a directory that was replaced.
+    MissingInMount,
+    /// Neither file nor listener, and what is mounted there was deleted.
+    Stale,
     /// There is one, and it is no socket.
     NoSocket,
     /// This user may not reach it.
     Forbidden,
     /// A socket whose listener is gone.
     Deserted,
+    /// The same in a bind mount or volume.
+    DesertedInMount,
     /// The system says something else.
     Unreachable,
     /// This process may open no more files.
@@ -61,11 +69,14 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// Every one.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::Missing,
+        Self::MissingInMount,
+        Self::Stale,
         Self::NoSocket,
         Self::Forbidden,
         Self::Deserted,
+        Self::DesertedInMount,
         Self::Unreachable,
         Self::NoDescriptors,
         Self::Broken,
@@ -88,9 +99,16 @@ impl Obstacle {
     pub const fn what(self) -> &'static str {
         match self {
             Self::Missing => "SPIRE's socket is not there: no such file",
+            Self::MissingInMount => {
+                "SPIRE's socket is not there: no such file in what is mounted here"
+            }
+            Self::Stale => "SPIRE's socket is gone with what is mounted here: that was deleted",
             Self::NoSocket => "the file at SPIRE's socket path is no socket",
             Self::Forbidden => "permission denied: this user may not connect to SPIRE's socket",
             Self::Deserted => "connection refused: nobody listens on SPIRE's socket",
+            Self::DesertedInMount => {
+                "connection refused: nobody listens on SPIRE's socket in what is mounted here"
+            }
             Self::Unreachable => "SPIRE's socket cannot be used",
             Self::NoDescriptors => "no file descriptor is left to ask SPIRE with",
             Self::Broken => "the connection to SPIRE's socket broke off",
@@ -121,6 +139,15 @@ impl Obstacle {
             Self::Missing => {
                 "is the SPIRE agent up, and does it listen there? --spire-socket says where"
             }
+            Self::MissingInMount => {
+                "is the SPIRE agent up, and does it listen there? --spire-socket says where; it lies in a bind mount or \
+                 volume (hostPath), whose directory may have been replaced on the host: then mount anew (restart the \
+                 container or pod), and mount the directory above, which stays"
+            }
+            Self::Stale => {
+                "SPIRE may be up, where this mount leads no more: what it shows was deleted: mount anew (restart the \
+                 container or pod), and mount the directory above, which stays"
+            }
             Self::NoSocket => "name SPIRE's socket with --spire-socket",
             Self::Forbidden => {
                 return format!(
@@ -129,6 +156,10 @@ impl Obstacle {
             }
             Self::Deserted => {
                 "start the SPIRE agent; in a container, mount the directory of the socket, not the file"
+            }
+            Self::DesertedInMount => {
+                "start the SPIRE agent; if it is up, what is mounted here may have been replaced on the host: mount anew \
+                 (restart the container or pod), and mount the directory of the socket or one above, not the file"
             }
             Self::Unreachable => "look at the socket, its directories and their mounts",
             Self::NoDescriptors => OUT_OF_DESCRIPTORS,
@@ -159,6 +190,24 @@ impl Obstacle {
             Self::Ours => "report it, with the log",
         };
         fixed.to_owned()
+    }
+
+    /// The same, where the mount that the path lies in has a part in it. Blocks where a mount is dead.
+    #[must_use]
+    pub fn seen_at(self, path: &Path) -> Self {
+        match self {
+            Self::Missing | Self::Deserted => self.in_mount(Mount::around(path).as_ref()),
+            other => other,
+        }
+    }
+
+    fn in_mount(self, mount: Option<&Mount>) -> Self {
+        match (self, mount) {
+            (Self::Missing | Self::Deserted, Some(mount)) if mount.is_deleted => Self::Stale,
+            (Self::Missing, Some(_)) => Self::MissingInMount,
+            (Self::Deserted, Some(_)) => Self::DesertedInMount,
+            (other, _) => other,
+        }
     }
 
     /// What the file at the socket's path shows; `None`: a socket, so nothing.
@@ -254,6 +303,27 @@ mod tests {
             assert!(!obstacle.remedy().is_empty(), "{obstacle:?}");
         }
         assert!(Obstacle::NotRegistered.remedy().contains("entry create"));
+    }
+
+    #[test]
+    fn a_mount_may_be_what_is_in_the_way() {
+        let mount = |is_deleted| {
+            let point = "/run/spire".into();
+            Some(Mount { point, is_deleted })
+        };
+        for (obstacle, mount, found) in [
+            (Obstacle::Missing, None, Obstacle::Missing),
+            (Obstacle::Missing, mount(false), Obstacle::MissingInMount),
+            (Obstacle::Missing, mount(true), Obstacle::Stale),
+            (Obstacle::Deserted, mount(false), Obstacle::DesertedInMount),
+            (Obstacle::Deserted, mount(true), Obstacle::Stale),
+            (Obstacle::Forbidden, mount(true), Obstacle::Forbidden),
+        ] {
+            assert_eq!(obstacle.in_mount(mount.as_ref()), found, "{obstacle:?}");
+        }
+        // Whoever greps for the words of old finds the new ones.
+        let what = Obstacle::MissingInMount.what();
+        assert!(what.starts_with(Obstacle::Missing.what()), "{what}");
     }
 
     /// Running as root defeats a chmod, so the error that it causes is made by hand.
