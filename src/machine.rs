@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
 use actors::bundles::obstacle::Obstacle;
+use actors::cache;
 use actors::doors::socket::Group;
 use config::{Finding, Settings, Severity, Sink, Source, TrustedProxy};
 use rustix::fs::{Access, access};
@@ -71,8 +72,15 @@ impl Look<'_> {
         let shown = directory.display();
         if let Err(fault) = writable_directory(directory) {
             let seen = format!("the socket cannot be made in {shown}: {fault}");
-            let advice =
-                "make the directory, writable by the agent's user, or choose another socket";
+            let advice = match fault.kind() {
+                io::ErrorKind::NotADirectory => {
+                    "a file is in the way: remove it, or choose another socket"
+                }
+                io::ErrorKind::ReadOnlyFilesystem => {
+                    "choose a socket in a directory that mounts and the unit let be written"
+                }
+                _ => "make the directory, writable by the agent's user, or choose another socket",
+            };
             self.warn("socket-directory", about, &seen, advice);
         } else if mode(directory) & WRITABLE_BY_ALL != 0 {
             let seen = format!("everybody can write {shown}, and take the socket's name first");
@@ -104,13 +112,31 @@ impl Look<'_> {
                 }
                 Sink::Stdout | Sink::Stderr => continue,
             };
-            if let Err(fault) = appendable(&file.path) {
-                let seen = format!("{} cannot be written: {fault}", file.path.display());
-                let advice =
-                    "name a file in a directory that is there, writable by the agent's user";
-                self.warn("sink-unwritable", (&key, Source::File), &seen, advice);
-            }
+            self.at_file(&key, &file.path);
         }
+    }
+
+    fn at_file(&mut self, key: &str, path: &Path) {
+        const ADVICE_PIPE: &str =
+            "start its reader before the agent, and keep it reading; or name a file";
+        let (about, shown) = ((key, Source::File), path.display());
+        if is_pipe(path) {
+            let seen = format!(
+                "{shown} is a pipe: the agent does not start before its reader, and waits when it does not read"
+            );
+            return self.add(Severity::Advice, "sink-is-pipe", about, &seen, ADVICE_PIPE);
+        }
+        let Err(fault) = appendable(path) else { return };
+        let uid = rustix::process::geteuid().as_raw();
+        let seen =
+            format!("{shown} cannot be written as uid {uid}: {fault}: the agent would not start");
+        let advice = match fault.kind() {
+            io::ErrorKind::ReadOnlyFilesystem => {
+                "name a file that mounts and the unit let be written (LogsDirectory=, ReadWritePaths=)"
+            }
+            _ => "name a file in a directory that is there, writable by the agent's user",
+        };
+        self.warn("sink-unwritable", about, &seen, advice);
     }
 
     /// The variables are those of whoever checks; the agent's may be others.
@@ -137,8 +163,7 @@ impl Look<'_> {
         let shown = path.display();
         if let Err(fault) = makeable_directory(path) {
             let seen = format!("bundles cannot be kept in {shown}: {fault}");
-            let advice = "make the directory with mode 0700, owned by the agent's user";
-            self.warn("state-dir", about, &seen, advice);
+            self.warn("state-dir", about, &seen, cache::of_directory(&fault));
         }
         if mode(path) & WRITABLE_BY_OTHERS != 0 {
             let seen = format!("group or others can write {shown}: the agent will not use it");
@@ -213,14 +238,18 @@ fn makeable_directory(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether it is one by itself that may be written: links are not followed.
+fn is_pipe(path: &Path) -> bool {
+    let found = path.symlink_metadata();
+    let is_pipe = found.is_ok_and(|found| found.file_type().is_fifo());
+    is_pipe && access(path, Access::WRITE_OK).is_ok()
+}
+
 /// Whether records can be appended to it, as the agent opens it: links are not followed.
 fn appendable(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
         Ok(found) if found.is_symlink() => Err(io::Error::other("links are not followed")),
         Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-        Ok(found) if found.file_type().is_fifo() => Err(io::Error::other(
-            "it is a pipe: the agent does not start before its reader, and waits when it does not read",
-        )),
         Ok(found) if found.file_type().is_socket() => Err(io::Error::other("it is a socket")),
         Ok(_) => Ok(access(path, Access::WRITE_OK)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -172,7 +172,7 @@ fn stored(dir: &Path, socket: &Path, timing: Timing, now: Now) -> Material {
     let (loaded, why) = cache::look(dir, socket, &clock);
     let origin = match why {
         None => format!("the state directory {}", dir.display()),
-        Some(why) => format!("none in {}: {why}", dir.display()),
+        Some((why, remedy)) => format!("none in {}: {why}; {remedy}", dir.display()),
     };
     Material {
         world: loaded.world(timing, now),

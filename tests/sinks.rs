@@ -358,6 +358,12 @@ async fn what_a_stuck_sink_leaves_at_the_end_is_said() {
     let left = "audit records were not written: a sink is stuck";
     let line = ended.stderr.lines().find(|line| line.contains(left));
     let line = line.unwrap_or_else(|| panic!("{}", ended.stderr));
+    assert!(
+        line.contains("does the reader of this pipe still read"),
+        "{line}"
+    );
+    // Nothing does, of a process that ends.
+    assert!(!line.contains("goes on by itself"), "{line}");
     let (left, arrived) = (field(line, "records"), reader.lines());
     assert!(before + left + arrived >= 300, "{left} {arrived}: {line}");
     assert!(left >= 100, "a pipe holds few: {line}");

@@ -762,6 +762,7 @@ async fn a_state_directory_that_takes_nothing_is_shown() {
         values.next().unwrap().parse::<f64>().unwrap()
     };
     assert!(failures() >= 1.0);
+    assert!(!agent.log().contains("remedy=\"\""), "{}", agent.log());
     let doctor = doctor_says(&site, &at);
     assert!(
         doctor.contains("requests-at-risk")

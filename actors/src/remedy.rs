@@ -16,8 +16,12 @@ pub(crate) fn of_path(error: &io::Error, path: &Path) -> String {
     let directory = path.parent().unwrap_or(path).display();
     let uid = rustix::process::geteuid().as_raw();
     match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+        io::ErrorKind::NotFound => {
             format!("; make the directory {directory}, owned by uid {uid}")
+        }
+        io::ErrorKind::NotADirectory => {
+            let file = no_directory_above(path).display();
+            format!("; {file} is no directory: remove it, or choose another path")
         }
         io::ErrorKind::PermissionDenied => {
             format!("; let uid {uid} write in the directory {directory}")
@@ -30,6 +34,13 @@ pub(crate) fn of_path(error: &io::Error, path: &Path) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// What lies on the way to a path, and is no directory.
+fn no_directory_above(path: &Path) -> &Path {
+    let mut above = path.ancestors().skip(1);
+    let found = above.find(|part| part.metadata().is_ok_and(|found| !found.is_dir()));
+    found.unwrap_or_else(|| path.parent().unwrap_or(path))
 }
 
 /// For a file that cannot be written to; it is tried again by itself.
@@ -73,6 +84,12 @@ pub(crate) const OF_STUCK_PATH: &str =
 /// For a standard stream that takes no more.
 pub(crate) const OF_STUCK_STREAM: &str =
     "does whoever reads this stream still read? wake it, or name a file; it goes on by itself";
+
+/// What is left of one of these where the process ends: nothing goes on, by itself or otherwise.
+pub(crate) fn at_the_end(remedy: &str) -> &str {
+    let left = remedy.strip_suffix("it goes on by itself");
+    left.unwrap_or(remedy).trim_end_matches([';', ' '])
+}
 
 /// For a collector.
 pub(crate) const OF_COLLECTOR: &str = "is the collector up, and where OTEL_EXPORTER_OTLP_LOGS_ENDPOINT \
@@ -122,7 +139,22 @@ pub(crate) fn registration(uid: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
+
+    #[test]
+    fn at_the_end_of_a_process_nothing_goes_on() {
+        for remedy in [
+            OF_STUCK_PIPE,
+            OF_STUCK_FILE,
+            OF_STUCK_PATH,
+            OF_STUCK_STREAM,
+            OF_COLLECTOR,
+        ] {
+            let said = at_the_end(remedy);
+            assert!(!said.is_empty() && !said.contains("goes on"), "{said}");
+        }
+    }
 
     #[test]
     fn each_error_of_binding_has_its_remedy() {
@@ -138,6 +170,18 @@ mod tests {
             let said = of_path(&kind.into(), Path::new("/run/agent/agent.sock"));
             assert!(said.contains(says), "{said}");
         }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let said = of_path(
+            &io::ErrorKind::NotADirectory.into(),
+            &file.join("agent.sock"),
+        );
+        let says = format!(
+            "; {} is no directory: remove it, or choose another path",
+            file.display()
+        );
+        assert_eq!(said, says);
         let said = of_writing(&io::ErrorKind::BrokenPipe.into(), Path::new("/run/pipe"));
         assert!(said.contains("reader of the pipe /run/pipe"), "{said}");
         let kinds = [

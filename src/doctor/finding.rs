@@ -90,6 +90,17 @@ impl Examination {
         });
     }
 
+    /// Whether one of these was found.
+    pub(super) fn has_any(&self, codes: &[&str]) -> bool {
+        let mut findings = self.findings.iter();
+        findings.any(|finding| codes.contains(&finding.code))
+    }
+
+    /// Takes back what a closer look tells better.
+    pub(super) fn forget(&mut self, code: &str) {
+        self.findings.retain(|finding| finding.code != code);
+    }
+
     pub(super) fn well(&mut self, text: impl Into<String>) {
         self.well.push(text.into());
     }

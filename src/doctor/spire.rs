@@ -264,6 +264,14 @@ pub(super) fn long_lived(id: &str, lifetime_s: i64, examination: &mut Examinatio
     }
 }
 
+/// What may be wrong with the directory itself: what lies in it is then no news.
+const OF_THE_DIRECTORY: [&str; 4] = [
+    "state-dir",
+    "state-dir-open",
+    "state-dir-foreign",
+    "state-unwritable",
+];
+
 /// What a restart would find.
 fn on_disk(settings: &Settings, socket: &Path, examination: &mut Examination) {
     let Some(dir) = &settings.agent().state_dir else {
@@ -277,11 +285,13 @@ fn on_disk(settings: &Settings, socket: &Path, examination: &mut Examination) {
     let failure = settings.policy().map(|policy| policy.failure);
     let ttl_ms = failure.unwrap_or_default().cache_ttl_ms();
     match (why, loaded.snapshot.contact()) {
-        (Some(why), _) => examination.warn(
+        // It is the directory itself, which was told with its remedy.
+        (Some(_), _) if examination.has_any(&OF_THE_DIRECTORY) => {}
+        (Some((why, fix)), _) => examination.warn(
             "state-unusable",
             "a restart during an outage would find no bundles",
             &format!("{shown}: {why}"),
-            "is the agent running with this state-dir, as this user, and has it ever been Live?",
+            fix,
         ),
         (None, Some(contact)) => match contact.age(examination.now) {
             Age::Ms(age_ms) if age_ms > ttl_ms => examination.warn(
@@ -327,12 +337,13 @@ fn writable(dir: &Path, examination: &mut Examination) {
     let _ = std::fs::remove_file(&probe);
     if let Err(error) = made {
         let uid = rustix::process::geteuid().as_raw();
+        // What was seen of its mode says less than what was tried.
+        examination.forget("state-dir");
         examination.warn(
             "state-unwritable",
             "bundles cannot be kept on disk: a restart during an outage would find none, or old ones",
             &format!("{}, as uid {uid}: {error}", dir.display()),
-            "let the agent's user write there (StateDirectory= of the unit), free space, or name another --state-dir; \
-             run this as the agent's user",
+            &format!("{}; run this as the agent's user", cache::of_directory(&error)),
         );
     }
 }

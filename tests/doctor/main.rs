@@ -220,6 +220,68 @@ async fn a_directory_that_is_mounted_goes_stale_too() {
     );
 }
 
+/// What doctor and check-config say of what may not be written, by its mount.
+fn told_of_what_is_read_only(site: &Site) -> [Value; 2] {
+    let (file, disk) = (site.path("doctor.kdl"), site.path("disk"));
+    let (state, records) = (disk.join("state"), disk.join("audit.jsonl"));
+    let config = format!(
+        "{POLICY}agent {{ state-dir {state:?} }}\naudit {{ sink \"file\" path={records:?} }}\n"
+    );
+    std::fs::write(&file, config).unwrap();
+    let _made = std::fs::create_dir(&disk);
+    let script = "mount -t tmpfs none \"$1\" && mkdir -m 700 \"$1/state\" && mount -o remount,ro \"$1\" \
+                  && shift && exec \"$@\"";
+    let file = file.to_str().unwrap();
+    let of_commands: [&[&str]; 2] = [&["doctor", "--config", file], &["check-config", file]];
+    of_commands.map(|arguments| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh"]);
+        command.arg(&disk);
+        command.arg(env!("CARGO_BIN_EXE_sentinel-spiffe-agent"));
+        command.args(arguments).args(["--output", "json"]);
+        command.arg("--socket").arg(site.socket());
+        command.arg("--spire-socket").arg(site.path("spire.sock"));
+        command.env("AGENT_ADMIN_ADDRESS", "none");
+        serde_json::from_slice(&command.output().unwrap().stdout).unwrap()
+    })
+}
+
+/// One fault, one finding, and a remedy that works.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_mounted_read_only_is_told_once_with_its_remedy() {
+    let may_mount = Command::new("unshare").args(["--mount", "true"]).status();
+    if !may_mount.is_ok_and(|status| status.success()) {
+        // Only whoever may mount can show it.
+        return;
+    }
+    let site = Site::new();
+    for (told, state) in told_of_what_is_read_only(&site)
+        .into_iter()
+        .zip(["state-unwritable", "state-dir"])
+    {
+        let findings = told["findings"].as_array().unwrap();
+        let of = |part: &str| {
+            let codes = findings
+                .iter()
+                .filter(|one| one["code"].as_str().unwrap().starts_with(part));
+            codes.cloned().collect::<Vec<_>>()
+        };
+        let (of_state, of_sink) = (of("state"), of("sink"));
+        assert_eq!((of_state.len(), of_sink.len()), (1, 1), "{told}");
+        assert_eq!(of_state[0]["code"], state, "{told}");
+        assert_eq!(of_sink[0]["code"], "sink-unwritable", "{told}");
+        let sink = of_sink[0]["what"].as_str().unwrap();
+        assert!(sink.contains("the agent would not start"), "{told}");
+        for finding in [&of_state[0], &of_sink[0]] {
+            let fix = finding["fix"].as_str().unwrap();
+            assert!(
+                fix.contains("that mounts and the unit let be written"),
+                "{told}"
+            );
+        }
+    }
+}
+
 /// The codes with this much room where records go, on a file system of one MiB.
 fn doctor_with_room(site: &Site, filled_kib: u32, config: &str) -> Vec<String> {
     let (file, disk) = (site.path("doctor.kdl"), site.path("disk"));
@@ -480,6 +542,11 @@ async fn our_own_socket_and_state() {
     chmod(&state, 0o700);
     let arguments = ["--state-dir", state.to_str().unwrap()];
     assert_eq!(found(&site, POLICY, &arguments), ["state-unusable"]);
+    let told = String::from_utf8(doctor(&site, POLICY, &arguments).stdout).unwrap();
+    assert!(
+        told.contains("an agent writes them there once SPIRE has answered it"),
+        "{told}"
+    );
     // Root may write wherever there is a file system that takes files.
     let nowhere = found(&site, POLICY, &["--state-dir", "/proc/sys"]);
     assert!(
@@ -488,7 +555,13 @@ async fn our_own_socket_and_state() {
     );
     chmod(&state, 0o777);
     let open = found(&site, POLICY, &arguments);
-    assert_eq!(open, ["state-dir-open", "state-unusable"]);
+    assert_eq!(open, ["state-dir-open"], "one fault, one finding");
+    chmod(&state, 0o700);
+    // Only root can give it away.
+    if std::os::unix::fs::chown(&state, Some(1), None).is_ok() {
+        let foreign = found(&site, POLICY, &arguments);
+        assert_eq!(foreign, ["state-dir-foreign"]);
+    }
     let lint = POLICY.replace("xfcc-element \"only\"", "require-mtls #false");
     let lints = found(&site, &lint, &[]);
     assert_eq!(lints, ["anonymous-allowed", "xfcc-last"]);

@@ -14,6 +14,7 @@ use super::Entry;
 use super::outlet::SAID_EVERY;
 use super::standing::{MEANWHILE, STUCK_AFTER, Standing, costs_stuck};
 use crate::metrics::Metrics;
+use crate::remedy::at_the_end;
 
 /// What is seen of the writer without its lock.
 #[derive(Clone)]
@@ -83,7 +84,7 @@ impl Watch {
             .audit_dropped
             .fetch_add(lost, Ordering::Relaxed);
         let sink = turn.as_ref().map_or("", |turn| &turn.sink);
-        let remedy = turn.as_ref().map_or("", |turn| turn.remedy);
+        let remedy = turn.as_ref().map_or("", |turn| at_the_end(turn.remedy));
         tracing::error!(
             records,
             sink,

@@ -53,9 +53,7 @@ pub(super) enum DirectoryError {
     System { path: String, error: io::Error },
     #[error("{path} belongs to uid {owner}; the state directory must be ours (uid {us}) or root's")]
     Foreign { path: String, owner: u32, us: u32 },
-    #[error(
-        "group or others can write {path} (mode {mode:03o}); name a directory that is yet to be made, or chmod 0700 this one if it is the agent's alone"
-    )]
+    #[error("group or others can write {path} (mode {mode:03o})")]
     Writable { path: String, mode: u32 },
 }
 

@@ -78,7 +78,8 @@ pub fn load(dir: &Path, socket: &Path, clock: &Clock) -> Loaded {
             None
         }
         Err(why @ (ReadError::Directory(_) | ReadError::System(_))) => {
-            tracing::error!(%why, dir = %dir.display(), "bundles on disk are not used");
+            let (dir, remedy) = (dir.display(), why.remedy());
+            tracing::error!(%why, remedy, %dir, "bundles on disk are not used");
             None
         }
     };
@@ -156,15 +157,15 @@ fn withdrawn() -> Loaded {
     }
 }
 
-/// What a start would find there, and why it would find nothing. Touches nothing; blocks.
+/// What a start would find there, and why it would find nothing and what to do. Touches nothing; blocks.
 #[must_use]
-pub fn look(dir: &Path, socket: &Path, clock: &Clock) -> (Loaded, Option<String>) {
+pub fn look(dir: &Path, socket: &Path, clock: &Clock) -> (Loaded, Option<(String, &'static str)>) {
     let shelf = Shelf::new(dir.to_owned(), Box::new(NoFaults));
     let earlier = shelf.note().earlier(clock);
     match shelf.read(socket) {
         Ok(content) => (conclude(Some(content), shelf.mark(), earlier, clock), None),
         Err(why) => {
-            let why = why.to_string();
+            let why = (why.to_string(), why.remedy());
             (conclude(None, shelf.mark(), earlier, clock), Some(why))
         }
     }

@@ -34,6 +34,7 @@ use faults::NoFaults;
 pub use image::{Image, image, load_image};
 pub use keeping::{Holds, Keeping, Missing, Unkept};
 pub use load::{Loaded, load, look};
+pub use remedies::of_directory;
 pub use shelf::Mark;
 use shelf::Shelf;
 use truth::{Truth, Writer};
