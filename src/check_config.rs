@@ -1,6 +1,6 @@
 //! `check-config FILE`: what is wrong with a configuration, what is unwise, and what is amiss here.
 
-use config::{ConfigErrors, Finding, Settings, Severity, Told};
+use config::{Finding, Settings, Severity, Told};
 use serde::Serialize;
 
 use crate::cli::CheckConfig;
@@ -61,7 +61,7 @@ struct Checked {
 }
 
 #[derive(Serialize)]
-struct Wrongly {
+pub(crate) struct Wrongly {
     place: String,
     error: String,
     advice: Option<String>,
@@ -89,19 +89,31 @@ impl Checked {
                 all.findings = findings.iter().map(Found::from).collect();
                 all.effective = Some(InForce::new(settings));
             }
-            Err(Wrong::Said(errors)) => all.err(errors),
-            Err(Wrong::Unread(error)) => all.errors.push(Wrongly {
-                place: all.file.clone(),
-                error: format!("{error:#}"),
-                advice: None,
-            }),
+            Err(wrong) => (all.errors, all.errors_left_out) = wrongly(wrong),
         }
         all
     }
+}
 
-    fn err(&mut self, errors: &ConfigErrors) {
-        self.errors = errors.told().map(Wrongly::from).collect();
-        self.errors_left_out = errors.unreported();
+/// What is wrong, and how many more are.
+pub(crate) fn wrongly(wrong: &Wrong) -> (Vec<Wrongly>, usize) {
+    match wrong {
+        Wrong::Said(errors) => (
+            errors.told().map(Wrongly::from).collect(),
+            errors.unreported(),
+        ),
+        Wrong::Unread { file, error } => {
+            let (place, error) = (file.clone(), format!("{error:#}"));
+            let advice = None;
+            (
+                vec![Wrongly {
+                    place,
+                    error,
+                    advice,
+                }],
+                0,
+            )
+        }
     }
 }
 

@@ -222,6 +222,9 @@ pub(crate) struct StatusArgs {
     pub(crate) output: Output,
 }
 
+/// The admin listener gives a machine no more than twenty pages a second.
+const INTERVAL_MIN_MS: u64 = 50;
+
 /// Which agent to ask, and how often.
 #[derive(Args, Debug)]
 pub(crate) struct Top {
@@ -230,8 +233,13 @@ pub(crate) struct Top {
     /// Show one page and exit
     #[arg(long)]
     pub(crate) once: bool,
-    /// Milliseconds between two pages
-    #[arg(long, value_name = "MS", default_value_t = 1_000)]
+    /// Milliseconds between two pages, at least 50
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(u64).range(INTERVAL_MIN_MS..)
+    )]
     pub(crate) interval_ms: u64,
     /// For a person, or for a program: a line for each page
     #[arg(long, value_enum, default_value_t)]
@@ -250,8 +258,8 @@ pub(crate) struct Inspect {
     /// Write SVIDs, keys and bundles into this directory, as PEM
     #[arg(long, value_name = "DIR")]
     pub(crate) write: Option<PathBuf>,
-    /// Wait for an answer at most this long [default: 5000]
-    #[arg(long, value_name = "MS")]
+    /// Wait for an answer at most this long, at least 1 [default: 5000]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout_ms: Option<u64>,
     /// The form of the answer
     #[arg(long, value_enum, default_value_t)]

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use verdict::unseen::is_unseen;
 
+use crate::check_config::wrongly;
 use crate::output::{Output, clean, say_json};
+use crate::serve::Wrong;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +43,37 @@ pub(crate) struct Usage(pub(crate) String);
 
 /// The configuration, a flag or the environment is wrong, as it says at length.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Misconfigured(pub(crate) String);
+#[error("{}", self.told())]
+pub(crate) struct Misconfigured {
+    pub(crate) wrong: Wrong,
+    /// What an agent makes of it that runs all the same.
+    pub(crate) meanwhile: Option<String>,
+}
+
+impl From<Wrong> for Misconfigured {
+    fn from(wrong: Wrong) -> Self {
+        let meanwhile = None;
+        Self { wrong, meanwhile }
+    }
+}
+
+impl Misconfigured {
+    fn told(&self) -> String {
+        self.with_meanwhile(self.wrong.told())
+    }
+
+    /// The same as plain lines.
+    fn lines(&self) -> String {
+        self.with_meanwhile(self.wrong.lines())
+    }
+
+    fn with_meanwhile(&self, told: String) -> String {
+        match &self.meanwhile {
+            Some(meanwhile) => format!("{}\n{meanwhile}", told.trim_end()),
+            None => told,
+        }
+    }
+}
 
 /// The process's exit code; an error is printed with its causes, and for a program as an object, too.
 pub(crate) fn code(result: anyhow::Result<Exit>, output: Output) -> ExitCode {
@@ -53,8 +84,7 @@ pub(crate) fn code(result: anyhow::Result<Exit>, output: Output) -> ExitCode {
             crate::logging::say_error(&shown(&error));
             if output == Output::Json {
                 let told = told(&error);
-                let plain = anstream::adapter::strip_str(&told).to_string();
-                say_json(&serde_json::json!({ "error": plain }).to_string());
+                say_json(&for_a_program(&error, &told).to_string());
             }
             of(&error).into()
         }
@@ -78,6 +108,20 @@ pub(crate) fn misused(error: &clap::Error) -> ExitCode {
         crate::logging::say_plainly(&clean(line));
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// An object that has `error`; of a wrong configuration `errors` too, as check-config has them.
+fn for_a_program(error: &anyhow::Error, told: &str) -> serde_json::Value {
+    let Some(misconfigured) = error.downcast_ref::<Misconfigured>() else {
+        let plain = anstream::adapter::strip_str(told).to_string();
+        return serde_json::json!({ "error": plain });
+    };
+    let (errors, errors_left_out) = wrongly(&misconfigured.wrong);
+    serde_json::json!({
+        "error": misconfigured.lines(),
+        "errors": errors,
+        "errors_left_out": errors_left_out,
+    })
 }
 
 fn of(error: &anyhow::Error) -> Exit {

@@ -79,37 +79,54 @@ pub(crate) fn settings(args: &Serve) -> anyhow::Result<Settings> {
 /// The settings, or everything that is wrong with them.
 pub(crate) fn resolve(file: Option<FileConfig>, overrides: &Overrides) -> anyhow::Result<Settings> {
     let resolved = Settings::resolve(file, overrides);
-    Ok(resolved.map_err(|errors| Misconfigured(Wrong::Said(errors).told()))?)
+    Ok(resolved.map_err(|errors| Misconfigured::from(Wrong::Said(errors)))?)
 }
 
 /// Why there is no configuration.
+#[derive(Debug)]
 pub(crate) enum Wrong {
     /// A wrong path or mode is a wrong configuration: restarting does not help.
-    Unread(anyhow::Error),
+    Unread {
+        /// Which file.
+        file: String,
+        error: anyhow::Error,
+    },
     /// What it says.
     Said(ConfigErrors),
 }
 
 impl Wrong {
     /// All of it, for a person.
-    pub(crate) fn told(self) -> String {
+    pub(crate) fn told(&self) -> String {
         match self {
-            Self::Unread(error) => clean(&format!("{error:#}")),
-            Self::Said(errors) => format!("{:?}", miette::Report::new(errors)),
+            Self::Unread { error, .. } => clean(&format!("{error:#}")),
+            Self::Said(errors) => format!("{:?}", miette::Report::new(errors.clone())),
+        }
+    }
+
+    /// The same as plain lines.
+    pub(crate) fn lines(&self) -> String {
+        match self {
+            Self::Unread { error, .. } => format!("{error:#}"),
+            Self::Said(errors) => errors.lines().collect::<Vec<_>>().join("\n"),
         }
     }
 }
 
 /// A configuration file, or everything that is wrong with it, told.
 pub(crate) fn read(path: &Path) -> anyhow::Result<FileConfig> {
-    Ok(load(path).map_err(|wrong| Misconfigured(wrong.told()))?)
+    Ok(load(path).map_err(Misconfigured::from)?)
 }
 
 /// A configuration file, or everything that is wrong with it.
 pub(crate) fn load(path: &Path) -> Result<FileConfig, Wrong> {
-    let bytes = crate::read::bounded(path, config::MAX_CONFIG_BYTES).map_err(Wrong::Unread)?;
     // It is shown, and not opened again.
     let name = clean(&path.display().to_string());
+    let bytes = crate::read::bounded(path, config::MAX_CONFIG_BYTES);
+    let bytes = bytes.map_err(|error| Wrong::Unread {
+        file: name.clone(),
+        error,
+    })?;
     FileConfig::from_bytes(&name, &bytes).map_err(Wrong::Said)
 }
 

@@ -121,6 +121,9 @@ fn exit_codes_are_those_of_the_table() {
         ("status --no-such-flag", 2),
         ("status --output xml", 2),
         ("top --interval-ms soon", 2),
+        ("top --interval-ms 0", 2),
+        ("top --interval-ms 49", 2),
+        ("inspect --timeout-ms 0", 2),
         ("check-config", 2),
         ("completions tcsh", 2),
         ("man audit no-such", 2),
@@ -329,7 +332,19 @@ fn what_goes_wrong_is_json_too_for_whoever_asked_for_it() {
         let error = told["error"].as_str().unwrap();
         assert!(!error.is_empty() && !output.stderr.is_empty(), "{command}");
         if command.contains("BAD") {
-            assert!(error.contains("exacts"), "{command}: {error}");
+            // As check-config tells them, and no drawing.
+            assert!(
+                error.starts_with(bad) && error.contains("exacts"),
+                "{command}: {error}"
+            );
+            assert!(!error.contains('│'), "{command}: {error}");
+            let first = &told["errors"][0];
+            assert_eq!(first["place"], format!("{bad}:1:13"), "{command}: {told}");
+            assert_eq!(
+                first["advice"], "did you mean `exact`?",
+                "{command}: {told}"
+            );
+            assert_eq!(told["errors_left_out"], 0, "{command}: {told}");
         }
     }
 }

@@ -12,13 +12,9 @@ use crate::status::ask;
 /// where, the file would say, and at the defaults somebody else may be.
 pub(super) async fn told(error: anyhow::Error, args: &Serve) -> anyhow::Error {
     let meanwhile = meanwhile(args).await;
-    match (error.downcast::<Misconfigured>(), meanwhile) {
-        (Ok(Misconfigured(told)), Some(meanwhile)) => {
-            let told = told.trim_end();
-            Misconfigured(format!("{told}\n{meanwhile}")).into()
-        }
-        (Ok(told), None) => told.into(),
-        (Err(error), _) => error,
+    match error.downcast::<Misconfigured>() {
+        Ok(Misconfigured { wrong, .. }) => Misconfigured { wrong, meanwhile }.into(),
+        Err(error) => error,
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use actors::audit::Recorded;
-use config::Settings;
+use config::{Settings, Sink};
 use verdict::policy::CertFormat;
 
 use super::finding::Examination;
@@ -33,13 +33,7 @@ pub(super) async fn probe(
     examination: &mut Examination,
 ) {
     let Some(records) = records else {
-        let fix = "name the agent's file of records with --records";
-        return examination.warn(
-            "probe-unseen",
-            "the probe cannot be followed",
-            "no file of records",
-            fix,
-        );
+        return unfollowed(settings, examination);
     };
     let marker = Marker::new();
     let since = actors::audit::rfc3339(when::now().wall_ms);
@@ -56,6 +50,23 @@ pub(super) async fn probe(
              agent; a hop that insists on a client certificate wants one: --client-svid DIR",
         ),
     }
+}
+
+/// Without a file of records there is nothing to look the probe up in.
+fn unfollowed(settings: &Settings, examination: &mut Examination) {
+    let sinks = &settings.agent().sinks;
+    let (seen, fix) = match sinks.contains(&Sink::Stdout) || sinks.contains(&Sink::Stderr) {
+        true => (
+            "no file of records: records go to standard output or standard error",
+            "write down what the agent says while this runs (journalctl -f -o cat -u UNIT >FILE, or the log of the \
+             pod), and name that file with --records; or add sink \"file\" path=\"…\"",
+        ),
+        false => (
+            "no file of records",
+            "name the agent's file of records with --records, or add sink \"file\" path=\"…\"",
+        ),
+    };
+    examination.warn("probe-unseen", "the probe cannot be followed", seen, fix);
 }
 
 async fn send(

@@ -98,6 +98,11 @@ async fn a_hop_that_forwards_a_forged_header_is_found_out() {
     agent.stop().await;
     let unseen = found(&site, POLICY, &["--through", "http://127.0.0.1:1/"]);
     assert_eq!(unseen, ["probe-unseen"]);
+    // Where records go to standard output there is no file to name.
+    let told = doctor(&site, POLICY, &["--through", "http://127.0.0.1:1/"]);
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("records go to standard output"), "{told}");
+    assert!(told.contains("journalctl -f -o cat"), "{told}");
 }
 
 /// A hop that wants a certificate of this authority from everybody.
