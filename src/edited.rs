@@ -55,7 +55,9 @@ impl Edited {
             policy: has_another_policy(status, settings),
             settings: changed(&status.configuration, settings.effective()),
         };
-        let is_elsewhere = !is_spire(status, settings) && !edited.says("spire.socket");
+        let is_elsewhere = !is_spire(status, settings)
+            && !edited.says("spire.socket")
+            && !is_told_apart(status, settings);
         let differs = edited.policy || !edited.settings.is_empty();
         (differs && !is_elsewhere).then_some(edited)
     }
@@ -115,6 +117,15 @@ pub(crate) fn is_spire(status: &Status, settings: &Settings) -> bool {
     let spire = settings.spire_socket().value.to_string();
     let told = status.process.spire_socket.as_deref();
     told.is_some_and(|told| same(told, &spire))
+}
+
+/// Whether the agent has its SPIRE from a flag or variable of its own, of which nobody told us.
+fn is_told_apart(status: &Status, settings: &Settings) -> bool {
+    let mut running = status.configuration.iter();
+    let spire = running.find(|setting| setting.key == "spire.socket");
+    let is_of_file = spire.is_none_or(|spire| matches!(spire.source.as_str(), "file" | "default"));
+    let ours = settings.spire_socket().source;
+    !is_of_file && matches!(ours, Source::File | Source::Default)
 }
 
 /// Whether two paths lead to one file.

@@ -97,6 +97,10 @@ fn ready(address: SocketAddr, status: Option<&Status>, examination: &mut Examina
 /// What the running agent says of itself.
 fn running(status: &Status, settings: &Settings, examination: &mut Examination) {
     identity::edited(status, settings, examination);
+    if status.policies.total > 0 {
+        // One is in force, whatever is known of it here: a push's, or that of a file that was not named.
+        examination.withdraw("no-policy");
+    }
     meets::look(status, examination);
     at_the_door(status, examination);
     untrusted(status, examination);

@@ -59,6 +59,11 @@ impl Examination {
         }
     }
 
+    /// Takes back what was found before more was known.
+    pub(super) fn withdraw(&mut self, code: &str) {
+        self.findings.retain(|finding| finding.code != code);
+    }
+
     pub(super) fn problem(&mut self, code: &'static str, what: &str, evidence: &str, fix: &str) {
         self.add(Severity::Problem, code, what, evidence, fix);
     }

@@ -3,9 +3,11 @@
 //! The agent records what reaches it, and the forged certificate has a name of its own.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actors::audit::Recorded;
+use actors::policies::InForce;
 use config::{Settings, Sink};
 use verdict::policy::CertFormat;
 
@@ -13,8 +15,9 @@ use super::finding::Examination;
 use super::knock::Hop;
 use super::marker::Marker;
 use super::records::tail;
+use super::shown::Shown;
 use crate::cli::Doctor;
-use crate::when;
+use crate::{edited, when};
 
 /// How long the record may take after the answer.
 const RECORDED_WITHIN: Duration = Duration::from_secs(2);
@@ -40,7 +43,12 @@ pub(super) async fn probe(
     match send(url, args, settings, &marker).await {
         Ok(status) => {
             let arrival = watched(records, &marker, &since).await;
-            arrival.tell(&marker, status, records, examination);
+            let place = Place {
+                status,
+                records,
+                policy: edited::in_force(settings).ok().flatten(),
+            };
+            arrival.tell(&marker, &place, examination);
         }
         Err(error) => examination.warn(
             "probe-failed",
@@ -92,14 +100,14 @@ async fn send(
 enum Arrival {
     /// What was forged.
     Marker,
-    /// The request, without it: its record's number in the chain.
-    Request(Option<u64>),
+    /// The request, without it.
+    Request(Box<Recorded>),
     /// So many records, and none that is surely of it.
     Others(usize),
 }
 
 impl Arrival {
-    fn tell(self, marker: &Marker, status: u16, records: &Path, examination: &mut Examination) {
+    fn tell(self, marker: &Marker, place: &Place<'_>, examination: &mut Examination) {
         match self {
             Self::Marker => examination.problem(
                 "hop-forwards",
@@ -107,24 +115,59 @@ impl Arrival {
                 &format!("the agent recorded the forged {}", marker.id),
                 "overwrite or delete the header in the hop, on every listener and route (README, step 3)",
             ),
-            Self::Request(number) => {
-                let number = number.map_or(String::new(), |number| format!(" (seq {number})"));
-                examination.well(format!(
-                    "the agent recorded the request that carried a forged credential{number}, and not the \
-                     credential: on this route the hop overwrites the header"
-                ));
-            }
+            Self::Request(record) => place.tell(&record, examination),
             Self::Others(count) => examination.warn(
                 "probe-unseen",
                 "no record is surely of the probe: it shows nothing",
                 &format!(
-                    "the hop answered {status}; {count} records came since, in {}, none with the probe's \
+                    "the hop answered {}; {count} records came since, in {}, none with the probe's \
                      trace ID {} or its X-Request-Id",
-                    records.display(),
+                    place.status,
+                    place.records.display(),
                     marker.trace_id()
                 ),
                 "does the route ask the agent, are these its records, is audit.log-failure on? and let hop \
                  and proxy pass traceparent or X-Request-Id on",
+            ),
+        }
+    }
+}
+
+/// Where the probe was looked for.
+struct Place<'a> {
+    /// What the hop answered.
+    status: u16,
+    records: &'a Path,
+    /// Whose header was forged.
+    policy: Option<Arc<InForce>>,
+}
+
+impl Place<'_> {
+    /// Of the record of the probe, which does not name what was forged.
+    fn tell(&self, record: &Recorded, examination: &mut Examination) {
+        let number = record
+            .seq
+            .map_or(String::new(), |seq| format!(" (seq {seq})"));
+        let policy = self.policy.as_ref().map(|policy| &*policy.fingerprint);
+        match Shown::by(record, policy) {
+            Shown::Another(id) => examination.well(format!(
+                "the forged credential did not count on this route: the agent judged another, {id}{number}"
+            )),
+            Shown::Nothing => examination.well(format!(
+                "the forged credential did not arrive on this route: the agent found none{number}"
+            )),
+            Shown::Mixed(rule) => examination.problem(
+                "hop-appends",
+                "a hop appends to the credential header instead of overwriting it",
+                &format!("the record of the probe{number} says: {rule}"),
+                "overwrite the header in the hop (Envoy: forward_client_cert_details: SANITIZE_SET), on every \
+                 listener and route (README, step 3)",
+            ),
+            Shown::Unclear(why) => examination.warn(
+                "probe-unseen",
+                "the record of the probe shows nothing of the hop",
+                &format!("in {}{number}: {why}", self.records.display()),
+                "put right what was answered, then probe again",
             ),
         }
     }
@@ -146,7 +189,7 @@ async fn watched(records: &Path, marker: &Marker, since: &str) -> Arrival {
             .take_while(|record| record.time.as_str() >= since)
             .collect();
         if let Some(ours) = newer.iter().find(|record| marker.is_of(record)) {
-            return Arrival::Request(ours.seq);
+            return Arrival::Request(Box::new(ours.clone()));
         }
         if tokio::time::Instant::now() >= deadline {
             return Arrival::Others(newer.len());

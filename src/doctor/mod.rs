@@ -16,6 +16,7 @@ mod meets;
 mod proxies;
 mod records;
 mod settings;
+mod shown;
 mod sockets;
 mod spire;
 mod unread;

@@ -12,14 +12,18 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::common::Site;
+use super::common::{FRONTEND, Site};
 use super::{POLICY, codes, doctor, found};
 
 /// What a hop does with a request.
 #[derive(Clone, Copy, PartialEq)]
 enum Does {
+    Delete,
+    /// As the real ones do, by a credential of its own.
     Overwrite,
     Forward,
+    /// Puts its own behind the client's.
+    Append,
     /// Overwrites, and lets no name of the request through.
     Rename,
     /// Answers by itself.
@@ -31,14 +35,18 @@ async fn hop(site: &Site, does: Does) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let socket = site.socket();
+    let own = site.world.svid(FRONTEND).unwrap().xfcc();
     tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
-        serve(stream, &socket, does).await;
+        serve(stream, &socket, does, &own).await;
     });
     format!("http://{address}/orders")
 }
 
-async fn serve<T: AsyncRead + AsyncWrite + Unpin>(mut stream: T, socket: &Path, does: Does) {
+async fn serve<T>(mut stream: T, socket: &Path, does: Does, own: &str)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         stream.read_buf(&mut head).await.unwrap();
@@ -46,19 +54,24 @@ async fn serve<T: AsyncRead + AsyncWrite + Unpin>(mut stream: T, socket: &Path, 
     let head = String::from_utf8(head).unwrap();
     if does != Does::Nothing {
         let client = Client::connect(socket, Hello::default()).await.unwrap();
-        client.ask(&forwarded(&head, does)).await.unwrap();
+        client.ask(&forwarded(&head, does, own)).await.unwrap();
     }
     let answer = b"HTTP/1.1 401 Unauthorized\r\n\r\n";
     stream.write_all(answer).await.unwrap();
     stream.flush().await.unwrap();
 }
 
-fn forwarded(head: &str, does: Does) -> Request {
+fn forwarded(head: &str, does: Does, own: &str) -> Request {
     let mut request = Request::get("/orders");
     for (name, value) in head.lines().filter_map(|line| line.split_once(": ")) {
         match name.to_lowercase().as_str() {
-            "x-forwarded-client-cert" if does == Does::Forward => {
-                request = request.header(name, value);
+            "x-forwarded-client-cert" => {
+                request = match does {
+                    Does::Forward => request.header(name, value),
+                    Does::Overwrite => request.header(name, own),
+                    Does::Append => request.header(name, format!("{value},{own}")),
+                    Does::Delete | Does::Rename | Does::Nothing => request,
+                };
             }
             // As the proxies do: the trace is what the request is known by.
             "x-trace-id" if does != Does::Rename => request = request.with_id(value),
@@ -75,6 +88,7 @@ async fn a_hop_that_forwards_a_forged_header_is_found_out() {
     let records = site.path("audit.jsonl");
     let records = records.to_str().unwrap();
     for (does, expected) in [
+        (Does::Delete, None),
         (Does::Overwrite, None),
         (Does::Forward, Some("hop-forwards")),
         // Records of others, which a busy agent always has, say nothing of the probe.
@@ -86,6 +100,14 @@ async fn a_hop_that_forwards_a_forged_header_is_found_out() {
         let codes = codes(&doctor(&site, POLICY, &through));
         assert_eq!(codes.first().map(String::as_str), expected);
     }
+    // Of another policy it is not known which header it reads.
+    let other = POLICY.replace("xfcc-element \"only\"", "client-cert-header \"X-Other\"");
+    for config in [other.as_str(), "agent { accept-pushed-config #true }\n"] {
+        let url = hop(&site, Does::Delete).await;
+        let through = ["--through", &url, "--records", records];
+        let codes = codes(&doctor(&site, config, &through));
+        assert!(codes.contains(&"probe-unseen".to_owned()), "{codes:?}");
+    }
     for nowhere in [
         "http://127.0.0.1:1/",
         "ftp://127.0.0.1/",
@@ -95,6 +117,14 @@ async fn a_hop_that_forwards_a_forged_header_is_found_out() {
         let nowhere = ["--through", nowhere, "--records", records];
         assert_eq!(codes(&doctor(&site, POLICY, &nowhere)), ["probe-failed"]);
     }
+    // What is refused for another reason clears no hop.
+    let url = hop(&site, Does::Append).await;
+    let appends = codes(&doctor(
+        &site,
+        POLICY,
+        &["--through", &url, "--records", records],
+    ));
+    assert_eq!(appends, ["hop-appends"]);
     agent.stop().await;
     let unseen = found(&site, POLICY, &["--through", "http://127.0.0.1:1/"]);
     assert_eq!(unseen, ["probe-unseen"]);
@@ -162,7 +192,7 @@ async fn a_hop_that_speaks_tls_alone_and_wants_a_certificate_is_asked_too() {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             if let Ok(stream) = acceptor.accept(stream).await {
-                serve(stream, &socket, Does::Forward).await;
+                serve(stream, &socket, Does::Forward, "").await;
             }
         }
     });

@@ -289,3 +289,35 @@ async fn too_few_descriptors_are_told() {
     assert!(status.contains("\nfiles    "), "{status}");
     running.agent.stop().await;
 }
+
+/// What a proxy pushed, or the file that was not named here, is in force all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_is_in_force_is_not_missed() {
+    let running = Running::with(super::POLICY).await;
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().env("AGENT_ADMIN_ADDRESS", running.at());
+    command.env("AGENT_SOCKET", running.site.socket());
+    command.env("SPIRE_AGENT_SOCKET", running.site.path("spire.sock"));
+    let said = command
+        .args(["doctor", "--output", "json"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(!said.contains("no-policy"), "{said}");
+    running.agent.stop().await;
+}
+
+/// SPIRE is named by a flag of the agent's own, of which `status` knows nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_does_not_name_spire_is_compared_too() {
+    let running = Running::with(super::POLICY).await;
+    running.edit(&super::POLICY.replace("xfcc-element \"only\"", "require-mtls #false"));
+    let mut command = Command::new(PROGRAM);
+    command
+        .env_clear()
+        .args(["status", "--admin-address", &running.at()]);
+    let said = command.arg("--config").arg(&running.file).output().unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains("another policy than the file has"), "{said}");
+    running.agent.stop().await;
+}
