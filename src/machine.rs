@@ -117,8 +117,8 @@ impl Look<'_> {
     }
 
     fn at_file(&mut self, key: &str, path: &Path) {
-        const ADVICE_PIPE: &str =
-            "start its reader before the agent, and keep it reading; or name a file";
+        const ADVICE_PIPE: &str = "start its reader before the agent, one that goes on after an end (it sees one at each start and \
+             restart of the agent: sh -c 'while cat PIPE; do :; done'), and keep it reading; or name a file";
         let (about, shown) = ((key, Source::File), path.display());
         if is_pipe(path) {
             let seen = format!(

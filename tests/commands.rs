@@ -152,10 +152,16 @@ fn explain_takes_no_whole_line_for_a_value() {
         let arguments = ["explain", "--spire-socket", "/nowhere", "--header", header];
         agent().args(arguments).output().unwrap()
     };
-    let line = explain("x-forwarded-client-cert: By=spiffe://example.org/hop");
-    assert_eq!(line.status.code(), Some(2));
-    let said = String::from_utf8(line.stderr).unwrap();
-    assert!(said.contains("give its value"), "{said}");
+    for line in [
+        "x-forwarded-client-cert:By=spiffe://example.org/hop",
+        "X-Client-Cert: Cert=x",
+    ] {
+        let line = explain(line);
+        assert_eq!(line.status.code(), Some(2));
+        let said = String::from_utf8(line.stderr).unwrap();
+        assert!(said.contains("give its value"), "{said}");
+    }
+    assert_eq!(explain(":dGVzdA==:").status.code(), Some(0), "RFC 9440");
     // Who appends is told of, and how he is told to overwrite.
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("c.kdl");

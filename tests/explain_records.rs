@@ -403,6 +403,26 @@ async fn what_stands_behind_a_line_that_is_no_record_is_explained() {
     }
 }
 
+/// A crash may leave zeros or an empty line at the very beginning.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_left_before_the_first_record_hides_none() {
+    let stage = Stage::new();
+    let (_, policy) = &stage.policies[0];
+    let record = stage.record(&mut Random(7), policy, 1);
+    let file = stage.home.path().join("begins");
+    for left in [&b"\n"[..], b"\0\0\0\0\n"] {
+        std::fs::write(&file, [left, &record].concat()).unwrap();
+        let output = explain(&[file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let explained = lines(&output.stdout);
+        let last = explained.last().unwrap();
+        assert!(
+            last["contradiction"].is_null() && last["answer"].is_object(),
+            "{last}"
+        );
+    }
+}
+
 /// Of nothing nothing is explained.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_torn_line_alone_is_no_success() {

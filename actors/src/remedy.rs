@@ -10,7 +10,7 @@ pub(crate) fn of_path(error: &io::Error, path: &Path) -> String {
     if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) {
         let path = path.display();
         return format!(
-            "; {path} is a pipe that nobody reads, or a socket: start its reader first, or name a file"
+            "; {path} is a pipe that nobody reads, or a socket: start its reader first, one that goes on after an end, or name a file"
         );
     }
     let directory = path.parent().unwrap_or(path).display();

@@ -126,8 +126,13 @@ impl Arrival {
                     place.records.display(),
                     marker.trace_id()
                 ),
-                "does the route ask the agent, are these its records, is audit.log-failure on? and let hop \
-                 and proxy pass traceparent or X-Request-Id on",
+                match place.status {
+                    300..400 => "the hop redirects: name where to (https:// for http://, most often)",
+                    _ => {
+                        "does the route ask the agent, are these its records, is audit.log-failure on? and let hop \
+                         and proxy pass traceparent or X-Request-Id on"
+                    }
+                },
             ),
         }
     }

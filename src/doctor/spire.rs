@@ -78,7 +78,7 @@ fn discarded(end: &End, inspected: &Inspected, examination: &mut Examination) {
         _ => "update-discarded",
     };
     let evidence = format!(
-        "{}: a running agent discards it, and keeps the bundles that it has until cache-ttl",
+        "{}: a running agent discards it: it is an outage, in which spire-unavailable decides, by the bundles that it has, if any",
         end.detail
     );
     examination.problem(code, end.obstacle.what(), &evidence, &end.obstacle.remedy());

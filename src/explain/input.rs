@@ -80,7 +80,9 @@ fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
 
 /// Tells the form: records, DER and PEM files have what no header value has.
 fn tell(mut reader: Box<dyn BufRead>, chain: Option<String>) -> anyhow::Result<Input> {
-    if reader.fill_buf()?.first() == Some(&b'{') {
+    // Before its first record a file may hold what a crash left: zeros, or a line end alone.
+    let is_left = |byte: &&u8| !matches!(byte, 0 | b'\n' | b'\r' | b' ');
+    if reader.fill_buf()?.iter().find(is_left) == Some(&b'{') {
         return Ok(Input::Records(Lines {
             reader,
             line: Vec::new(),
@@ -101,7 +103,9 @@ fn tell(mut reader: Box<dyn BufRead>, chain: Option<String>) -> anyhow::Result<I
         bail!("records stand among other lines, as a log's: give the records alone (grep '^{{')");
     }
     if value.contains('\n') {
-        bail!("it is no PEM file, and a header value is one line");
+        bail!(
+            "it holds no certificate as PEM (-----BEGIN CERTIFICATE-----), and a header value is one line"
+        );
     }
     Ok(Input::Header {
         value: value.to_owned(),

@@ -62,12 +62,18 @@ pub(crate) fn run(args: &Explain) -> anyhow::Result<Exit> {
 
 /// A line as a log or `curl -v` has it: with its name in front it would be judged as no proxy reads it.
 fn refuse_a_line(value: &str, policy: Option<&InForce>) -> anyhow::Result<()> {
-    let Some((name, _)) = value.split_once(':') else {
+    let Some((name, rest)) = value.split_once(':') else {
         return Ok(());
     };
     let known = policy.map(|policy| policy.header.name());
     let mut known = known.into_iter().chain(["X-Forwarded-Client-Cert"]);
-    if known.any(|known| name.trim().eq_ignore_ascii_case(known)) {
+    let is_known = known.any(|known| name.trim().eq_ignore_ascii_case(known));
+    // In no format is there a name with a colon and a blank behind it.
+    let is_name = |name: &str| {
+        name.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    if is_known || (!name.is_empty() && is_name(name) && rest.starts_with(' ')) {
         return Err(Usage(format!(
             "this is a whole header line: give its value, what follows \"{name}:\""
         ))
