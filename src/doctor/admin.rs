@@ -101,6 +101,14 @@ fn running(status: &Status, settings: &Settings, examination: &mut Examination) 
         // One is in force, whatever is known of it here: a push's, or that of a file that was not named.
         examination.withdraw("no-policy");
     }
+    if status
+        .audit
+        .as_ref()
+        .is_some_and(|audit| audit.complaint.is_none())
+    {
+        // It has a collector: by variables that are set where it was started.
+        examination.withdraw("sink-without-collector");
+    }
     meets::look(status, examination);
     at_the_door(status, examination);
     untrusted(status, examination);

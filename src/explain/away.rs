@@ -6,6 +6,7 @@ use std::path::Path;
 use actors::admin::status::Status;
 use actors::policies::InForce;
 use actors::trust::requests_meet;
+use anyhow::bail;
 use config::{AdminAddress, Settings};
 use serde::Serialize;
 use verdict::availability::{Blame, Phase, State, Trouble};
@@ -78,12 +79,19 @@ pub(super) fn of(material: &Material, policy: Option<&InForce>, now: Now) -> Opt
 
 /// What a running agent knows that asks the same SPIRE: since when it is away, and where its bundles
 /// are kept. Without one, what an agent would know that starts now.
-pub(super) async fn as_the_agent(settings: &Settings, material: Material, now: Now) -> Material {
+///
+/// # Errors
+/// It has bundles, and none of them is to be had here.
+pub(super) async fn as_the_agent(
+    settings: &Settings,
+    material: Material,
+    now: Now,
+) -> anyhow::Result<Material> {
     let AdminAddress::At(address) = settings.agent().admin.value else {
-        return material;
+        return Ok(material);
     };
     let Ok((200, json)) = ask::get(address, "/status").await else {
-        return material;
+        return Ok(material);
     };
     let status = serde_json::from_slice::<Status>(&json).ok();
     let socket = settings.spire_socket().value.as_path();
@@ -97,7 +105,7 @@ pub(super) async fn as_the_agent(settings: &Settings, material: Material, now: N
         said(status, "spire.socket").is_some_and(|path| Path::new(&path) == socket)
     };
     let Some(status) = status.filter(ours) else {
-        return material;
+        return Ok(material);
     };
     let kept = said(&status, "agent.state-dir").filter(|_| settings.agent().state_dir.is_none());
     let material = match kept {
@@ -110,11 +118,19 @@ pub(super) async fn as_the_agent(settings: &Settings, material: Material, now: N
         status.trust.state,
         span(status.trust.for_ms)
     );
+    if material.world.snapshot().is_empty() && status.trust.domains_total > 0 {
+        let why = material.unasked.map(|unasked| unasked.why);
+        bail!(
+            "{}, while the agent at {address} has bundles: by what it judges is not to be had here; run this as the \
+             agent's user, or give the bundles: --bundle DOMAIN=FILE",
+            why.unwrap_or_default()
+        );
+    }
     let state = state_of(&status, now).unwrap_or(material.world.state());
-    Material {
+    Ok(Material {
         origin: told,
         ..material.in_state(state)
-    }
+    })
 }
 
 /// The state that the agent says it is in.

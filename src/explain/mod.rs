@@ -152,7 +152,7 @@ fn gather(args: &Explain, settings: &Settings, now: Now) -> anyhow::Result<Mater
     Ok(match (args.outage, &material.unasked, &args.at) {
         (true, _, _) => material::in_outage(material, now),
         // It knows of now alone.
-        (false, Some(_), None) => runtime.block_on(away::as_the_agent(settings, material, now)),
+        (false, Some(_), None) => runtime.block_on(away::as_the_agent(settings, material, now))?,
         (false, _, _) => material,
     })
 }

@@ -321,3 +321,31 @@ async fn a_file_that_does_not_name_spire_is_compared_too() {
     assert!(said.contains("another policy than the file has"), "{said}");
     running.agent.stop().await;
 }
+
+/// Whom SPIRE does not answer has no bundles, and the agent has: that is no verdict on anybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_judges_nobody_by_bundles_that_only_the_agent_has() {
+    let running = Running::with(super::POLICY).await;
+    let svid = running.site.world.svid(FRONTEND).unwrap().xfcc();
+    let explain = || {
+        running
+            .command(&["explain", "--header", &svid])
+            .output()
+            .unwrap()
+    };
+    assert_eq!(explain().status.code(), Some(0));
+    // Its stream goes on.
+    let spire = running.site.path("spire.sock");
+    std::fs::rename(&spire, running.site.path("aside.sock")).unwrap();
+    let output = explain();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    for part in [
+        "has bundles",
+        "run this as the agent's user",
+        "--bundle DOMAIN=FILE",
+    ] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    running.agent.stop().await;
+}
