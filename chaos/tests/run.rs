@@ -35,7 +35,9 @@ impl Site {
     }
 
     fn run(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(CHAOS);
+        // Tests that run under nohup leave a hang-up ignored, and a run would heed that.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP", CHAOS]);
         command.arg("run").args(words);
         command.arg("--report").arg(self.path("reports"));
         command.env("TMPDIR", self.path("tmp"));
