@@ -349,3 +349,23 @@ async fn explain_judges_nobody_by_bundles_that_only_the_agent_has() {
     }
     running.agent.stop().await;
 }
+
+/// The variables of the one who asks are not the agent's.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_has_a_collector_is_not_said_to_lack_one() {
+    let site = Site::new();
+    let policy = format!("{}audit {{ sink \"otlp\" }}\n", super::POLICY);
+    let mut command = site.configured(&policy);
+    command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
+    // It is not asked before there is a record.
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
+    let agent = site.serve(command).await;
+    agent.said(0, "to=\"Live\"").await;
+    let file = site.path("agent.kdl");
+    let running = Running { site, agent, file };
+    assert!(running.finding("sink-without-collector").is_none());
+    let elsewhere = super::found(&running.site, &policy, &[]);
+    let code = "sink-without-collector".to_owned();
+    assert!(elsewhere.contains(&code), "{elsewhere:?}");
+    running.agent.stop().await;
+}
