@@ -25,6 +25,7 @@ mod signals;
 mod status;
 mod telemetry;
 mod when;
+mod wire;
 
 use std::process::ExitCode;
 

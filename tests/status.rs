@@ -1046,14 +1046,19 @@ async fn json_of_what_peers_wrote_commands_no_terminal() {
     agent.stop().await;
 }
 
+/// An agent that is started with these variables.
+async fn told_to_export(site: &Site, variables: &[(&str, &str)]) -> Agent {
+    let mut command = site.configured(LOAD_POLICY);
+    command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
+    command.envs(variables.iter().copied());
+    site.serve(command).await
+}
+
 /// A mistake in the variables of telemetry is told by who made out what they ask for: the agent.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_of_telemetry_cannot_be_followed_is_told_and_found() {
     let site = Site::new();
-    let mut command = site.configured(LOAD_POLICY);
-    command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
-    command.env("OTEL_TRACES_EXPORTER", "jaeger");
-    let agent = site.serve(command).await;
+    let agent = told_to_export(&site, &[("OTEL_TRACES_EXPORTER", "jaeger")]).await;
     let at = agent.admin_address().to_string();
     let told = "OTEL_TRACES_EXPORTER is jaeger, not otlp or none";
     until_shown(&at, &format!("exports  {told}")).await;
@@ -1068,11 +1073,11 @@ async fn what_of_telemetry_cannot_be_followed_is_told_and_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_reach_its_collector_is_told_and_found() {
     let site = Site::new();
-    let mut command = site.configured(LOAD_POLICY);
-    command.env("AGENT_ADMIN_ADDRESS", "127.0.0.1:0");
-    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
-    command.env("OTEL_METRIC_EXPORT_INTERVAL", "100");
-    let agent = site.serve(command).await;
+    let nobody = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+    ];
+    let agent = told_to_export(&site, &nobody).await;
     let at = agent.admin_address().to_string();
     let told = "metrics do not reach http://127.0.0.1:1/v1/metrics (http/protobuf): ";
     until_shown(&at, &format!("exports  {told}")).await;

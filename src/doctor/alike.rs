@@ -67,10 +67,7 @@ impl Alike<'_> {
     /// A finding, if that is most of them and it was not found yet.
     pub(super) fn tell(&self, settings: &Settings, examination: &mut Examination) {
         let (reason, denied, of) = (self.reason, self.denied, self.of);
-        let found = |codes: &[&str]| {
-            let mut findings = examination.findings.iter();
-            findings.any(|one| codes.contains(&one.code))
-        };
+        let found = |codes: &[&str]| examination.has_any(codes);
         let is_told = found(&["most-denied"])
             || match reason {
                 // Who has no policy is told of by name.

@@ -101,11 +101,6 @@ impl Examination {
         findings.any(|finding| codes.contains(&finding.code))
     }
 
-    /// Takes back what a closer look tells better.
-    pub(super) fn forget(&mut self, code: &str) {
-        self.findings.retain(|finding| finding.code != code);
-    }
-
     pub(super) fn well(&mut self, text: impl Into<String>) {
         self.well.push(text.into());
     }

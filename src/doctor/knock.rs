@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use http::Uri;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::wire::{Address, Dial};
 
 /// How long the hop may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,12 +26,10 @@ const STATUS_LINE_BYTES: usize = 12;
 
 /// Where to knock, and as whom.
 pub(super) struct Hop {
-    host: String,
-    port: u16,
+    dial: Dial,
     /// What the request is for.
     target: String,
     authority: String,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
 /// A file's name, and what it has to hold.
@@ -43,27 +41,12 @@ impl Hop {
     /// The hop behind this URL; `svid` is where an SVID and its key are, for one that asks for it.
     pub(super) fn new(url: &str, svid: Option<&PathBuf>) -> anyhow::Result<Self> {
         let uri: Uri = url.parse().context("that is no URL")?;
-        let is_tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => bail!("only http:// and https:// are spoken"),
-        };
-        let authority = uri.authority().context("it names no host")?;
-        let host = uri.host().unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let tls = match is_tls {
-            false => None,
-            true => {
-                let name = ServerName::try_from(host.to_owned()).context("that is no host")?;
-                Some((TlsConnector::from(Arc::new(client_config(svid)?)), name))
-            }
-        };
+        let address = Address::of(&uri)?;
+        let tls = address.is_tls().then(|| client_config(svid)).transpose()?;
         Ok(Self {
-            host: host.to_owned(),
-            port: uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
+            dial: Dial::new(address, tls),
             target: uri.path_and_query().map_or("/", |all| all.as_str()).into(),
-            authority: authority.to_string(),
-            tls,
+            authority: uri.authority().map(ToString::to_string).unwrap_or_default(),
         })
     }
 
@@ -74,20 +57,7 @@ impl Hop {
     }
 
     async fn exchange(&self, headers: &[(&str, &str)]) -> anyhow::Result<u16> {
-        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        match &self.tls {
-            None => self.speak(tcp, headers).await,
-            Some((tls, name)) => {
-                let stream = tls.connect(name.clone(), tcp).await.context("TLS")?;
-                self.speak(stream, headers).await
-            }
-        }
-    }
-
-    async fn speak<T>(&self, mut stream: T, headers: &[(&str, &str)]) -> anyhow::Result<u16>
-    where
-        T: AsyncRead + AsyncWrite + Unpin,
-    {
+        let mut stream = self.dial.connect().await?;
         let (target, authority) = (&self.target, &self.authority);
         let headers = headers
             .iter()

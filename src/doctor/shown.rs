@@ -4,10 +4,8 @@
 //! another credential there, or none. A refusal for any other reason says nothing of the hop.
 
 use actors::audit::Recorded;
+use proto::cert_header::CertHeaderError;
 use verdict::reason::{Reason, SECOND_ELEMENT};
-
-/// What a proxy that adds a line leaves, in formats of one line each.
-const SEVERAL_LINES: &str = "the certificate header has several lines";
 
 /// What it shows.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,11 +36,13 @@ impl Shown {
             return Self::Another(id.clone());
         }
         let rule = record.rule.clone().unwrap_or_default();
+        // What a proxy that adds a line leaves, in formats of one line each.
+        let several_lines = CertHeaderError::SeveralLines.to_string();
         match record.reason {
             Some(Reason::NoCredential) => Self::Nothing,
             None if record.identity == "anonymous" => Self::Nothing,
             Some(Reason::Malformed)
-                if rule.contains(SECOND_ELEMENT) || rule.contains(SEVERAL_LINES) =>
+                if rule.contains(SECOND_ELEMENT) || rule.contains(&several_lines) =>
             {
                 Self::Mixed(rule)
             }

@@ -338,7 +338,7 @@ fn writable(dir: &Path, examination: &mut Examination) {
     if let Err(error) = made {
         let uid = rustix::process::geteuid().as_raw();
         // What was seen of its mode says less than what was tried.
-        examination.forget("state-dir");
+        examination.withdraw("state-dir");
         examination.warn(
             "state-unwritable",
             "bundles cannot be kept on disk: a restart during an outage would find none, or old ones",

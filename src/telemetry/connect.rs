@@ -15,18 +15,16 @@ use http::{HeaderValue, Request, Response, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
 use opentelemetry_http::{HttpClient, HttpError};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
 use super::plan::{Protocol, Target};
+use crate::wire::{Address, Dial};
 
 /// Largest answer that is read, bytes: a collector says little.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
@@ -45,14 +43,6 @@ pub(super) enum TargetError {
     NoAuthorities(String),
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
-}
-
-/// How to reach a collector.
-#[derive(Clone)]
-pub(super) struct Dial {
-    host: String,
-    port: u16,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
 /// Why the last message over HTTP had no answer, `None` when it had one: of that the exporter only says
@@ -75,11 +65,6 @@ impl Fault {
     }
 }
 
-/// A connection, whatever it is made of.
-trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
-
 /// An address as it may be told: without the name and password that may stand before an `@`, and without
 /// the token that may stand in a query.
 pub(super) fn shown(endpoint: &str) -> String {
@@ -93,70 +78,42 @@ pub(super) fn shown(endpoint: &str) -> String {
     shown.chars().take(ADDRESS_SHOWN_CHARS).collect()
 }
 
-impl Dial {
-    pub(super) fn new(target: &Target) -> Result<Self, TargetError> {
-        let wrong = || TargetError::Address(shown(&target.endpoint));
-        let uri: Uri = target.endpoint.parse().map_err(|_| wrong())?;
-        let is_tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(wrong()),
-        };
-        let host = uri.host().ok_or_else(wrong)?;
-        let host = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let tls = match is_tls {
-            false => None,
-            true => {
-                let name = ServerName::try_from(host.clone()).map_err(|_| wrong())?;
-                Some((TlsConnector::from(Arc::new(client_config(target)?)), name))
-            }
-        };
-        Ok(Self { host, port, tls })
-    }
-
-    async fn connect(&self) -> io::Result<Box<dyn Wire>> {
-        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        tcp.set_nodelay(true)?;
-        Ok(match &self.tls {
-            None => Box::new(tcp),
-            Some((tls, name)) => Box::new(tls.connect(name.clone(), tcp).await?),
-        })
-    }
-
-    /// A channel that connects when it is first used, and again when it must.
-    pub(super) fn channel(self, target: &Target) -> Result<Channel, TargetError> {
-        let wrong = || TargetError::Address(shown(&target.endpoint));
-        let origin: Uri = target.endpoint.parse().map_err(|_| wrong())?;
-        let connector = service_fn(move |_: Uri| {
-            let dial = self.clone();
-            async move { Ok::<_, io::Error>(TokioIo::new(dial.connect().await?)) }
-        });
-        // The scheme is the connector's affair: the channel would look for TLS of its own.
-        Ok(Endpoint::from_static("http://collector")
-            .origin(origin)
-            .connect_timeout(target.timeout)
-            .timeout(target.timeout)
-            .connect_with_connector_lazy(connector))
-    }
-
-    /// A client that posts.
-    pub(super) fn client(self, target: &Target, fault: &Fault) -> Post {
-        Post {
-            dial: self,
-            fault: fault.clone(),
-            timeout: target.timeout,
-        }
-    }
+/// How to reach a collector.
+pub(super) fn dial(target: &Target) -> Result<Dial, TargetError> {
+    let wrong = || TargetError::Address(shown(&target.endpoint));
+    let uri: Uri = target.endpoint.parse().map_err(|_| wrong())?;
+    let address = Address::of(&uri).map_err(|_| wrong())?;
+    let tls = address
+        .is_tls()
+        .then(|| client_config(target))
+        .transpose()?;
+    Ok(Dial::new(address, tls))
 }
 
-impl fmt::Debug for Dial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
+/// A channel that connects when it is first used, and again when it must.
+pub(super) fn channel(target: &Target) -> Result<Channel, TargetError> {
+    let wrong = || TargetError::Address(shown(&target.endpoint));
+    let origin: Uri = target.endpoint.parse().map_err(|_| wrong())?;
+    let dial = dial(target)?;
+    let connector = service_fn(move |_: Uri| {
+        let dial = dial.clone();
+        async move { Ok::<_, io::Error>(TokioIo::new(dial.connect().await?)) }
+    });
+    // The scheme is the connector's affair: the channel would look for TLS of its own.
+    Ok(Endpoint::from_static("http://collector")
+        .origin(origin)
+        .connect_timeout(target.timeout)
+        .timeout(target.timeout)
+        .connect_with_connector_lazy(connector))
+}
+
+/// A client that posts.
+pub(super) fn client(target: &Target, fault: &Fault) -> Result<Post, TargetError> {
+    Ok(Post {
+        dial: dial(target)?,
+        fault: fault.clone(),
+        timeout: target.timeout,
+    })
 }
 
 fn client_config(target: &Target) -> Result<ClientConfig, TargetError> {
@@ -244,7 +201,7 @@ mod tests {
     use super::*;
 
     fn dial(endpoint: &str) -> Result<Dial, TargetError> {
-        Dial::new(&Target {
+        super::dial(&Target {
             protocol: Protocol::Http,
             endpoint: endpoint.to_owned(),
             certificate: None,

@@ -7,7 +7,7 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::Resource;
 
-use super::connect::{Dial, Fault, TargetError};
+use super::connect::{Fault, TargetError, channel, client};
 use super::plan::{Protocol, Target};
 
 /// What this process is called where nobody says otherwise.
@@ -27,17 +27,16 @@ macro_rules! exporter {
     ($name:ident, $exporter:ident, $doc:literal) => {
         #[doc = $doc]
         pub(super) fn $name(target: &Target, fault: &Fault) -> Result<$exporter, ExportError> {
-            let dial = Dial::new(target)?;
             let builder = $exporter::builder();
             Ok(match target.protocol {
                 Protocol::Grpc => builder
                     .with_tonic()
-                    .with_channel(dial.channel(target)?)
+                    .with_channel(channel(target)?)
                     .with_timeout(target.timeout)
                     .build()?,
                 Protocol::Http => builder
                     .with_http()
-                    .with_http_client(dial.client(target, fault))
+                    .with_http_client(client(target, fault)?)
                     .with_protocol(Wire::HttpBinary)
                     .with_endpoint(&target.endpoint)
                     .with_timeout(target.timeout)

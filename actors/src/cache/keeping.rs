@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::error::WriteError;
-use crate::words::and_to_do;
 
 /// Whether the disk is as the world is; owned above the actor.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +67,7 @@ pub struct Unkept {
     pub missing: Missing,
     /// Why not.
     pub error: String,
-    /// What to do about that; empty if the error says it.
+    /// What to do about that.
     pub remedy: &'static str,
     /// Failed writes in a row.
     pub failures: u32,
@@ -142,15 +141,10 @@ impl Unkept {
         }
     }
 
-    /// What to do about that, also where the error says it.
+    /// What to do about that.
     #[must_use]
     pub fn to_do(&self) -> String {
-        let mend = match self.remedy {
-            "" => {
-                "chmod 0700 the state directory if it is the agent's alone, or name another --state-dir"
-            }
-            remedy => remedy,
-        };
+        let mend = self.remedy;
         match self.missing {
             Missing::Bundles => mend.to_owned(),
             Missing::Refusal => {
@@ -160,19 +154,11 @@ impl Unkept {
         }
     }
 
-    /// In a line: what is missing on the disk, why, and what to do.
+    /// In a line: what is missing on the disk, why, for how long, and what to do.
     #[must_use]
     pub fn complaint(&self) -> String {
-        let (dir, error, s) = (self.dir.display(), &self.error, self.lasts().as_secs());
-        let remedy = and_to_do(self.remedy);
-        match self.missing {
-            Missing::Bundles => format!(
-                "bundles cannot be written to {dir}: {error}, for {s} s; a restart while SPIRE is away finds older ones, or none{remedy}"
-            ),
-            Missing::Refusal => format!(
-                "SPIRE refuses this agent, and {dir} cannot be told: {error}, for {s} s; do not restart the agent before it is, or remove {dir} first{remedy}"
-            ),
-        }
+        let (what, s, to_do) = (self.what(), self.lasts().as_secs(), self.to_do());
+        format!("{what}; so for {s} s; {to_do}")
     }
 }
 

@@ -9,10 +9,7 @@ use std::path::Path;
 
 use tokio::net::UnixStream;
 
-use crate::words::escaped;
-
-/// Longest name of a process that is shown, characters after escaping; Linux has 15 bytes.
-const NAME_MAX_CHARS: usize = 60;
+use super::peer::name_of;
 
 /// What is at the path instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,8 +109,7 @@ impl Listener {
         let peer = stream.peer_cred().ok();
         // Another namespace's process is 0 here.
         let pid = peer.and_then(|peer| peer.pid()).filter(|pid| *pid > 0);
-        let name = pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok());
-        let name = name.map(|name| escaped(name.trim_end(), NAME_MAX_CHARS));
+        let name = pid.and_then(name_of);
         Self { pid, name }
     }
 }

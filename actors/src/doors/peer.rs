@@ -70,6 +70,12 @@ pub enum UntrustedProxy {
 /// Longest name of a process that is shown, characters after escaping; Linux has 15 bytes.
 const PROCESS_MAX_CHARS: usize = 60;
 
+/// As a process calls itself, escaped: that is its own choice. `None` where it is gone.
+pub(super) fn name_of(pid: i32) -> Option<String> {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(escaped(name.trim_end(), PROCESS_MAX_CHARS))
+}
+
 impl UntrustedProxy {
     /// Its process by number and name, which is its own choice; it may be gone already, and its number
     /// somebody else's. Asks the system, and so only for a line that is written.
@@ -78,11 +84,7 @@ impl UntrustedProxy {
         let Self::NotListed { pid: Some(pid), .. } = self else {
             return None;
         };
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
-        let name = name.map_or_else(
-            |_| "which is gone".to_owned(),
-            |name| escaped(name.trim_end(), PROCESS_MAX_CHARS),
-        );
+        let name = name_of(*pid).unwrap_or_else(|| "which is gone".to_owned());
         Some(format!("{pid}, {name}"))
     }
 
